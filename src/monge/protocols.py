@@ -1,0 +1,68 @@
+"""The interfaces that strangers plug into. Ask for the capability, never for the class."""
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+class LogProb(NamedTuple):
+    """Log-densities with their provenance.
+
+    value: [n] nats, with respect to Lebesgue measure in data units.
+    error: [n] standard error of `value` (zero where it is exact up to the integrator's tolerance).
+    method: how it was obtained, in words.
+    """
+
+    value: Float[Tensor, " n"]
+    error: Float[Tensor, " n"]
+    method: str
+
+
+@runtime_checkable
+class Denoiser(Protocol):
+    """D(y, sigma) = E[x | y] for y = x + sigma z, z ~ N(0, Id) (course, section 6.2.3, Tweedie-Miyasawa).
+
+    y: [n, *event], sigma: [n]; returns [n, *event]. A denoiser that carries `blind = True` does not read sigma.
+    One that carries `moments` (mean and covariance of the data) lets a sampler start exactly.
+    """
+
+    def __call__(self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n *event"]: ...
+
+
+@runtime_checkable
+class Density(Protocol):
+    """A law that can be written down: p(x) = exp(-energy(x)) / Z, score = grad log p."""
+
+    @property
+    def event_shape(self) -> tuple[int, ...]: ...
+    def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]: ...
+    def log_prob(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]: ...
+    def score(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]: ...
+
+
+@runtime_checkable
+class SupportsSample(Protocol):
+    def sample(self, n: int, *, seed: int = 0) -> Tensor: ...
+
+
+@runtime_checkable
+class SupportsLogProb(Protocol):
+    def log_prob(self, x: Tensor) -> LogProb: ...
+
+
+@runtime_checkable
+class SupportsDenoise(Protocol):
+    def denoise(self, y: Tensor, sigma: Tensor | float) -> Tensor: ...
+
+
+@runtime_checkable
+class SupportsEncode(Protocol):
+    def encode(self, x: Tensor) -> Tensor: ...
+    def decode(self, z: Tensor) -> Tensor: ...
+
+
+class Generator(SupportsSample, Protocol):
+    """What every family can do: learn from samples, and draw new ones."""
+
+    def fit(self, data: Any, **options: Any) -> Any: ...
