@@ -1,1 +1,55 @@
-"""monge: learn a probability law by moving noise onto data, draw new samples, and know whether to believe them."""
+"""monge: learn a probability law by moving noise onto data, draw new samples, and know whether to believe them.
+
+The names below are the whole surface; each is imported when it is first used, so that `import monge` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from monge import (
+        data,
+        denoisers,
+        densities,
+        evaluation,
+        linalg,
+        models,
+        nets,
+        noise,
+        report,
+        samplers,
+        training,
+    )
+    from monge.evaluation import audit
+    from monge.models import Diffusion, load
+
+__all__ = [
+    "Diffusion",
+    "audit",
+    "data",
+    "denoisers",
+    "densities",
+    "evaluation",
+    "linalg",
+    "load",
+    "models",
+    "nets",
+    "noise",
+    "report",
+    "samplers",
+    "training",
+]
+
+_HOMES = {"audit": "monge.evaluation", "Diffusion": "monge.models", "load": "monge.models"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in __all__:
+        return import_module(f"monge.{name}")
+    raise AttributeError(f"module 'monge' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,27 @@
+"""Data: `load` them from anywhere into `Samples`, split them, scale them; built-in sets and simulators."""
+
+from monge.data.builtin import BUILTINS, digits, patches
+from monge.data.fields import c_alpha, gaussian_field, power_law_spectrum
+from monge.data.images import read_image
+from monge.data.planar import banana, checkerboard, moons, pinwheel, rings
+from monge.data.samples import Samples
+from monge.data.scaling import Scaling
+from monge.data.sources import load
+
+__all__ = [
+    "BUILTINS",
+    "Samples",
+    "Scaling",
+    "banana",
+    "c_alpha",
+    "checkerboard",
+    "digits",
+    "gaussian_field",
+    "load",
+    "moons",
+    "patches",
+    "pinwheel",
+    "power_law_spectrum",
+    "read_image",
+    "rings",
+]

@@ -1,0 +1,17 @@
+"""E[x given y], by closed form or network, and everything that is read off it."""
+
+from monge.denoisers.algebra import from_noise, from_score, noise, per_sample, residual_level, score, velocity
+from monge.denoisers.neural import Neural
+from monge.denoisers.oracle import Oracle
+
+__all__ = [
+    "Neural",
+    "Oracle",
+    "from_noise",
+    "from_score",
+    "noise",
+    "per_sample",
+    "residual_level",
+    "score",
+    "velocity",
+]

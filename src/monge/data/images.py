@@ -1,0 +1,91 @@
+"""Pictures from files: one, or a folder of equal ones whose subfolders are labels."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Shaped
+from numpy.typing import NDArray
+
+from monge.data.layout import Table
+from monge.errors import BadInput
+from monge.progress import bar
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+
+
+def read_image(path: str | Path) -> Shaped[np.ndarray, "C H W"]:
+    """One picture, [1, H, W] gray or [3, H, W] RGB, uint8 (uint16 for 16-bit gray), upright by its EXIF
+    tag.
+
+    A palette becomes RGB, black-and-white becomes 0 and 255. An alpha channel that is opaque everywhere is
+    dropped. Raises `BadInput` for a file that is no picture, is truncated, or is transparent anywhere.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as file:
+            picture = ImageOps.exif_transpose(file)
+            if picture.mode == "1":
+                picture = picture.convert("L")
+            if picture.mode == "P" or "transparency" in picture.info:
+                picture = picture.convert("LA" if picture.mode == "L" else "RGBA")
+            if picture.mode not in ("L", "RGB", "LA", "RGBA") and not picture.mode.startswith("I;16"):
+                raise BadInput(f"{path} has colour mode {picture.mode}: convert it to gray or RGB")
+            values = np.asarray(picture)
+    except FileNotFoundError as error:
+        raise BadInput(f"no such picture: {path}") from error
+    except BadInput:
+        raise
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise BadInput(
+            f"{path} is not a readable picture ({' '.join(str(error).split())}): remove or replace it"
+        ) from error
+    if picture.mode in ("LA", "RGBA"):
+        if (values[..., -1] < 255).any():
+            raise BadInput(f"{path} is transparent in places (alpha channel): flatten it on a background first")
+        values = values[..., :-1]
+    return np.moveaxis(np.atleast_3d(values), -1, 0)
+
+
+def read_folder(folder: Path) -> Table:
+    """Every picture below a folder, in the order of their paths, [n, C, H, W]; subfolders are the labels.
+
+    Files and folders whose name starts with a dot are passed over. Raises `BadInput` when there is none,
+    when they differ in size, colour or depth (naming two), or when some lie in subfolders and others do
+    not.
+    """
+    paths = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in ENDINGS and not _is_hidden(path.relative_to(folder))
+    )
+    if not paths:
+        raise BadInput(f"{folder} holds no picture: give a folder with files in {', '.join(ENDINGS)}")
+    owners = [path.relative_to(folder).parts[0] if path.parent != folder else "" for path in paths]
+    classes = tuple(sorted(set(owners)))
+    if "" in classes and len(classes) > 1:
+        raise BadInput(f"{folder} has pictures of its own and others in {classes[1]}/: put all in subfolders, or none")
+    first = read_image(paths[0])
+    x: NDArray[np.generic] = np.empty((len(paths), *first.shape), first.dtype)
+    with bar(f"reading {folder.name}", len(paths)) as advance:
+        for i, path in enumerate(paths):
+            image = read_image(path)
+            if (image.shape, image.dtype) != (first.shape, first.dtype):
+                raise BadInput(
+                    f"pictures differ: {paths[0].relative_to(folder)} is {_size(first)} and "
+                    f"{path.relative_to(folder)} is {_size(image)}: bring all to one size and colour"
+                )
+            x[i] = image
+            advance()
+    if classes == ("",):
+        return Table(x)
+    return Table(x, np.array([classes.index(owner) for owner in owners]), classes)
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _size(image: NDArray[np.generic]) -> str:
+    colour = "RGB" if len(image) == 3 else "gray"
+    return f"{image.shape[1]}x{image.shape[2]} {colour}{' 16-bit' * (image.dtype == np.uint16)}"

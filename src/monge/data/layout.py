@@ -1,0 +1,168 @@
+"""From a raw array to `Samples`: is it usable, what kind of data is it, where are its channels."""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from monge.data.samples import AXES, Samples, at_least_two
+from monge.errors import BadInput
+from monge.progress import bar
+
+CHUNK_BYTES = 2**24
+LARGEST = float(np.finfo(np.float32).max)
+FINEST = 2**20  # beyond it float32 has no room to spread an integer over its grid step
+LAYOUTS = {
+    "vectors": ((1, 2), "[n, d]"),
+    "images": ((3, 4), "[n, H, W], [n, C, H, W] or [n, H, W, C]"),
+    "fields": ((3, 4, 5), "[n, C, L], [n, C, H, W] or [n, C, D, H, W]"),
+}
+CONTENTS = {
+    "O": "Python objects",
+    "c": "complex numbers",
+    "U": "text",
+    "S": "text",
+    "V": "records",
+    "T": "text",
+}
+
+
+class Scan(NamedTuple):
+    """What one pass over the values found: their range, and whether all are integers."""
+
+    low: float
+    high: float
+    integral: bool
+
+
+class Table(NamedTuple):
+    """What a source holds: rows, labels, the labels' names."""
+
+    x: NDArray[np.generic]
+    y: NDArray[np.generic] | None = None
+    classes: tuple[str, ...] | None = None
+
+
+def scan(x: NDArray[np.generic], label: str) -> Scan:
+    """Read the array once, in bounded chunks; raise `BadInput` on NaN, infinity or samples all the same.
+
+    Values beyond float32 count as infinite.
+
+    >>> scan(np.array([[0.0], [2.0]]), "x")
+    Scan(low=0.0, high=2.0, integral=True)
+    >>> scan(np.array([[0.0], [np.nan]]), "x")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    monge.errors.BadInput: x has 1 NaN or infinite value in 1 of 2 rows, the first at [1, 0]: ...
+    """
+    low, high, integral, varies = np.inf, -np.inf, True, False
+    wrong_values, wrong_rows, first = 0, 0, ""
+    rows = max(1, CHUNK_BYTES // max(1, x[:1].nbytes))
+    with bar(f"checking {label}", len(x)) as advance, np.errstate(invalid="ignore", over="ignore"):
+        for start in range(0, len(x), rows):
+            chunk = np.asarray(x[start : start + rows])
+            least, most = float(chunk.min()), float(chunk.max())
+            if not -LARGEST <= least <= most <= LARGEST:
+                wrong = ~(np.abs(chunk) <= LARGEST)
+                at = np.argwhere(wrong)[0]
+                first = first or str([start + int(at[0]), *(int(i) for i in at[1:])])
+                wrong_values += int(wrong.sum())
+                wrong_rows += int(wrong.reshape(len(chunk), -1).any(1).sum())
+            low, high = min(low, least), max(high, most)
+            integral = integral and (chunk.dtype.kind != "f" or bool((chunk == np.floor(chunk)).all()))
+            varies = varies or bool((chunk != x[0]).any())
+            advance(len(chunk))
+    if wrong_values:
+        raise BadInput(
+            f"{label} has {wrong_values} NaN or infinite value{'s' * (wrong_values > 1)} in {wrong_rows} "
+            f"of {len(x)} rows, the first at {first}: drop or repair those rows"
+        )
+    if not varies:
+        raise BadInput(f"{label} has zero variance, all its {len(x)} samples being the same: give samples that differ")
+    return Scan(low, high, integral)
+
+
+def arrange(x: Tensor, kind: str | None, integral: bool, label: str) -> tuple[Tensor, str]:
+    """Bring the axes to [n, d] or [n, C, *space] and settle the kind; nothing is copied.
+
+    Without `kind`, up to 2 axes are vectors; 3 axes [n, H, W] and 4 axes are images when every value is an
+    integer and the channels are 1 or 3, fields otherwise; 5 axes are fields. Channels last, [n, H, W, C],
+    is recognised when C is 1 or 3, H and W are larger than 3, and `kind` is not "fields".
+
+    >>> arrange(torch.zeros(9, 8, 8, 3), None, True, "x")[0].shape
+    torch.Size([9, 3, 8, 8])
+    """
+    if kind is not None and kind not in AXES:
+        raise BadInput(f"kind {kind!r} is not known: give one of {', '.join(AXES)}")
+    axes, expected = LAYOUTS[kind] if kind else ((1, 2, 3, 4, 5), "[n, d] or [n, C, *space] with 1 to 3 space axes")
+    if x.ndim not in axes:
+        raise BadInput(f"{label} has shape {list(x.shape)}, and {kind or 'data'} need {expected}: reshape it")
+    if x.ndim <= 2:
+        return x.reshape(len(x), -1), "vectors"
+    if x.ndim == 3 and kind != "fields":
+        x = x.unsqueeze(1)
+    elif x.ndim == 4 and kind != "fields" and x.shape[3] in (1, 3) and x.shape[1] > 3 and x.shape[2] > 3:
+        x = x.permute(0, 3, 1, 2)
+    pixels = x.ndim == 4 and x.shape[1] in (1, 3)
+    if kind == "images" and not pixels:
+        raise BadInput(f"{label} has {x.shape[1]} channels {list(x.shape)}, and images have 1 or 3: give kind='fields'")
+    return x, kind or ("images" if integral and pixels else "fields")
+
+
+def assemble(
+    table: Table, *, kind: str | None, name: str, label: str, native: bool = False, source: str | None = None
+) -> Samples:
+    """Check a table and make it `Samples`; `native` keeps the dtype (files), otherwise x becomes float32.
+
+    Raises `BadInput` for contents that are not real numbers, fewer than 2 rows, and what `scan` and
+    `arrange` refuse.
+    """
+    x = table.x
+    if x.dtype.kind not in "biuf":
+        what = CONTENTS.get(x.dtype.kind, str(x.dtype))
+        raise BadInput(f"{label} holds {what} (dtype {x.dtype}): convert it to an array of real numbers")
+    if x.ndim == 0 or x.size == 0:
+        raise BadInput(f"{label} holds no samples (shape {list(x.shape)}): give [n, *event] with samples in it")
+    at_least_two(len(x), label)
+    found = scan(x, label)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            tensor = torch.from_numpy(x if native else x.astype(np.float32, copy=False))
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"{label} is stored as {x.dtype.str}, not mappable: save it again as float32") from error
+    tensor, kind = arrange(tensor, kind, found.integral, label)
+    whole = x.dtype.kind in "biu" or (found.integral and x.ndim >= 3)
+    quantised = whole and max(-found.low, found.high) <= FINEST
+    limits = (0.0, 255.0) if x.dtype == np.uint8 else (found.low, found.high)
+    y, classes = labels(table)
+    return Samples(
+        tensor,
+        y,
+        kind,
+        name,
+        classes=classes,
+        quantum=1.0 if quantised else None,
+        limits=limits if quantised else None,
+        source=source,
+    )
+
+
+def labels(table: Table) -> tuple[Tensor | None, tuple[str, ...] | None]:
+    """Labels as int64 [n], and the names of text labels; None when y is not one integer or name a row.
+
+    >>> labels(Table(np.zeros((3, 1)), np.array(["b", "a", "b"])))
+    (tensor([1, 0, 1]), ('a', 'b'))
+    """
+    y, classes = table.y, table.classes
+    if y is None or y.shape != (len(table.x),):
+        return None, None
+    if y.dtype.kind in "US":
+        names, y = np.unique(y.astype(str), return_inverse=True)
+        classes = tuple(str(name) for name in names)
+    elif y.dtype.kind not in "biu" and not (y.dtype.kind == "f" and bool((y == np.floor(y)).all())):
+        return None, None
+    return torch.from_numpy(y.astype(np.int64)), classes

@@ -1,0 +1,207 @@
+"""`Samples`: the data of a run, whatever they came from and however large they are."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from monge import rng
+from monge.errors import BadInput
+
+AXES = {"vectors": (2,), "images": (4,), "fields": (3, 4, 5)}  # of x, for each kind
+FINGERPRINT_ROWS = 4096
+FINGERPRINT_BYTES = 2**26  # rows of a large event are fewer, so that a fingerprint stays cheap on a memory map
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class Samples:
+    """Samples of a law, one row each, with what is known of their nature.
+
+    x: [n, *event], in data units: vectors [n, d], images [n, C, H, W], fields [n, C, *space] with 1 to 3
+        space dimensions. float32, or the file's own dtype for memory maps and image files; `batch`
+        converts.
+    y: [n] int64 labels, or None; `classes` are their names.
+    kind: "vectors", "images" or "fields".
+    quantum: the step of the grid on which integer data live (1.0 for pixels), None for continuous data.
+    limits: (low, high), the range of quantised data.
+    source: what `load` was given, when that was a string: `load(source)` makes the same data again.
+    split_record: how `split` cut these rows, None for data that were not cut.
+
+    `take` and `split` copy nothing: they keep the table and a list of rows, so that the parts of a memory
+    map are memory maps too. Reading `x` of such a part brings all of its rows into memory; `batch` only
+    those asked. Raises `BadInput` when x, y, classes and kind do not fit together.
+
+    >>> data = Samples(torch.arange(6.0).reshape(3, 2), name="three")
+    >>> data, data.event_shape, data.batch([2])
+    (Samples(three: 3 vectors of 2), (2,), tensor([[4., 5.]]))
+    """
+
+    y: Int[Tensor, " n"] | None
+    kind: str
+    name: str
+    classes: tuple[str, ...] | None
+    quantum: float | None
+    limits: tuple[float, float] | None
+    source: str | None
+    split_record: dict[str, Any] | None
+    _table: Tensor
+    _rows: Tensor | None
+
+    def __init__(
+        self,
+        x: Tensor,
+        y: Tensor | None = None,
+        kind: str = "vectors",
+        name: str = "data",
+        *,
+        classes: tuple[str, ...] | None = None,
+        quantum: float | None = None,
+        limits: tuple[float, float] | None = None,
+        source: str | None = None,
+        split_record: dict[str, Any] | None = None,
+        rows: Tensor | None = None,
+    ) -> None:
+        n = len(x if rows is None else rows)
+        if kind not in AXES:
+            raise BadInput(f"kind {kind!r} is not known: give one of {', '.join(AXES)}")
+        if x.ndim not in AXES[kind]:
+            raise BadInput(f"{kind} came as a tensor {list(x.shape)}: give [n, d] vectors or [n, C, *space]")
+        if y is not None and (y.shape != (n,) or y.dtype != torch.int64):
+            raise BadInput(f"labels must be int64 [{n}], one a sample: they came as {y.dtype} {list(y.shape)}")
+        if y is not None and classes is not None and n and not 0 <= int(y.min()) <= int(y.max()) < len(classes):
+            raise BadInput(f"labels must lie in 0..{len(classes) - 1}, one for each of {len(classes)} classes")
+        self.__dict__.update(
+            y=y,
+            kind=kind,
+            name=name,
+            classes=classes,
+            quantum=quantum,
+            limits=limits,
+            source=source,
+            split_record=split_record,
+            _table=x,
+            _rows=rows,
+        )
+
+    @cached_property
+    def x(self) -> Shaped[Tensor, "n *event"]:
+        """All the rows, [n, *event]; those of a part (`take`, `split`) are read into memory and kept."""
+        return self._table if self._rows is None else self._table[self._rows]
+
+    def __len__(self) -> int:
+        return len(self._table if self._rows is None else self._rows)
+
+    def __repr__(self) -> str:
+        size = "x".join(str(side) for side in self.event_shape)
+        return f"Samples({self.name}: {len(self)} {self.kind} of {size})"
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return tuple(self._table.shape[1:])
+
+    def batch(self, indices: Int[Tensor, " b"] | Sequence[int]) -> Float[Tensor, "b *event"]:
+        """Rows as float32, [b, *event]: how training reads, a memory map being touched at those rows only."""
+        return self._table[self._at(indices)].to(torch.float32)
+
+    def take(self, indices: Int[Tensor, " m"] | Sequence[int]) -> "Samples":
+        """The samples of these rows, in this order, without copying them.
+
+        >>> Samples(torch.arange(6.0).reshape(3, 2)).take([2, 0]).x[:, 0]
+        tensor([4., 0.])
+        """
+        return self._part(torch.as_tensor(indices, dtype=torch.int64), self.split_record)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of shape, dtype and up to 4096 evenly spaced rows (64 MiB of them at most)."""
+        row_bytes = self._table.element_size() * max(1, self._table[:1].numel())
+        picked = min(len(self), FINGERPRINT_ROWS, max(2, FINGERPRINT_BYTES // row_bytes))
+        digest = hashlib.sha256(f"{[len(self), *self.event_shape]} {self._table.dtype}".encode())
+        for row in self._at(torch.linspace(0, len(self) - 1, picked, dtype=torch.float64).round().long()):
+            digest.update(self._table[row].cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def split(self, fraction: float = 0.2, seed: int = 0) -> tuple["Samples", "Samples"]:
+        """Cut at random into (train, holdout), disjoint, with round(fraction n) samples held out.
+
+        Each part's `split_record` says how to make it again: fraction, seed, part, n and fingerprint of the
+        whole, and the record of the whole when it was itself a part. Raises `BadInput` if a part would be
+        empty.
+
+        >>> train, holdout = Samples(torch.rand(10, 2)).split(0.2, seed=0)
+        >>> len(train), len(holdout), holdout.split_record["part"]
+        (8, 2, 'holdout')
+        """
+        if not 0.0 < fraction < 1.0:
+            raise BadInput(f"the held-out fraction must lie between 0 and 1, and it is {fraction}: give 0.2, say")
+        n = len(self)
+        held = round(fraction * n)
+        if held in (0, n):
+            raise BadInput(
+                f"holding out {fraction} of {n} samples leaves {n - held} to train and {held} held out: "
+                "both need one at least, so change the fraction or give more data"
+            )
+        order = torch.randperm(n, generator=rng.generator(seed, "data", "split"))
+        record = {
+            "fraction": fraction,
+            "seed": seed,
+            "n": n,
+            "fingerprint": self.fingerprint,
+            "of": self.split_record,
+        }
+        train = self._part(order[held:], {"part": "train", **record})
+        return train, self._part(order[:held], {"part": "holdout", **record})
+
+    def describe(self) -> dict[str, Any]:
+        """What a run keeps in its `model.json` to say which data it learned from.
+
+        >>> Samples(torch.zeros(3, 1, 8, 8), kind="images").describe()["event_shape"]
+        [1, 8, 8]
+        """
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "n": len(self),
+            "event_shape": list(self.event_shape),
+            "dtype": str(self._table.dtype).removeprefix("torch."),
+            "labelled": self.y is not None,
+            "classes": None if self.classes is None else list(self.classes),
+            "quantum": self.quantum,
+            "limits": None if self.limits is None else list(self.limits),
+            "source": self.source,
+            "fingerprint": self.fingerprint,
+            "split": self.split_record,
+        }
+
+    def _at(self, indices: Tensor | Sequence[int]) -> Tensor:
+        """Rows of the table behind these rows of the samples."""
+        rows = torch.as_tensor(indices, dtype=torch.int64)
+        n = len(self)
+        if rows.numel() and not -n <= int(rows.min()) <= int(rows.max()) < n:
+            raise BadInput(f"rows {int(rows.min())}..{int(rows.max())} were asked of {n} samples: stay in 0..{n - 1}")
+        return rows % n if self._rows is None else self._rows[rows]
+
+    def _part(self, indices: Tensor, split_record: dict[str, Any] | None) -> "Samples":
+        return Samples(
+            self._table,
+            None if self.y is None else self.y[indices],
+            self.kind,
+            self.name,
+            classes=self.classes,
+            quantum=self.quantum,
+            limits=self.limits,
+            source=self.source,
+            split_record=split_record,
+            rows=self._at(indices),
+        )
+
+
+def at_least_two(n: int, name: str) -> None:
+    """Raise `BadInput` for fewer samples than have a variance."""
+    if n < 2:
+        raise BadInput(f"{name} has {n} sample{'s' * (n != 1)}: at least 2 are needed to learn a law")

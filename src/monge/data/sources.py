@@ -1,0 +1,76 @@
+"""`load`: anything that holds samples, to `Samples`."""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from monge.data.builtin import BUILTINS, builtin
+from monge.data.layout import Table, assemble
+from monge.data.readers import READERS, read
+from monge.data.samples import Samples
+from monge.errors import BadInput
+
+
+def load(source: Any, *, key: str | None = None, kind: str | None = None, name: str | None = None) -> Samples:
+    """Samples from an array, a tensor, a file, a folder of images, or a built-in name.
+
+    source:
+        - an array, a tensor or nested lists, [n, *event];
+        - `.npy` (stays on disk, memory-mapped), `.npz`, `.h5`, `.zarr`, `.csv`, `.parquet` (columns are
+          coordinates);
+        - a folder of images, its subfolders being labels;
+        - a built-in: digits, patches, rings, moons, banana, checkerboard, pinwheel, gaussian-field,
+          c-alpha, with options as in `"gaussian-field?shape=64x64&slope=2&n=1000&seed=1"`.
+    key: which array of an archive (npz, h5, zarr); also `"file.npz#key"`. By default "x", else the only
+        one. An array "y" of the same length gives the labels.
+    kind: "vectors", "images" or "fields", where the shape does not tell: [n, H, W] is a gray image per
+        sample, and with kind="fields" a 1-D field [n, C, L]. See `monge.data.layout.arrange`.
+
+    Whole numbers are quantised data: `quantum` is 1 and `limits` their range. x is float32, except that
+    files keep their own dtype where they are memory-mapped or uint8. Raises `BadInput` for all that cannot
+    be used, NaN and infinity included (values are checked once, a file in chunks).
+
+    >>> load("digits")
+    Samples(digits: 1797 images of 1x8x8)
+    >>> load([[0.0, 1.5], [2.0, 3.0], [4.0, 5.0]], name="points").kind
+    'vectors'
+    """
+    ready = builtin(source) if isinstance(source, str) else source if isinstance(source, Samples) else None
+    if ready is not None:
+        if key or kind or name:
+            raise BadInput(f"{ready.name} has its own kind and name: load it without key, kind and name")
+        return ready
+    if isinstance(source, str | Path):
+        return _load_path(str(source), key, kind, name)
+    if key is not None:
+        raise BadInput(f"key {key!r} was given with an array: keys are for archives (npz, h5, zarr)")
+    return assemble(Table(_as_array(source)), kind=kind, name=name or "array", label=name or "the array")
+
+
+def _load_path(text: str, key: str | None, kind: str | None, name: str | None) -> Samples:
+    path, wanted = Path(text), key
+    if "#" in text and not path.exists():
+        head, _, tail = text.rpartition("#")
+        path, wanted = Path(head), key or tail
+    if not path.exists() and path.suffix.lower() not in READERS and len(path.parts) == 1:
+        names = list(BUILTINS)
+        close = difflib.get_close_matches(text.split("?")[0], names, n=2, cutoff=0.5)
+        nearest = f"did you mean {' or '.join(close)}? " if close else ""
+        raise BadInput(f"no data {text!r}, neither built in nor a file here: {nearest}built in are {', '.join(names)}")
+    table = read(path, wanted)
+    native = isinstance(table.x, np.memmap) or table.x.dtype == np.uint8
+    return assemble(table, kind=kind, name=name or path.stem, label=str(path), native=native, source=text)
+
+
+def _as_array(source: Any) -> NDArray[np.generic]:
+    if isinstance(source, Tensor):
+        source = source.detach().cpu().resolve_conj()
+        return np.asarray(source.float() if source.is_floating_point() and source.itemsize < 4 else source)
+    try:
+        return np.asarray(source)
+    except (ValueError, TypeError) as error:
+        raise BadInput(f"samples of one shape are needed, [n, *event], and the rows differ ({error})") from error

@@ -1,0 +1,52 @@
+"""A network made into a denoiser."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from monge.denoisers.algebra import per_sample
+
+
+class Neural(nn.Module):
+    """D(y, sigma) from a network that sees input and target of unit variance at every sigma.
+
+    Conditioned on sigma (Karras et al. 2022, Table 1, for data of standard deviation s):
+
+        D = c_skip y + c_out net(c_in y, log(sigma) / 4),
+        c_skip = s^2 / (s^2 + sigma^2),  c_out = s sigma / sqrt(s^2 + sigma^2),  c_in = 1 / sqrt(s^2 + sigma^2).
+
+    Blind (course, section 6.2.3: sigma is not given), with r = |y| / sqrt(d) measured on y itself:
+
+        D = y - r net(y / r).
+
+    net: (input [n, *event], level [n], label [n] or None) -> [n, *event].
+
+    >>> D = Neural(lambda y, level, label: torch.zeros_like(y))
+    >>> D(torch.tensor([[2.0]]), torch.tensor([1.0]))
+    tensor([[1.]])
+    """
+
+    def __init__(self, net: nn.Module, *, sigma_data: float = 1.0, blind: bool = False) -> None:
+        super().__init__()
+        self.net = net
+        self.sigma_data = sigma_data
+        self.blind = blind
+
+    def forward(
+        self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"], label: Int[Tensor, " n"] | None = None
+    ) -> Float[Tensor, "n *event"]:
+        if self.blind:
+            r = y.flatten(1).square().mean(1).sqrt().clamp_min(torch.finfo(y.dtype).tiny ** 0.5)
+            scale = per_sample(r, y)
+            return y - scale * self.net(y / scale, torch.zeros_like(r), label)
+        level = per_sample(sigma, y)
+        spread = (level.square() + self.sigma_data**2).sqrt()
+        out = self.net(y / spread, sigma.log() / 4, label)
+        denoised: Tensor = torch.addcmul(
+            y * (self.sigma_data / spread).square(), level * (self.sigma_data / spread), out
+        )
+        return denoised
+
+    def loss_weight(self, sigma: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """1 / c_out^2: with it the squared error of D is the squared error of the network at unit variance."""
+        return 1 / sigma.square() + 1 / self.sigma_data**2

@@ -1,0 +1,67 @@
+"""Distances between all pairs of two clouds, a block at a time."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from monge.evaluation.rows import Rows
+
+CHUNK = 1024
+
+
+class Neighbours(NamedTuple):
+    """The k nearest reference rows of each row, nearest first."""
+
+    distance: Float[Tensor, "n k"]
+    index: Int[Tensor, "n k"]
+
+
+def squared_distances(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
+    """|x_i - y_j|^2 = |x_i|^2 + |y_j|^2 - 2 x_i . y_j, in float64: one matrix product, [n, m].
+
+    The three terms cancel when two points are close: in float64 the error is about 1e-16 |x|^2, so that an exact
+    copy shows a distance of 1e-7 or less on standardised data, where float32 would leave a few hundredths.
+
+    >>> squared_distances(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]]))
+    tensor([[25.]], dtype=torch.float64)
+    """
+    x, y = x.double(), y.double()
+    product = x @ y.T
+    return product.mul_(-2.0).add_(x.square().sum(1)[:, None]).add_(y.square().sum(1)).clamp_(min=0.0)
+
+
+def nearest(
+    x: Float[Tensor, "n d"] | Rows,
+    reference: Float[Tensor, "m d"] | Rows,
+    k: int = 1,
+    *,
+    skip_self: bool = False,
+    chunk: int = CHUNK,
+) -> Neighbours:
+    """Euclidean k nearest neighbours by exhaustive search in blocks of `chunk` x `chunk`, float64.
+
+    With `skip_self`, x and reference are the same rows and row i is not its own neighbour. Memory grows as
+    n k + chunk^2; time as n m d.
+
+    >>> found = nearest(torch.tensor([[0.9], [5.0]]), torch.tensor([[0.0], [1.0], [4.0]]))
+    >>> found.index.ravel().tolist(), [round(r, 6) for r in found.distance.ravel().tolist()]
+    ([1, 2], [0.1, 1.0])
+    """
+    best = torch.full((len(x), k), torch.inf, dtype=torch.float64)
+    index = torch.zeros((len(x), k), dtype=torch.int64)
+    for b in range(0, len(reference), chunk):
+        right = reference[b : b + chunk].double()
+        for a in range(0, len(x), chunk):
+            squared = squared_distances(x[a : a + chunk], right)
+            rows = slice(a, a + len(squared))
+            if skip_self:
+                same = torch.arange(max(a, b), min(a + len(squared), b + len(right)))
+                squared[same - a, same - b] = torch.inf
+            found = squared.topk(min(k, squared.shape[1]), dim=1, largest=False)
+            candidates = torch.cat([best[rows], found.values], dim=1)
+            places = torch.cat([index[rows], found.indices + b], dim=1)
+            kept = candidates.topk(k, dim=1, largest=False)
+            best[rows], index[rows] = kept.values, places.gather(1, kept.indices)
+    return Neighbours(best.sqrt(), index)

@@ -1,0 +1,133 @@
+"""Samples at the door: checked, flattened and put on the scale of the real data, a few rows at a time."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from monge.errors import BadInput
+
+Array = np.ndarray[Any, Any]
+BLOCK_BYTES = 32 * 2**20  # one float64 block of rows while reading
+CONSTANT = 1e-9  # a spread below this fraction of the values is rounding, not data
+
+
+def to_array(name: str, x: Any) -> Array:
+    """The samples as a real numeric numpy array [n, *event], without a copy where that can be.
+
+    Raises `BadInput` for complex, text or object data, for a lone number and for an empty event.
+
+    >>> to_array("generated", torch.zeros(3, 2)).shape
+    (3, 2)
+    """
+    if isinstance(x, Tensor):
+        x = x.detach().cpu()
+        x = (x.float() if x.dtype == torch.bfloat16 else x).numpy()
+    array = np.asanyarray(x)
+    if array.dtype.kind not in "fiub":
+        raise BadInput(f"{name} holds {array.dtype} values; the audit needs real numbers: convert it first")
+    if array.ndim == 0 or 0 in array.shape[1:]:
+        raise BadInput(f"{name} has shape {array.shape}; the audit needs samples as [n, *event]: stack them")
+    return array.reshape(-1, 1) if array.ndim == 1 else array
+
+
+def blocks(x: Array) -> Iterator[tuple[int, Array]]:
+    """(start, rows) of `x` in pieces that stay small in float64, so that a memory-mapped array is never read whole."""
+    step = max(1, BLOCK_BYTES // (8 * max(1, x[0].size))) if len(x) else 1
+    for start in range(0, len(x), step):
+        yield start, x[start : start + step]
+
+
+def refuse_non_finite(name: str, x: Array) -> None:
+    """Raise `BadInput` that counts the NaN and infinite values of `x` and says where the first one is."""
+    if x.dtype.kind != "f":
+        return
+    count, first = 0, ""
+    for start, rows in blocks(x):
+        bad = ~np.isfinite(rows)
+        if bad.any():
+            if not count:
+                row, *position = (int(i) for i in np.argwhere(bad)[0])
+                first = f"row {start + row}, position {tuple(position)}"
+            count += int(bad.sum())
+    if count:
+        raise BadInput(
+            f"{name} has {count} NaN or infinite values, the first at {first}: repair or drop them"
+        )
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Samples seen as rows (x - shift) / scale, flattened to [n, d] in float32, made only when asked for.
+
+    The subtraction is done in float64, so a large offset in the data costs no digits.
+
+    >>> Rows(np.full((4, 2, 2), 3.0), np.ones(4), np.full(4, 2.0))[:2]
+    tensor([[1., 1., 1., 1.],
+            [1., 1., 1., 1.]])
+    """
+
+    x: Array
+    shift: Array
+    scale: Array
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: slice | Array) -> Float[Tensor, "b d"]:
+        rows = self.x[index]
+        flat = rows.reshape(len(rows), -1).astype(np.float64)
+        flat -= self.shift
+        flat /= self.scale
+        return torch.from_numpy(flat.astype(np.float32))
+
+    def order(self, *address: int | str) -> Array:
+        """A seeded shuffle of the rows that depends on their content and not on the order they came in, [n]."""
+        salt = "/".join(str(part) for part in address).encode()
+        salt = hashlib.blake2b(salt, digest_size=16).digest()
+        keys = np.empty(len(self), np.uint64)
+        for start, rows in blocks(self.x):
+            flat = self[start : start + len(rows)].numpy() + np.float32(0.0)  # -0.0 and 0.0 are one value
+            for i, row in enumerate(flat):
+                digest = hashlib.blake2b(row.tobytes(), digest_size=8, key=salt).digest()
+                keys[start + i] = int.from_bytes(digest, "little")
+        return np.argsort(keys, kind="stable")
+
+
+def common_scale(real: Sequence[Array]) -> tuple[Array, Array]:
+    """Shift and scale [d] that centre the real samples and give them total variance d.
+
+    The mean is taken out coordinate by coordinate (a translation: no distance changes). Vectors [n, d] are divided
+    by each coordinate's own standard deviation, since their units may differ; images and fields [n, C, *space]
+    by one number, the root of the mean variance over their pixels, since relative contrast is part of the law.
+    A coordinate that never moves gets that one number as well.
+
+    Raises `BadInput` when no coordinate moves.
+
+    >>> shift, scale = common_scale([np.array([[0.0, 0.0], [2.0, 20.0]])])
+    >>> shift, scale
+    (array([ 1., 10.]), array([ 1., 10.]))
+    """
+    n, d = sum(len(x) for x in real), real[0][0].size
+    total, squares = np.zeros(d), np.zeros(d)
+    for x in real:
+        for _, rows in blocks(x):
+            total += rows.reshape(len(rows), d).sum(0, dtype=np.float64)
+    shift = total / n
+    for x in real:
+        for _, rows in blocks(x):
+            squares += ((rows.reshape(len(rows), d) - shift) ** 2).sum(0, dtype=np.float64)
+    moves = squares / n > (CONSTANT * np.abs(shift)) ** 2
+    if not moves.any():
+        raise BadInput(
+            f"the real data do not vary: each of the {n} rows is the same; give data with more than one value"
+        )
+    variance = np.where(moves, squares / n, 0.0)
+    whole = np.sqrt(variance.mean())
+    scale = np.where(moves, np.sqrt(variance), whole) if real[0].ndim == 2 else np.full(d, whole)
+    return shift, scale

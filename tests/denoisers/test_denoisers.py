@@ -1,0 +1,89 @@
+"""The algebra of a denoiser, and a network that sees unit variance at every level."""
+
+import math
+
+import pytest
+import torch
+
+from monge import denoisers, rng
+from monge.denoisers import Neural, Oracle
+from monge.densities import Empirical, Gaussian, GaussianMixture
+
+
+def mixture():
+    means = torch.tensor([[1.5, 0.0], [-1.0, 1.0], [0.0, -2.0]], dtype=torch.float64)
+    covs = torch.stack([torch.diag(torch.tensor(v, dtype=torch.float64)) for v in ([0.3, 0.1], [0.2, 0.5], [0.1, 0.1])])
+    return GaussianMixture(means, covs, torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64))
+
+
+LAWS = {
+    "gaussian": lambda: Gaussian(
+        torch.tensor([1.0, -1.0], dtype=torch.float64), torch.tensor([[2.0, 0.7], [0.7, 0.5]], dtype=torch.float64)
+    ),
+    "mixture": mixture,
+    "empirical": lambda: Empirical(rng.normal((20, 2), 0, "points", dtype=torch.float64)),
+}
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("sigma", [0.05, 0.5, 5.0])
+def test_oracle_is_tweedie(law, sigma):
+    density = LAWS[law]()
+    y = 2 * rng.normal((50, 2), 0, "y", dtype=torch.float64).requires_grad_()
+    (score,) = torch.autograd.grad(density.noised(sigma).log_prob(y).sum(), y)
+    x_hat = Oracle(density)(y.detach(), torch.full((50,), sigma, dtype=torch.float64))
+    assert torch.allclose(denoisers.from_score(score, y.detach(), sigma), x_hat, rtol=1e-8, atol=1e-8)
+    assert torch.allclose(denoisers.score(x_hat, y.detach(), sigma), score, rtol=1e-6, atol=1e-6)
+
+
+def test_readings_invert_each_other():
+    y, x_hat, sigma = torch.randn(4, 1, 3).double(), torch.randn(4, 1, 3).double(), torch.rand(4).double() + 0.1
+    assert torch.allclose(denoisers.from_score(denoisers.score(x_hat, y, sigma), y, sigma), x_hat)
+    assert torch.allclose(denoisers.from_noise(denoisers.noise(x_hat, y, sigma), y, sigma), x_hat)
+    assert torch.allclose(denoisers.velocity(x_hat, y, sigma), -denoisers.per_sample(sigma, y) * denoisers.score(x_hat, y, sigma))
+
+
+class Probe(torch.nn.Module):
+    """Keeps what it is shown."""
+
+    def forward(self, y, level, label=None):
+        self.seen = y
+        return torch.zeros_like(y)
+
+
+@pytest.mark.parametrize("sigma", [2e-3, 0.1, 1.0, 80.0])
+@pytest.mark.parametrize("blind", [False, True])
+@pytest.mark.parametrize("sigma_data", [0.5, 1.0])
+def test_network_sees_unit_variance_in_and_out(sigma, blind, sigma_data):
+    n, d = 20_000, 16
+    probe = Probe()
+    denoiser = Neural(probe, sigma_data=sigma_data, blind=blind).double()
+    x = sigma_data * rng.normal((n, d), 0, "x", dtype=torch.float64)
+    z = rng.normal((n, d), 0, "z", dtype=torch.float64)
+    level = torch.full((n,), sigma, dtype=torch.float64)
+    without = denoiser(x + sigma * z, level)
+    tolerance = 5 * math.sqrt(2 / (n * d))
+    assert abs(probe.seen.var().item() - 1) < tolerance
+    if not blind:
+        # the target of the network is (x - c_skip y) / c_out; with a net of zero, D = c_skip y
+        target = (x - without) * denoiser.loss_weight(level).sqrt()[:, None]
+        assert abs(target.var().item() - 1) < tolerance
+
+
+def test_blind_does_not_read_sigma():
+    y = torch.randn(3, 4)
+    denoiser = Neural(torch.nn.Module(), blind=True)
+    denoiser.net = Probe()
+    assert torch.equal(denoiser(y, torch.full((3,), 0.1)), denoiser(y, torch.full((3,), 9.0)))
+
+
+def test_residual_level_of_a_law_with_little_to_keep():
+    """Points on a line in 64 dimensions: the residual is the noise, but for its part along the line."""
+    d, sigma, n = 64, 0.3, 4_000
+    variances = torch.zeros(d, dtype=torch.float64)
+    variances[0] = 1.0
+    law = Gaussian(torch.zeros(d, dtype=torch.float64), variances)
+    y = law.noised(sigma).sample(n, seed=0)
+    level = denoisers.residual_level(Oracle(law)(y, torch.full((n,), sigma, dtype=torch.float64)), y)
+    exact = sigma**2 * (1 - (1.0 / (1.0 + sigma**2)) / d)
+    assert abs(level.square().mean() - exact) < 5 * exact * math.sqrt(2 / (n * d))
