@@ -32,6 +32,7 @@ HOLED[4, 1], HOLED[4, 2], HOLED[150, 0] = np.nan, np.inf, -np.inf
     [
         (HOLED, r"the array has 3 NaN or infinite values in 2 of 200 rows, the first at \[4, 1\]"),
         (np.where(GOOD > 2, 1e300, GOOD), "NaN or infinite"),
+        (np.array([[1.0], [np.inf]], dtype=np.float16), "1 NaN or infinite value in 1 of 2 rows"),
         (np.array([[{}], [[]]], dtype=object), r"Python objects \(dtype object\)"),
         (GOOD + 1j, "complex numbers"),
         (np.array([["a"], ["b"]]), "holds text"),
@@ -44,7 +45,7 @@ HOLED[4, 1], HOLED[4, 2], HOLED[150, 0] = np.nan, np.inf, -np.inf
         (GOOD[:1], "the array has 1 sample: at least 2"),
         (np.tile(GOOD[0], (9, 1)), "zero variance, all its 9 samples being the same"),
         ([[1.0, 2.0], [3.0]], "the rows differ"),
-        (np.zeros((2,) * 6) + GOOD[0, 0] * np.arange(2), r"shape \[2, 2, 2, 2, 2, 2\], and data need \[n, d\]"),
+        (GOOD.flat[:64].reshape((2,) * 6), r"shape \[2, 2, 2, 2, 2, 2\], and data need \[n, d\]"),
         (torch.full((4, 2), float("nan")), "8 NaN or infinite values in 4 of 4 rows"),
         (torch.zeros(4, 2, dtype=torch.complex64), "complex numbers"),
     ],

@@ -21,7 +21,7 @@ def _samples(kind: str) -> Samples:
     shape = CASES[kind]
     z = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     channel = torch.arange(1.0, shape[1] + 1).reshape(-1, *[1] * (len(shape) - 2))
-    return Samples(z * channel**2 + 10 * channel, kind=kind)
+    return Samples(z * 5.0**channel + 10 * channel, kind=kind)
 
 
 @pytest.mark.parametrize("kind", CASES)
@@ -31,6 +31,19 @@ def test_scaled_data_have_zero_mean_and_unit_variance(kind: str) -> None:
     axes = [0, *range(2, z.ndim)]
     assert z.mean(axes).abs().max() < 1e-12
     assert (z.var(axes, correction=0) - 1).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_like_scales_are_one_so_that_white_noise_stays_white(kind: str) -> None:
+    shape = CASES[kind]
+    spread = torch.linspace(1.0, 3.0, shape[1]).reshape(-1, *[1] * (len(shape) - 2))
+    z = torch.randn(shape, generator=torch.Generator().manual_seed(1)) * spread
+    scaling = Scaling.fit(Samples(z, kind=kind))
+    assert (scaling.scale == scaling.unit).all()
+    scaled = scaling.forward(z.double())
+    assert scaled.square().mean() == pytest.approx(1.0, abs=1e-12)
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    torch.testing.assert_close(scaling.forward(z + noise) - scaled, noise / scaling.unit)
 
 
 @pytest.mark.parametrize("kind", CASES)

@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -62,7 +63,7 @@ def patches(n: int | None = None, seed: int = 0, *, size: int = 16) -> Samples:
     if not 2 <= n <= len(x):
         raise BadInput(f"n={n} patches were asked: the photographs hold 2 to {len(x)} of size {size} without overlap")
     order = torch.randperm(len(x), generator=rng.generator(seed, "data", "patches", "order"))[:n]
-    classes = tuple(name.removesuffix(".jpg") for name in bunch.filenames)
+    classes = tuple(Path(name).stem for name in bunch.filenames)
     return Samples(x[order], y[order], "images", "patches", classes=classes, quantum=1.0, limits=(0.0, 255.0))
 
 

@@ -13,7 +13,7 @@ from monge.errors import BadInput
 from monge.progress import bar
 
 CHUNK_BYTES = 2**24
-LARGEST = float(np.finfo(np.float32).max)
+LARGEST = np.float64(np.finfo(np.float32).max)  # a Python float would be rounded to the precision of the array
 FINEST = 2**20  # beyond it float32 has no room to spread an integer over its grid step
 LAYOUTS = {
     "vectors": ((1, 2), "[n, d]"),

@@ -90,7 +90,7 @@ def _zarr(path: Path, key: str | None) -> Table:
     store = zarr.open(path, mode="r")
     if isinstance(store, zarr.Array):
         return _choose(path, ["x"], lambda _: _rows(store, path), key)
-    names = [name for name, node in store.members(max_depth=None) if isinstance(node, zarr.Array)]
+    names = sorted(name for name, node in store.members(max_depth=None) if isinstance(node, zarr.Array))
     return _choose(path, names, lambda name: _rows(store[name], path), key)
 
 

@@ -14,25 +14,28 @@ from monge.errors import BadInput
 from monge.progress import bar
 
 FIT_ROWS = 65_536  # evenly spaced rows that the moments are taken on: their relative error is then below 1%
-CHUNK_VALUES = 2**22
+ALIKE = 4.0  # scales within this factor are taken as one
+CHUNK_VALUES = 2**20
 
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
     """z = (x - shift) / scale, its inverse and its log-determinant; and dequantisation.
 
-    Images and fields have one shift and scale a channel, [C, 1, ...]; vectors one a coordinate, [d] (scale
-    1 where a coordinate is constant). Fitted so that z has mean 0 and variance 1, dequantised where the
-    data are integers.
+    One shift a channel for images and fields, [C, 1, ...], one a coordinate for vectors, [d], so that z has mean 0
+    (dequantised, where the data are integers). One scale for all while the standard deviations of channels
+    or coordinates lie within a factor of 4, z then having variance 1 on average: noise that is white in z is white in
+    data units too, of standard deviation `unit` times as much. Else a scale each, z having variance 1 in each (scale
+    1 where constant), and `unit` is 1.
 
     A density in z becomes one in data units by log p(x) = log p(z) + log_det. For quantised data the
     density is that of x + quantum (u - 1/2), u uniform in (0, 1), and E_u log p(x + quantum (u - 1/2)) + d
     log(quantum) is a lower bound of log P(x), the probability of the grid point, in nats (Theis, van den
     Oord, Bethge, *A note on the evaluation of generative models*, 2016).
 
-    >>> scaling = Scaling.fit(Samples(torch.tensor([[0.0, 5.0], [4.0, 5.0]])))
-    >>> scaling.forward(torch.tensor([[4.0, 6.0]])), round(scaling.log_det, 4)
-    (tensor([[1., 1.]]), -0.6931)
+    >>> scaling = Scaling.fit(Samples(torch.tensor([[0.0, 5.0], [4.0, 5.0], [0.0, 9.0], [4.0, 9.0]])))
+    >>> scaling.forward(torch.tensor([[4.0, 7.0]])), round(scaling.log_det, 4), scaling.unit
+    (tensor([[1., 0.]]), -1.3863, 2.0)
     """
 
     shift: Float[Tensor, "*channels"]
@@ -61,6 +64,8 @@ class Scaling:
         variance = (second / count - mean.square()).clamp_(min=0.0)
         noise = 0.0 if samples.quantum is None else samples.quantum**2 / 12
         scale = torch.where(variance > 0, (variance + noise).sqrt(), 1.0)
+        if (variance + noise).max() <= ALIKE**2 * (variance + noise).min():
+            scale = (variance + noise).mean().sqrt().expand(groups).clone()
         shape = (groups, *[1] * (len(event) - 1))
         shift = (pivot[:, 0] + mean).reshape(shape)
         return cls(shift, scale.reshape(shape), event, samples.quantum, samples.limits)
@@ -74,6 +79,11 @@ class Scaling:
         """Unit scale to data units."""
         self._check(z)
         return z * self.scale.to(z) + self.shift.to(z)
+
+    @property
+    def unit(self) -> float:
+        """Data units in one unit of z, where they are the same for every coordinate; else 1."""
+        return float(self.scale.flatten()[0]) if self.scale.unique().numel() == 1 else 1.0
 
     @property
     def log_det(self) -> float:

@@ -1,17 +1,10 @@
 """The exact denoiser of a law that can be written down."""
 
-from typing import Protocol
-
 from jaxtyping import Float
 from torch import Tensor
 
 from monge.linalg import Moments
-
-
-class Denoisable(Protocol):
-    """A density that knows its posterior mean."""
-
-    def denoise(self, y: Tensor, sigma: Tensor | float) -> Tensor: ...
+from monge.protocols import SupportsDenoise
 
 
 class Oracle:
@@ -25,7 +18,7 @@ class Oracle:
     tensor([[1., 0.]])
     """
 
-    def __init__(self, density: Denoisable) -> None:
+    def __init__(self, density: SupportsDenoise) -> None:
         self.density = density
         self.moments: Moments | None = getattr(density, "moments", None)
 

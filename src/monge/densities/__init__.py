@@ -1,0 +1,8 @@
+"""Laws that can be written down: energy, log-density, score, sampler and, where it is known, the exact denoiser."""
+
+from monge.densities.empirical import Empirical
+from monge.densities.gaussian import Gaussian
+from monge.densities.mixture import GaussianMixture
+from monge.densities.planar import Banana
+
+__all__ = ["Banana", "Empirical", "Gaussian", "GaussianMixture"]

@@ -25,8 +25,8 @@ class TwoSampleAccuracy(NamedTuple):
 
 
 def classifier_two_sample(
-    x: Float[Tensor, "n d"],
-    y: Float[Tensor, "m d"],
+    x: Float[Tensor, "n *event"],
+    y: Float[Tensor, "m *event"],
     classifier: Any = None,
     *,
     folds: int = 5,
@@ -34,8 +34,8 @@ def classifier_two_sample(
 ) -> TwoSampleAccuracy:
     """Cross-validated accuracy at telling x from y, equal numbers of each (Lopez-Paz & Oquab 2017).
 
-    The larger cloud is cut to a seeded subset, the rows dealt into `folds` balanced folds, and each fold sorted by the
-    classifier fitted on the others. classifier: any unfitted scikit-learn classifier; default: logistic regression on
+    Events are flattened. The larger cloud is cut to a seeded subset, the rows dealt into `folds` balanced folds, and
+    each fold sorted by the classifier fitted on the others. classifier: any unfitted scikit-learn classifier; default: logistic regression on
     standardised columns. The p-value P(Binomial(rows, 1/2) >= right) is exact for one fold given the others; over
     all folds, whose training sets overlap, it is close, on the small side by little.
 
@@ -58,7 +58,7 @@ def classifier_two_sample(
         classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     clouds = []
     for name, cloud in (("x", x), ("y", y)):
-        flat = torch.as_tensor(cloud).reshape(len(cloud), -1)
+        flat = cloud.detach().cpu().flatten(1)
         pick = torch.randperm(len(flat), generator=rng.generator(seed, "two-sample", name))[:n]
         clouds.append(flat[pick].numpy())
     rows, labels = np.concatenate(clouds), np.repeat([0, 1], n)

@@ -67,7 +67,7 @@ def energy_test(
 
     >>> x, y = torch.randn(50, 2), torch.randn(40, 2) + 2
     >>> energy_test(x, y, permutations=99).p_value
-    0.01...
+    0.01
     """
     n, m = len(x), len(y)
     total = n + m
@@ -75,7 +75,7 @@ def energy_test(
     is_x = torch.zeros(total, 2, dtype=torch.float64)
     is_x[:n, 0] = is_x[n:, 1] = 1.0
     centre = y.mean(0, dtype=torch.float64)
-    pieces = [piece for cloud in (x, y) for piece in cloud.split(chunk)]
+    pieces = [piece for cloud in (x, y) for piece in torch.split(cloud, chunk)]
     stops = torch.tensor([len(piece) for piece in pieces]).cumsum(0).tolist()
 
     sums = torch.zeros(total, 2, dtype=torch.float64)  # of each row's distances to the rows of x, of y

@@ -11,11 +11,9 @@ from torch import Tensor
 from monge.evaluation.resampling import (
     DRAWS,
     Interval,
-    larger_share_p_value,
     normal_upper_tail,
     numpy_generator,
     percentile_interval,
-    share_interval,
 )
 
 
@@ -81,14 +79,3 @@ def near_copies(
     shares = torch.searchsorted(near, far[torch.from_numpy(ranks)]).numpy() / n
     interval = percentile_interval(torch.from_numpy(draw.binomial(n, shares) / n))
     return Closeness(hits / n, interval, rank / (m + 1), float(betabinom.sf(hits - 1, n, rank, m + 1 - rank)))
-
-
-def more_than(hits: int, n: int, real_hits: int, real_n: int) -> Closeness:
-    """A share of generated samples against the same share of real ones: Clopper-Pearson, Fisher's exact test.
-
-    >>> more_than(40, 100, 0, 100).floor
-    0.0
-    """
-    return Closeness(
-        hits / n, share_interval(hits, n), real_hits / real_n, larger_share_p_value(hits, n, real_hits, real_n)
-    )

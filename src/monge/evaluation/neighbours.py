@@ -92,7 +92,7 @@ def expected_coverage(seen: Visits, n: int) -> Coverage:
     The error is that of a jackknife which leaves out one group of rows at a time.
 
     >>> seen = Visits(torch.tensor([[1], [0]]), torch.tensor([True, False]))
-    >>> expected_coverage(seen, 2).value, expected_coverage(seen, 1).value
+    >>> round(expected_coverage(seen, 2).value, 6), round(expected_coverage(seen, 1).value, 6)
     (0.5, 0.25)
     """
     total, groups = len(seen.inside), seen.counts.shape[1]

@@ -15,7 +15,7 @@ class Neighbours(NamedTuple):
     """The k nearest reference rows of each row, nearest first."""
 
     distance: Float[Tensor, "n k"]
-    index: Int[Tensor, "n k"]
+    indices: Int[Tensor, "n k"]
 
 
 def squared_distances(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
@@ -46,7 +46,7 @@ def nearest(
     n k + chunk^2; time as n m d.
 
     >>> found = nearest(torch.tensor([[0.9], [5.0]]), torch.tensor([[0.0], [1.0], [4.0]]))
-    >>> found.index.ravel().tolist(), [round(r, 6) for r in found.distance.ravel().tolist()]
+    >>> found.indices.ravel().tolist(), [round(r, 6) for r in found.distance.ravel().tolist()]
     ([1, 2], [0.1, 1.0])
     """
     best = torch.full((len(x), k), torch.inf, dtype=torch.float64)

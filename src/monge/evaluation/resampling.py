@@ -15,9 +15,7 @@ CONFIDENCE = 0.95
 Interval = tuple[float, float]
 
 
-def resampled_means(
-    values: Float[Tensor, " n"], *address: int | str, draws: int = DRAWS
-) -> Float[Tensor, " b"]:
+def resampled_means(values: Float[Tensor, " n"], *address: int | str, draws: int = DRAWS) -> Float[Tensor, " b"]:
     """Means of `draws` bootstrap resamples of `values`, [b] float64.
 
     >>> resampled_means(torch.ones(5), 0, "example", draws=3).tolist()
@@ -31,8 +29,8 @@ def resampled_means(
 def percentile_interval(draws: Float[Tensor, " b"], confidence: float = CONFIDENCE) -> Interval:
     """Central interval of bootstrap draws.
 
-    >>> percentile_interval(torch.arange(101.0), 0.9)
-    (5.0, 95.0)
+    >>> percentile_interval(torch.arange(101.0), 0.5)
+    (25.0, 75.0)
     """
     tail = torch.tensor([(1 - confidence) / 2, (1 + confidence) / 2], dtype=torch.float64)
     low, high = torch.quantile(draws.double(), tail).tolist()
@@ -62,9 +60,7 @@ def two_regime_interval(
     """
     centred = [influence.double() - influence.double().mean() for influence in influences]
     null = null.double() - null.double().mean()
-    linear = torch.stack([resampled_means(psi, *address, "linear", s) for s, psi in enumerate(centred)]).sum(
-        0
-    )
+    linear = torch.stack([resampled_means(psi, *address, "linear", s) for s, psi in enumerate(centred)]).sum(0)
     pick = torch.randint(len(null), (DRAWS,), generator=rng.generator(int(address[0]), *address[1:], "null"))
     low, high = percentile_interval(linear + null[pick], confidence)
     return value - high, value - low
@@ -95,6 +91,21 @@ def larger_share_p_value(hits: int, n: int, other_hits: int, other_n: int) -> fl
     return float(hypergeom.sf(hits - 1, n + other_n, hits + other_hits, n))
 
 
+def difference_interval(hits: int, n: int, real_hits: int, real_n: int) -> Interval:
+    """Interval of hits / n that also carries the uncertainty of the real share it is held against.
+
+    Newcombe's (1998) hybrid: the distances from each share to the ends of its own Clopper-Pearson interval, added in
+    quadrature, so that interval minus real share is an interval of the difference.
+
+    >>> [round(bound, 4) for bound in difference_interval(10, 100, 0, 100)]
+    [0.0377, 0.1762]
+    """
+    share, real = hits / n, real_hits / real_n
+    (low, high), (real_low, real_high) = share_interval(hits, n), share_interval(real_hits, real_n)
+    down, up = math.hypot(share - low, real_high - real), math.hypot(high - share, real - real_low)
+    return max(0.0, share - down), min(1.0, share + up)
+
+
 def permutation_p_value(value: float, null: Float[Tensor, " p"]) -> float:
     """(1 + number of permuted values >= value) / (1 + number of permutations): exact under exchangeability.
 
@@ -102,7 +113,7 @@ def permutation_p_value(value: float, null: Float[Tensor, " p"]) -> float:
     0.5
     """
     slack = 1e-12 * abs(value)
-    return float((1 + (null >= value - slack).sum()) / (1 + len(null)))
+    return (1 + int((null >= value - slack).sum())) / (1 + len(null))
 
 
 def normal_upper_tail(z: float) -> float:

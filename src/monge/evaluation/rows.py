@@ -33,7 +33,8 @@ def to_array(name: str, x: Any) -> Array:
         raise BadInput(f"{name} holds {array.dtype} values; the audit needs real numbers: convert it first")
     if array.ndim == 0 or 0 in array.shape[1:]:
         raise BadInput(f"{name} has shape {array.shape}; the audit needs samples as [n, *event]: stack them")
-    return array.reshape(-1, 1) if array.ndim == 1 else array
+    rows: Array = array.reshape(-1, 1) if array.ndim == 1 else array
+    return rows
 
 
 def blocks(x: Array) -> Iterator[tuple[int, Array]]:
@@ -56,9 +57,7 @@ def refuse_non_finite(name: str, x: Array) -> None:
                 first = f"row {start + row}, position {tuple(position)}"
             count += int(bad.sum())
     if count:
-        raise BadInput(
-            f"{name} has {count} NaN or infinite values, the first at {first}: repair or drop them"
-        )
+        raise BadInput(f"{name} has {count} NaN or infinite values, the first at {first}: repair or drop them")
 
 
 @dataclass(frozen=True)

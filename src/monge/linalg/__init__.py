@@ -1,0 +1,16 @@
+"""Covariances, moments and Fourier: linear algebra without probability."""
+
+from monge.linalg.covariance import Covariance, DenseCovariance, DiagonalCovariance, StationaryCovariance
+from monge.linalg.moments import Moments
+from monge.linalg.spectrum import PowerSpectrum, power_spectrum, wavenumbers
+
+__all__ = [
+    "Covariance",
+    "DenseCovariance",
+    "DiagonalCovariance",
+    "Moments",
+    "PowerSpectrum",
+    "StationaryCovariance",
+    "power_spectrum",
+    "wavenumbers",
+]

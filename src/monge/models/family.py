@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -20,6 +20,7 @@ from monge.errors import BadInput
 from monge.files import write_atomic
 from monge.training import Objective, Training, read_tensors, seconds, train, write_tensors
 
+Fitted = TypeVar("Fitted", bound="Family")
 FORMAT = 1
 RECORD, WEIGHTS = "model.json", "weights.safetensors"
 
@@ -70,7 +71,7 @@ class Family(nn.Module):
     # -- what every family can do --------------------------------------------------------------------------
 
     def fit(
-        self,
+        self: Fitted,
         data: Any,
         *,
         steps: int | None = None,
@@ -84,7 +85,7 @@ class Family(nn.Module):
         checkpoint_s: float = 20.0,
         tensorboard: bool = False,
         show: bool = True,
-    ) -> Self:
+    ) -> Fitted:
         """Learn the law of `data` (`Samples`, or anything that `monge.data.load` takes).
 
         steps: number of gradient steps; or budget: wall-clock time ("90s", "5m", seconds). The family's default
@@ -154,7 +155,8 @@ class Family(nn.Module):
     def _scaled(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Data units to model units, quantised data being spread over their grid step."""
         scaling = self._must_be_fitted()
-        return scaling.forward(scaling.dequantise(x, generator))
+        u = torch.rand(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        return scaling.forward(scaling.dequantise(x, u))
 
     def _must_be_fitted(self) -> Scaling:
         if self.scaling is None:
@@ -204,7 +206,7 @@ class Family(nn.Module):
             },
         }
 
-    def _take(self, folder: Path) -> Self:
+    def _take(self: Fitted, folder: Path) -> Fitted:
         self.record = _read_record(folder)
         self.scaling = Scaling.from_dict(self.record["scaling"])
         self.build(tuple(self.record["data"]["event_shape"]))

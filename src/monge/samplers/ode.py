@@ -93,8 +93,7 @@ def encode(
     """Latent z of x: the transport to sigma_max, whitened by the Gaussian law there; z ~ N(0, Id) if D is right."""
     moments = _moments(denoiser, moments, x)
     y, _ = _flow(denoiser, x, (sigma_min, sigma_max), Tolerance(rtol, atol), None)
-    covariance = moments.covariance
-    return covariance.apply(lambda lam: (lam + sigma_max**2).rsqrt(), y - moments.mean)
+    return moments.whiten(y, sigma_max)
 
 
 def decode(

@@ -12,7 +12,7 @@ error in the step for alpha = 0, and is tested.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -47,6 +47,7 @@ class Step:
     past: list[Past] = field(default_factory=list)
 
 
+@runtime_checkable
 class Solver(Protocol):
     """A rule for one step of the reverse diffusion."""
 

@@ -26,7 +26,8 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     try:
         with safe_open(str(path), framework="pt") as file:
             header = json.loads((file.metadata() or {})["monge"])
-            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 (not a dict)
+            # clones are aligned as fresh tensors are, so that kernels round the same way
+            return {name: file.get_tensor(name).clone() for name in file.keys()}, header  # noqa: SIM118 (not a dict)
     except FileNotFoundError as error:
         raise BadInput(f"{path} is missing: give the folder of a run, or fit it again") from error
     except (SafetensorError, KeyError, ValueError, OSError) as error:

@@ -1,0 +1,115 @@
+"""Mixtures of Gaussians, and the empirical measure: laws whose exact denoiser is a weighted mean of answers."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from monge import rng
+from monge.densities.checks import events, levels
+from monge.errors import BadInput
+from monge.linalg import DenseCovariance, Moments
+
+CHUNK_VALUES = 2**24  # values in memory at a time
+
+
+class GaussianMixture:
+    """sum_k w_k N(m_k, C_k) on vectors [d], with exact score, sampler and denoiser.
+
+    means: [k, d]. covs: [k, d, d], variances [k, d], or one variance a component [k]. weights: [k], positive,
+    normalised here; equal if not given.
+
+    Raises BadInput if shapes do not fit, a weight is not positive, or a covariance not positive definite.
+
+    >>> law = GaussianMixture(torch.tensor([[-2.0], [2.0]]), torch.tensor([0.1, 0.1]))
+    >>> law.denoise(torch.tensor([[0.0]]), 1.0)
+    tensor([[0.]])
+    """
+
+    def __init__(self, means: Float[Tensor, "k d"], covs: Tensor, weights: Float[Tensor, " k"] | None = None) -> None:
+        if means.ndim != 2:
+            raise BadInput(f"means must be [k, d], not {list(means.shape)}")
+        k, d = means.shape
+        weights = torch.ones(k, dtype=means.dtype) if weights is None else weights
+        if weights.shape != (k,) or not (weights > 0).all() or not weights.isfinite().all():
+            raise BadInput(f"weights must be {k} positive numbers, one a component")
+        shapes = {(k, d, d): covs, (k, d): None, (k,): None}
+        if tuple(covs.shape) not in shapes:
+            raise BadInput(f"covs must be [{k}, {d}, {d}], [{k}, {d}] or [{k}], not {list(covs.shape)}")
+        if covs.ndim == 3:
+            lam, vectors = torch.linalg.eigh(covs.double())
+        else:
+            lam = (covs if covs.ndim == 2 else covs[:, None].expand(k, d)).double()
+            vectors = torch.eye(d, dtype=torch.float64).expand(k, d, d)
+        if not (lam > 0).all():
+            raise BadInput("every covariance must be positive definite")
+        self.means = means
+        self.weights = weights / weights.sum()
+        self.eigenvalues, self.vectors = lam.to(means.dtype), vectors.to(means.dtype)
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return (self.means.shape[1],)
+
+    @property
+    def mean(self) -> Float[Tensor, " d"]:
+        return self.weights @ self.means
+
+    @property
+    def covariance(self) -> Float[Tensor, "d d"]:
+        inside = torch.einsum("k,kij,kj,klj->il", self.weights, self.vectors, self.eigenvalues, self.vectors)
+        away = self.means - self.mean
+        return inside + torch.einsum("k,ki,kj->ij", self.weights, away, away)
+
+    @property
+    def moments(self) -> Moments:
+        return Moments(self.mean, DenseCovariance(self.covariance))
+
+    def energy(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        """-log p(x); Z = 1."""
+        return -self.log_prob(x)
+
+    def log_prob(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        return self._log_terms(events(x, self.event_shape), levels(0.0, x))[0].logsumexp(1)
+
+    def score(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """grad log p = sum_k r_k(x) C_k^-1 (m_k - x), r_k the responsibilities."""
+        terms, away = self._log_terms(events(x, self.event_shape), levels(0.0, x))
+        pull = terms.softmax(1)[..., None] * away / self.eigenvalues.to(x)
+        return -torch.einsum("nkj,kij->ni", pull, self.vectors.to(x))
+
+    def sample(self, n: int, *, seed: int = 0, start: int = 0) -> Float[Tensor, "n d"]:
+        dtype = self.means.dtype
+        u = rng.uniform((n, 1), seed, "mixture", start=start, dtype=torch.float64)
+        which = torch.searchsorted(self.weights.double().cumsum(0)[:-1], u[:, 0])
+        z = rng.normal((n, *self.event_shape), seed, "mixture", "z", start=start, dtype=dtype)
+        return self.means[which] + torch.einsum("nij,nj->ni", self.vectors[which], self.eigenvalues[which].sqrt() * z)
+
+    def noised(self, sigma: float) -> "GaussianMixture":
+        """The law of x + sigma z: the same mixture with C_k + sigma^2."""
+        noisy = GaussianMixture.__new__(GaussianMixture)
+        noisy.means, noisy.weights, noisy.vectors = self.means, self.weights, self.vectors
+        noisy.eigenvalues = self.eigenvalues + sigma**2
+        return noisy
+
+    def denoise(self, y: Float[Tensor, "n d"], sigma: Tensor | float) -> Float[Tensor, "n d"]:
+        """E[x | x + sigma z = y] = sum_k r_k(y) (m_k + C_k (C_k + sigma^2)^-1 (y - m_k)). sigma: a number or [n]."""
+        level = levels(sigma, events(y, self.event_shape))
+        rows = max(1, CHUNK_VALUES // self.means.numel())
+        return torch.cat([self._denoise(*part) for part in zip(y.split(rows), level.split(rows), strict=True)])
+
+    def _denoise(self, y: Tensor, level: Tensor) -> Tensor:
+        terms, away = self._log_terms(y, level)
+        share = terms.softmax(1)
+        lam = self.eigenvalues.to(y)
+        kept = share[..., None] * away * (lam / (lam + level.square()[:, None, None]))
+        return share @ self.means.to(y) + torch.einsum("nkj,kij->ni", kept, self.vectors.to(y))
+
+    def _log_terms(self, y: Tensor, level: Tensor) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k d"]]:
+        """log w_k N(y; m_k, C_k + level^2), and y - m_k in the eigenbasis of C_k."""
+        away = torch.einsum("nkj,kji->nki", y[:, None] - self.means.to(y), self.vectors.to(y))
+        variance = self.eigenvalues.to(y) + level.square()[:, None, None]
+        log_det = variance.log().sum(2) + y.shape[1] * math.log(2 * math.pi)
+        terms = self.weights.to(y).log() - 0.5 * ((away.square() / variance).sum(2) + log_det)
+        return terms, away

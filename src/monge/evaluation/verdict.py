@@ -1,0 +1,170 @@
+"""The verdict: lines that each hold a number, its error bar, its floor and what they decide."""
+
+import json
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+import numpy as np
+
+from monge.errors import BadInput
+
+Status = Literal["pass", "fail", "undecided"]
+SECTIONS = ("fidelity", "diversity", "memorisation", "likelihood", "denoiser")
+WIDTH = 110
+IN_WORDS = {
+    "pass": "PASS: no line differs from real data by more than its margin.",
+    "fail": "FAIL: at least one line differs from real data beyond its margin and beyond chance.",
+    "undecided": "UNDECIDED: no line fails, but with these numbers of samples not every line can be passed.",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One statistic of the audit.
+
+    value: the statistic for the generated samples. interval: 95% interval of it.
+    floor: what new real samples reach in the place of the generated ones, at the same n.
+    p_value: of the generated samples having the law of the real ones, before correction; None if not tested.
+    margin: how far from the floor, on the bad side, a difference still counts as harmless; None if not judged.
+    status: "pass" when the whole interval lies within floor and margin; "fail" when it lies wholly beyond and the
+        p-value is significant after correction over all lines; "undecided" otherwise.
+    note: what the line measures, in one plain sentence.
+    """
+
+    name: str
+    value: float
+    interval: tuple[float, float]
+    floor: float
+    p_value: float | None
+    margin: float | None
+    status: Status
+    note: str
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Line":
+        """Inverse of `dataclasses.asdict`; raises `BadInput` that names the keys missing or unknown."""
+        expected = {f.name for f in fields(cls)}
+        if set(values) != expected:
+            wrong = ", ".join(sorted(set(values) ^ expected))
+            raise BadInput(f"a verdict line has missing or unknown keys: {wrong}; write it with Verdict.to_json")
+        low, high = values["interval"]
+        return cls(**{**values, "interval": (low, high)})
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Samples to look at, in the data's own units and shape. Distances are between standardised rows.
+
+    generated: [k, *event] generated samples drawn by the seed. real: [k, *event] held-out samples.
+    nearest, distance: the training sample nearest to each `generated`, [k, *event], and how near, [k].
+    closest_generated, closest_training, closest_distance: the pairs with the smallest distance of all, nearest first.
+    The last five are None when no training set was given.
+    """
+
+    generated: np.ndarray[Any, Any]
+    real: np.ndarray[Any, Any]
+    nearest: np.ndarray[Any, Any] | None = None
+    distance: np.ndarray[Any, Any] | None = None
+    closest_generated: np.ndarray[Any, Any] | None = None
+    closest_training: np.ndarray[Any, Any] | None = None
+    closest_distance: np.ndarray[Any, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an audit found. `print` it for a table; `to_dict` and `to_json` keep everything but the evidence.
+
+    context: numbers of samples, dimension, seed, versions, seconds, correction, warnings.
+
+    >>> line = Line("energy distance", 0.02, (0.01, 0.03), 0.02, 0.4, 0.1, "pass", "Overall distance.")
+    >>> verdict = Verdict(fidelity=(line,))
+    >>> verdict.status, Verdict.from_dict(verdict.to_dict()) == verdict
+    ('pass', True)
+    """
+
+    fidelity: tuple[Line, ...] = ()
+    diversity: tuple[Line, ...] = ()
+    memorisation: tuple[Line, ...] = ()
+    likelihood: tuple[Line, ...] = ()
+    denoiser: tuple[Line, ...] = ()
+    context: dict[str, Any] = field(default_factory=dict)
+    evidence: Evidence | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """All lines, section after section."""
+        return tuple(line for section in SECTIONS for line in getattr(self, section))
+
+    @property
+    def status(self) -> Status:
+        """`fail` if any line fails, `pass` if there are lines and all pass, else `undecided`."""
+        found = {line.status for line in self.lines}
+        if "fail" in found:
+            return "fail"
+        return "pass" if found == {"pass"} else "undecided"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Status, the five lists of lines and the context, in types that JSON knows."""
+        sections = {name: [_plain(asdict(line)) for line in getattr(self, name)] for name in SECTIONS}
+        return {"status": self.status, **sections, "context": _plain(self.context)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Verdict":
+        """Inverse of `to_dict`, without the evidence; raises `BadInput` when keys are missing."""
+        missing = [name for name in SECTIONS if name not in values]
+        if missing:
+            raise BadInput(f"not a verdict: no {', '.join(missing)}; give what Verdict.to_dict returned")
+        sections = {name: tuple(Line.from_dict(line) for line in values[name]) for name in SECTIONS}
+        return cls(*(sections[name] for name in SECTIONS), context=dict(values.get("context", {})))
+
+    def to_json(self) -> str:
+        """`to_dict` as indented JSON (RFC 8259: no NaN, no infinity)."""
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
+
+    def __str__(self) -> str:
+        rows: list[tuple[str, ...]] = [("", "value", "95% interval", "real data", "margin", "p", "status")]
+        for section in SECTIONS:
+            lines: Sequence[Line] = getattr(self, section)
+            rows += [(section.upper(), "", "", "", "", "", "")] if lines else []
+            rows += [_row(line) for line in lines]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        text = []
+        for name, *numbers, status in rows:
+            cells = [name.ljust(widths[0]), *(n.rjust(w) for n, w in zip(numbers, widths[1:-1], strict=True))]
+            text.append("  ".join([*cells, status]).rstrip())
+        remarks = [f"{line.name} ({line.status}): {line.note}" for line in self.lines if line.status != "pass"]
+        remarks += [f"Warning: {warning}" for warning in self.context.get("warnings", [])]
+        for remark in remarks:
+            text += ["", *textwrap.wrap(remark, WIDTH)]
+        return "\n".join([*text, "", IN_WORDS[self.status]])
+
+
+def _row(line: Line) -> tuple[str, ...]:
+    low, high = line.interval
+    return (
+        f"  {line.name[:36]}",
+        _number(line.value),
+        f"[{_number(low)}, {_number(high)}]",
+        _number(line.floor),
+        "-" if line.margin is None else _number(line.margin),
+        "-" if line.p_value is None else f"{line.p_value:.2g}",
+        line.status,
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if 0 < abs(value) < 0.01 or abs(value) >= 1000 else f"{value:.3f}"
+
+
+def _plain(value: Any) -> Any:
+    """Python numbers, strings, lists and dicts only; a number that is not finite becomes None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,69 @@
+"""The numbers that `monge demo` must reach, read off the run it left behind.
+
+    make demo && .venv/bin/pytest tests/acceptance --run runs/demo
+
+Without `--run` there is nothing to judge, and the tests are skipped.
+"""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from sklearn.ensemble import RandomForestClassifier
+
+from monge.data import load
+from monge.evaluation import classifier_two_sample
+
+
+@pytest.fixture(scope="module")
+def run(request):
+    folder = request.config.getoption("--run")
+    if folder is None:
+        pytest.skip("give the folder of a demo with --run")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def verdict(run):
+    return json.loads((run / "verdict.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def generated(run):
+    return torch.from_numpy(np.load(run / "samples.npz", allow_pickle=False)["x"]).round()
+
+
+def lines(verdict, group):
+    return {line["name"]: line for line in verdict[group]}
+
+
+def test_verdict_is_not_fail(verdict):
+    assert verdict["status"] in ("pass", "undecided")
+
+
+def test_energy_distance_is_within_twice_its_floor(verdict):
+    line = lines(verdict, "fidelity")["energy distance"]
+    assert line["value"] <= 2 * line["floor"]
+
+
+def test_coverage_is_nine_tenths_of_the_floor_s(verdict):
+    line = lines(verdict, "diversity")["coverage"]
+    assert line["value"] >= 0.9 * line["floor"]
+
+
+def test_no_memorisation_is_flagged(verdict):
+    assert verdict["memorisation"]
+    assert all(line["status"] != "fail" for line in verdict["memorisation"])
+
+
+@pytest.mark.parametrize("real", ["all", "holdout"])
+def test_classifiers_hardly_tell_generated_from_real(generated, real):
+    """Logistic regression at most 0.60, a forest of 300 trees at most 0.70, cross-validated, equal numbers."""
+    whole = load("digits")
+    x = whole.x if real == "all" else whole.split(0.2, seed=0)[1].x
+    logistic = classifier_two_sample(generated[: len(x)], x)
+    forest = classifier_two_sample(generated[: len(x)], x, classifier=RandomForestClassifier(300, random_state=0, n_jobs=-1))
+    print(f"{real}: logistic {logistic.accuracy:.3f}, forest {forest.accuracy:.3f}")
+    assert logistic.accuracy <= 0.60
+    assert forest.accuracy <= 0.70
