@@ -1,0 +1,19 @@
+"""The command line: the only place where strings become objects."""
+
+import sys
+
+from monge.cli.app import app, run
+from monge.cli.fitting import demo, fit
+from monge.cli.info import info
+from monge.cli.judging import audit
+from monge.cli.using import denoise, sample
+
+__all__ = ["app", "main", "run"]
+
+for command in (demo, fit, sample, audit, denoise, info):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line of this process, and leave with its exit status."""
+    sys.exit(run(sys.argv[1:]))

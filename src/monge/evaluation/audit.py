@@ -11,7 +11,7 @@ from monge.errors import BadInput
 from monge.evaluation.decision import LEVEL, Finding, judge
 from monge.evaluation.lines import DIVERSITY, FIDELITY, MEMORISATION, Margins, Measure, Prepared
 from monge.evaluation.resampling import CONFIDENCE
-from monge.evaluation.rows import Array, Rows, common_scale, refuse_non_finite, to_array
+from monge.evaluation.rows import Array, Rows, common_scale, refuse_non_finite, seeded_order, to_array
 from monge.evaluation.verdict import Evidence, Line, Verdict
 from monge.progress import bar
 
@@ -66,7 +66,7 @@ def audit(
     _check(arrays, rows)
     scale = common_scale([array for name, array in arrays.items() if name != "generated"])
     sets = {name: Rows(array, *scale) for name, array in arrays.items()}
-    order = {name: kept.order(seed, "audit", name)[:rows] for name, kept in sets.items()}
+    order = {name: seeded_order(array, seed, "audit", name)[:rows] for name, array in arrays.items()}
     drawn = {name: sets[name][order[name]] for name in sets}
     if bool((drawn["holdout"] == drawn["holdout"][0]).all()):
         raise BadInput("holdout does not vary: all its rows are the same; give held-out data of the same law")

@@ -80,9 +80,9 @@ def cells_test(
         pooled.numpy(), n, size=permutations, method="marginals"
     )
     dealt = torch.from_numpy(np.asarray(drawn))
-    null = _discrimination(dealt / n, (pooled - dealt) / m)
-    value = float(_discrimination(counts_x / n, counts_y / m))
+    null = _discrimination(dealt.double() / n, (pooled - dealt).double() / m)
     p, q = counts_x.double() / n, counts_y.double() / m
+    value = float(_discrimination(p, q))
     gap = (p - q) / (p + q).clamp(min=1e-300)
     influence_p, influence_q = gap - gap.square() / 2, -gap - gap.square() / 2
     p_value = permutation_p_value(value, null)
@@ -92,5 +92,4 @@ def cells_test(
 
 
 def _discrimination(p: Float[Tensor, "*b cells"], q: Float[Tensor, "*b cells"]) -> Float[Tensor, "*b"]:
-    p, q = p.double(), q.double()
     return ((p - q).square() / (p + q).clamp(min=1e-300)).sum(-1) / 2

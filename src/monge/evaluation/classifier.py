@@ -35,9 +35,9 @@ def classifier_two_sample(
     """Cross-validated accuracy at telling x from y, equal numbers of each (Lopez-Paz & Oquab 2017).
 
     Events are flattened. The larger cloud is cut to a seeded subset, the rows dealt into `folds` balanced folds, and
-    each fold sorted by the classifier fitted on the others. classifier: any unfitted scikit-learn classifier; default: logistic regression on
-    standardised columns. The p-value P(Binomial(rows, 1/2) >= right) is exact for one fold given the others; over
-    all folds, whose training sets overlap, it is close, on the small side by little.
+    each fold sorted by the classifier fitted on the others. classifier: any unfitted one of scikit-learn; by default a
+    logistic regression on standardised columns. The p-value P(Binomial(rows, 1/2) >= right) is exact for one fold
+    given the others; over all folds, whose training sets overlap, it is close, on the small side by little.
 
     Raises `BadInput` if a cloud has fewer rows than folds.
 

@@ -41,14 +41,15 @@ class Margins:
     """How far from its floor a line may be before the difference is called a defect.
 
     energy: share of the mean distance between two real samples. sliced: in standard deviations of a projection.
-    modes: of triangular discrimination, about half the weight of a missing mode. spread: of the ratio to the real spread. The others are differences of shares or of probabilities.
+    coverage: share of its floor. modes: of triangular discrimination, about half the weight of a missing mode.
+    spread: of the ratio to the real spread. The others are differences of shares or of probabilities.
     """
 
     energy: float = 0.01
     sliced: float = 0.15
     precision: float = 0.05
     accuracy: float = 0.1
-    coverage: float = 0.05
+    coverage: float = 0.1
     modes: float = 0.02
     spread: float = 0.05
     repeats: float = 0.02
@@ -230,7 +231,7 @@ def coverage_line(p: Prepared) -> Finding:
         found.value,
         interval,
         floor,
-        p.margins.coverage,
+        p.margins.coverage * floor,
         normal_upper_tail(z) if floor != found.value else 0.5,
         "lower",
         note,
@@ -238,10 +239,16 @@ def coverage_line(p: Prepared) -> Finding:
 
 
 def modes_line(p: Prepared) -> Finding:
-    """Triangular discrimination of the shares in k-means cells of the real samples, training ones included."""
-    real = p.y if p.t is None else torch.cat([p.y, p.t])
-    count = min(MOST_CELLS, min(len(p.x), len(real)) // ROWS_PER_CELL)
-    test = cells_test(p.x, real, cell_centres(real, count, seed=p.seed), seed=p.seed)
+    """Triangular discrimination of the shares in k-means cells of real samples, training ones included.
+
+    A third of the real rows shapes the cells and the others are counted: given the cells, generated and counted rows
+    are exchangeable when they have one law, in any dimension.
+    """
+    rows = p.y if p.t is None else torch.cat([p.t, p.y])
+    apart = len(rows) // 3  # rows that shape a cell are drawn to it, so they must not be counted in it
+    shaping, real = rows[:apart], rows[apart:]
+    count = min(MOST_CELLS, apart // 2, min(len(p.x), len(real)) // ROWS_PER_CELL)
+    test = cells_test(p.x, real, cell_centres(shaping, count, seed=p.seed), seed=p.seed)
     low, high = two_regime_interval(
         test.value, [test.influence_x, test.influence_y], test.null, p.seed, "audit", "modes"
     )

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from monge.errors import BadInput
-from monge.evaluation.pairwise import CHUNK, nearest, squared_distances
+from monge.evaluation.pairwise import CHUNK, fill_own_pairs, nearest, squared_distances
 
 K = 5
 ROUNDING = 1e-12  # of the squared norms: keeps a tie on the inside whatever the rounding
@@ -78,8 +78,7 @@ def visits(
             rows = slice(a, a + len(squared))
             visit = squared <= reach
             if skip_self:
-                same = torch.arange(max(a, b), min(a + len(squared), b + len(centre)))
-                visit[same - a, same - b] = False
+                fill_own_pairs(visit, a, b, False)
             inside[rows] |= visit.any(dim=1)
             counts[balls] += visit.T.double() @ group[rows]
     return Visits(counts.long(), inside)

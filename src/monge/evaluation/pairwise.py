@@ -32,6 +32,18 @@ def squared_distances(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float
     return product.mul_(-2.0).add_(x.square().sum(1)[:, None]).add_(y.square().sum(1)).clamp_(min=0.0)
 
 
+def fill_own_pairs(block: Tensor, row: int, column: int, value: float | bool) -> None:
+    """Overwrite, in the block of a square table that starts at (row, column), the entries on the table's diagonal.
+
+    >>> block = torch.zeros(2, 3); fill_own_pairs(block, 4, 3, 1.0); block
+    tensor([[0., 1., 0.],
+            [0., 0., 1.]])
+    """
+    offset = row - column
+    if -block.shape[0] < offset < block.shape[1]:
+        block.diagonal(offset).fill_(value)
+
+
 def nearest(
     x: Float[Tensor, "n d"] | Rows,
     reference: Float[Tensor, "m d"] | Rows,
@@ -57,8 +69,7 @@ def nearest(
             squared = squared_distances(x[a : a + chunk], right)
             rows = slice(a, a + len(squared))
             if skip_self:
-                same = torch.arange(max(a, b), min(a + len(squared), b + len(right)))
-                squared[same - a, same - b] = torch.inf
+                fill_own_pairs(squared, a, b, torch.inf)
             found = squared.topk(min(k, squared.shape[1]), dim=1, largest=False)
             candidates = torch.cat([best[rows], found.values], dim=1)
             places = torch.cat([index[rows], found.indices + b], dim=1)

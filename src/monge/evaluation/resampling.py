@@ -39,7 +39,7 @@ def percentile_interval(draws: Float[Tensor, " b"], confidence: float = CONFIDEN
 
 def two_regime_interval(
     value: float,
-    influences: Sequence[Float[Tensor, " n"]],
+    influences: Sequence[Float[Tensor, " _"]],
     null: Float[Tensor, " p"],
     *address: int | str,
     confidence: float = CONFIDENCE,
@@ -98,7 +98,7 @@ def difference_interval(hits: int, n: int, real_hits: int, real_n: int) -> Inter
     quadrature, so that interval minus real share is an interval of the difference.
 
     >>> [round(bound, 4) for bound in difference_interval(10, 100, 0, 100)]
-    [0.0377, 0.1762]
+    [0.0375, 0.1762]
     """
     share, real = hits / n, real_hits / real_n
     (low, high), (real_low, real_high) = share_interval(hits, n), share_interval(real_hits, real_n)

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from monge.errors import BadInput
 
-Array = np.ndarray[Any, Any]
+Array = NDArray[Any]
 BLOCK_BYTES = 32 * 2**20  # one float64 block of rows while reading
 CONSTANT = 1e-9  # a spread below this fraction of the values is rounding, not data
 
@@ -85,17 +86,24 @@ class Rows:
         flat /= self.scale
         return torch.from_numpy(flat.astype(np.float32))
 
-    def order(self, *address: int | str) -> Array:
-        """A seeded shuffle of the rows that depends on their content and not on the order they came in, [n]."""
-        salt = "/".join(str(part) for part in address).encode()
-        salt = hashlib.blake2b(salt, digest_size=16).digest()
-        keys = np.empty(len(self), np.uint64)
-        for start, rows in blocks(self.x):
-            flat = self[start : start + len(rows)].numpy() + np.float32(0.0)  # -0.0 and 0.0 are one value
-            for i, row in enumerate(flat):
-                digest = hashlib.blake2b(row.tobytes(), digest_size=8, key=salt).digest()
-                keys[start + i] = int.from_bytes(digest, "little")
-        return np.argsort(keys, kind="stable")
+
+def seeded_order(x: Array, *address: int | str) -> Array:
+    """A shuffle of the rows that depends on their float32 content and the address, not on the order they came in, [n].
+
+    >>> x = np.arange(5.0).reshape(-1, 1)
+    >>> bool((x[seeded_order(x, 0)] == x[::-1][seeded_order(x[::-1], 0)]).all())
+    True
+    """
+    salt = "/".join(str(part) for part in address).encode()
+    salt = hashlib.blake2b(salt, digest_size=16).digest()
+    keys = np.empty(len(x), np.uint64)
+    for start, rows in blocks(x):
+        flat = rows.reshape(len(rows), -1).astype(np.float32)
+        flat += 0.0  # -0.0 and 0.0 are one value
+        for i, row in enumerate(flat):
+            digest = hashlib.blake2b(row.tobytes(), digest_size=8, key=salt).digest()
+            keys[start + i] = int.from_bytes(digest, "little")
+    return np.argsort(keys, kind="stable")
 
 
 def common_scale(real: Sequence[Array]) -> tuple[Array, Array]:

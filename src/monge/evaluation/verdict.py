@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monge.errors import BadInput
 
@@ -64,13 +65,13 @@ class Evidence:
     The last five are None when no training set was given.
     """
 
-    generated: np.ndarray[Any, Any]
-    real: np.ndarray[Any, Any]
-    nearest: np.ndarray[Any, Any] | None = None
-    distance: np.ndarray[Any, Any] | None = None
-    closest_generated: np.ndarray[Any, Any] | None = None
-    closest_training: np.ndarray[Any, Any] | None = None
-    closest_distance: np.ndarray[Any, Any] | None = None
+    generated: NDArray[Any]
+    real: NDArray[Any]
+    nearest: NDArray[Any] | None = None
+    distance: NDArray[Any] | None = None
+    closest_generated: NDArray[Any] | None = None
+    closest_training: NDArray[Any] | None = None
+    closest_distance: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,8 @@ class Verdict:
         missing = [name for name in SECTIONS if name not in values]
         if missing:
             raise BadInput(f"not a verdict: no {', '.join(missing)}; give what Verdict.to_dict returned")
-        sections = {name: tuple(Line.from_dict(line) for line in values[name]) for name in SECTIONS}
-        return cls(*(sections[name] for name in SECTIONS), context=dict(values.get("context", {})))
+        sections: dict[str, Any] = {name: tuple(map(Line.from_dict, values[name])) for name in SECTIONS}
+        return cls(**sections, context=dict(values.get("context", {})))
 
     def to_json(self) -> str:
         """`to_dict` as indented JSON (RFC 8259: no NaN, no infinity)."""

@@ -56,19 +56,19 @@ class Moments:
 
     def wiener(self, y: Float[Tensor, "n *event"], sigma: Tensor | float) -> Float[Tensor, "n *event"]:
         """The best linear denoiser, m + C (C + sigma^2)^-1 (y - m); exact for a Gaussian law."""
-        level = self.covariance.level(sigma, len(y)).to(y).square()
+        level = self._level(sigma, y)
         mean = self.mean.to(y)
         # 0 / 0 is a value without variance and without noise, which stays as it is
         return mean + self.covariance.apply(lambda lam: (lam / (lam + level)).nan_to_num(nan=1.0), y - mean)
 
     def noised_sample(self, z: Float[Tensor, "n *event"], sigma: Tensor | float) -> Float[Tensor, "n *event"]:
         """m + (C + sigma^2)^{1/2} z: a sample of N(m, C + sigma^2) from unit noise z."""
-        level = self.covariance.level(sigma, len(z)).to(z).square()
+        level = self._level(sigma, z)
         return self.mean.to(z) + self.covariance.apply(lambda lam: (lam + level).sqrt(), z)
 
     def whiten(self, y: Float[Tensor, "n *event"], sigma: Tensor | float) -> Float[Tensor, "n *event"]:
         """(C + sigma^2)^{-1/2} (y - m), the inverse of `noised_sample`."""
-        level = self.covariance.level(sigma, len(y)).to(y).square()
+        level = self._level(sigma, y)
         return self.covariance.apply(lambda lam: (lam + level).rsqrt(), y - self.mean.to(y))
 
     def log_prob(self, y: Float[Tensor, "n *event"], sigma: Tensor | float = 0.0) -> Float[Tensor, " n"]:
@@ -77,6 +77,11 @@ class Moments:
         shift = torch.as_tensor(sigma, dtype=y.dtype, device=y.device).square()
         log_det = self.covariance.log_det(shift, len(y)).to(y)
         return -0.5 * (z.square().sum(1) + log_det + z.shape[1] * math.log(2 * math.pi))
+
+    def _level(self, sigma: Tensor | float, y: Tensor) -> Tensor:
+        """sigma^2, for one number, [n] or [n, 1, ...], as it meets eigenvalues."""
+        sigma = torch.as_tensor(sigma, dtype=y.dtype, device=y.device).reshape(-1)
+        return self.covariance.level(sigma, len(sigma)).to(y).square()
 
     def state(self) -> dict[str, Tensor]:
         """Tensors for a file; `from_state` is the inverse."""

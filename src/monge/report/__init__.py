@@ -1,0 +1,34 @@
+"""Figures, and the one-file HTML page that shows a verdict with its evidence."""
+
+from monge.report.denoising import Denoising, denoising
+from monge.report.figures import (
+    denoising_strip,
+    image_grid,
+    loss,
+    neighbours,
+    path,
+    read_log,
+    scatter,
+    spectrum,
+)
+from monge.report.looks import Look
+from monge.report.page import write
+from monge.report.words import SYMBOLS, counts, reason
+
+__all__ = [
+    "SYMBOLS",
+    "Denoising",
+    "Look",
+    "counts",
+    "denoising",
+    "denoising_strip",
+    "image_grid",
+    "loss",
+    "neighbours",
+    "path",
+    "read_log",
+    "reason",
+    "scatter",
+    "spectrum",
+    "write",
+]

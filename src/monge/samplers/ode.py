@@ -115,10 +115,8 @@ def decode(
 
 
 def _moments(denoiser: Denoiser, moments: Moments | None, x: Tensor) -> Moments:
-    moments = moments if moments is not None else getattr(denoiser, "moments", None)
-    if moments is None:
-        return Moments(torch.zeros_like(x[0]), DiagonalCovariance(torch.zeros_like(x[0])))
-    return moments
+    nothing = Moments(torch.zeros_like(x[0]), DiagonalCovariance(torch.zeros_like(x[0])))
+    return moments or getattr(denoiser, "moments", None) or nothing
 
 
 def _flow(

@@ -9,7 +9,7 @@ from torch import Tensor
 from monge import progress, rng
 from monge.denoisers import per_sample, residual_level
 from monge.errors import BadInput, NumericalFailure
-from monge.linalg import Moments
+from monge.linalg import DiagonalCovariance, Moments
 from monge.protocols import Denoiser
 from monge.samplers.solvers import ExponentialMultistep, Past, Solver, Step
 
@@ -81,7 +81,8 @@ def reverse_diffusion(
     nfe: denoiser calls per sample; never exceeded.
     solver: rule for one step; ExponentialMultistep(order=2) unless given.
     moments: mean and covariance of the data (the denoiser's own `.moments` if it has them). With them the walk
-        starts at N(m, C + sigma_max^2), which is exact for a Gaussian law, and not at N(0, sigma_max^2).
+        starts at N(m, C + sigma_max^2) and not at N(0, sigma_max^2), and the default solver moves the Gaussian part
+        of the law exactly, paying denoiser calls only for what is not Gaussian.
     start: index of the first sample: sample i of a seed is the same whatever n, the batch size and the way that the
         work is spread, for alpha > 0 too.
     trace: return the `Trajectory`.
@@ -96,7 +97,8 @@ def reverse_diffusion(
     """
     _check(n, nfe, alpha, sigma_min, sigma_max)
     solver = solver or ExponentialMultistep(order=2)
-    moments = moments if moments is not None else getattr(denoiser, "moments", None)
+    zero = torch.zeros([1] * len(event_shape), dtype=dtype, device=device)  # broadcasts: no mean, no covariance
+    moments = moments or getattr(denoiser, "moments", None) or Moments(zero, DiagonalCovariance(zero))
     grid = levels(max(1, -(-nfe // solver.calls)), sigma_min, sigma_max)
     size = batch_size or max(1, BATCH_VALUES // max(1, int(torch.Size(event_shape).numel())))
     parts: list[Tensor] = []
@@ -107,8 +109,8 @@ def reverse_diffusion(
             z = rng.normal(
                 (rows, *event_shape), seed, "start", start=start + first, dtype=dtype, device=device
             )
-            y = z * sigma_max if moments is None else moments.noised_sample(z, sigma_max)
-            walk = _Walk(denoiser, solver, alpha, seed, start + first, trace, advance)
+            y = moments.noised_sample(z, sigma_max)
+            walk = _Walk(denoiser, solver, moments, alpha, seed, start + first, trace, advance)
             parts.append(walk.run(y, grid))
             if trace:
                 frames.append(walk.trajectory(parts[-1]))
@@ -140,13 +142,14 @@ class _Walk:
         self,
         denoiser: Denoiser,
         solver: Solver,
+        moments: Moments,
         alpha: float,
         seed: int,
         start: int,
         trace: bool,
         advance: progress.Advance,
     ) -> None:
-        self.denoiser, self.solver, self.alpha = denoiser, solver, alpha
+        self.denoiser, self.solver, self.moments, self.alpha = denoiser, solver, moments, alpha
         self.seed, self.start, self.trace, self.advance = seed, start, trace, advance
         self.blind = bool(getattr(denoiser, "blind", False))
         self.frames: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -158,13 +161,13 @@ class _Walk:
     def run(self, y: Tensor, grid: Tensor) -> Tensor:
         past: list[Past] = []
         for index, level in enumerate(grid.tolist()):
-            sigma = per_sample(level, y)
+            sigma = y.new_full((1, *[1] * (y.ndim - 1)), level)
             x_hat = self.denoise(y, sigma)
             if self.trace:
                 self.frames.append((torch.tensor(level), y, x_hat))
             if index + 1 == len(grid):
                 break
-            sigma_next = per_sample(grid[index + 1].item(), y)
+            sigma_next = torch.full_like(sigma, grid[index + 1].item())
             if self.blind:
                 sigma = per_sample(residual_level(x_hat, y), y).maximum(sigma_next)
             z = None
@@ -172,8 +175,10 @@ class _Walk:
                 z = rng.normal(
                     tuple(y.shape), self.seed, "step", index, start=self.start, dtype=y.dtype, device=y.device
                 )
-            y = self.solver.step(Step(y, x_hat, sigma, sigma_next, self.alpha, z, self.denoise, past))
-            past = [Past(sigma, x_hat), *past][: self.solver.memory]
+            now = Step(y, x_hat, sigma, sigma_next.expand_as(sigma), self.alpha, z, self.denoise, self.moments, past)
+            y = self.solver.step(now)
+            if self.solver.memory:
+                past = [Past(sigma, now.residual), *past][: self.solver.memory]
         if not x_hat.isfinite().all():
             bad = int((~x_hat.flatten(1).isfinite().all(1)).sum())
             raise NumericalFailure(

@@ -1,0 +1,15 @@
+"""Arguments that several commands take."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run: the --out of a fit.")]
+Seed = Annotated[int, typer.Option(help="Seed: the same seed gives the same numbers.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out where it stopped.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what stands there.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Number of training steps.")]
+Nfe = Annotated[int | None, typer.Option(min=1, help="Calls of the network for each sample, at most.")]
+Alpha = Annotated[float | None, typer.Option(min=0.0, help="0 deterministic, 1 reversed diffusion.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Samples worked on at a time.")]

@@ -1,0 +1,144 @@
+"""`monge demo` and `monge fit`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from monge.cli.arguments import BatchSize, Force, Resume, Seed, Steps
+from monge.cli.runs import Run, read_json
+from monge.errors import BadInput
+
+DEMO_STEPS = 3000
+DEMO_SAMPLES = 2000
+HELD_OUT = 0.2
+SPLIT_SEED = 0  # one for all runs, so that runs of different seeds are judged on the same held-out samples
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
+    resume: Resume = False,
+    steps: Steps = None,
+    seed: Seed = 0,
+    force: Force = False,
+) -> int:
+    """The main job on real data: learn handwritten digits, draw new ones, judge them, write the report.
+
+    Exit status 0 unless the verdict is `fail`: `undecided` is an honest answer, not an error. A finished demo is shown
+    again; --force starts a new one.
+    """
+    run = Run(out)
+    run.refuse_strangers()
+    if force:
+        run.clear()
+    steps = steps or DEMO_STEPS
+    if run.is_started:
+        _refuse_other_demo(run, steps, seed)
+    if run.is_fitted and run.verdict.exists():
+        return _show_finished(run)
+    if run.is_started and not run.is_fitted and not resume:
+        done = f"stopped after step {run.last_checkpoint}" if run.last_checkpoint else "stopped"
+        where = "" if out == Path("runs/demo") else f" --out {out}"
+        raise BadInput(
+            f"the demo in {out} {done}: go on with it by `monge demo{where} --resume`, or start again with --force"
+        )
+    typer.echo(
+        f"monge demo: 1,797 handwritten digits of 8x8 pixels, a fifth of them held out; {steps:,} training steps, "
+        f"{DEMO_SAMPLES:,} new samples, a verdict. The run is kept in {out}."
+    )
+
+    from monge import data
+    from monge.cli.table import tell
+    from monge.cli.verdicts import judge_run
+    from monge.models import Diffusion
+
+    train, _ = data.load("digits").split(HELD_OUT, SPLIT_SEED)
+    Diffusion().fit(train, steps=steps, seed=seed, out=out, resume=resume or run.is_fitted)
+    command = f"monge demo --out {out} --steps {steps} --seed {seed}"
+    verdict = judge_run(
+        run, n=DEMO_SAMPLES, seed=seed, html=run.report, title="monge demo: handwritten digits", commands=[command]
+    )
+    tell(verdict)
+    _what_next(run)
+    return int(verdict.status == "fail")
+
+
+def fit(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Data: a built-in name, a file, a folder of images.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; it must not hold another one.")],
+    model: Annotated[str, typer.Option(help="Family of the model.")] = "diffusion",
+    steps: Steps = None,
+    budget: Annotated[str | None, typer.Option(help="Wall-clock time instead of steps: 90s, 5m, 2h.")] = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    holdout: Annotated[
+        float, typer.Option(min=0.0, max=0.9, help="Share of the data held out for the audit.")
+    ] = HELD_OUT,
+    batch_size: BatchSize = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard too.")] = False,
+) -> int:
+    """Learn the law of SOURCE. The held-out share is the same for every seed, and is recorded with the run."""
+    if steps is not None and budget is not None:
+        raise BadInput("give --steps or --budget, not both")
+    run = Run(out)
+    run.refuse_strangers()
+    if run.is_started and not resume:
+        raise BadInput(f"{out} holds a run: give another --out, or --resume to go on with it")
+    typer.echo(f"monge fit: {model} on {source}, into {out}")
+
+    from monge import data
+    from monge.cli.names import family
+
+    fresh = family(model)()
+    samples = data.load(source)
+    train = samples.split(holdout, SPLIT_SEED)[0] if holdout else samples
+    fresh.fit(
+        train,
+        steps=steps,
+        budget=budget,
+        seed=seed,
+        out=out,
+        resume=resume,
+        batch_size=batch_size,
+        tensorboard=tensorboard,
+    )
+    next_words = "monge audit" if holdout else "monge sample"
+    typer.echo(
+        f"fitted to {len(train):,} samples; next: {next_words} {out}{'' if holdout else ' -n 1000 -o samples.npz'}"
+    )
+    return 0
+
+
+def _refuse_other_demo(run: Run, steps: int, seed: int) -> None:
+    record = run.record()
+    name = record.get("data", {}).get("name")
+    if name != "digits":
+        raise BadInput(f"{run.folder} holds a run on {name}, not a demo: give another --out")
+    for what, asked, found in (
+        ("steps", steps, record.get("training", {}).get("steps")),
+        ("seed", seed, record.get("seed")),
+    ):
+        if asked != found:
+            raise BadInput(
+                f"{run.folder} holds a demo with --{what} {found}, and you ask for --{what} {asked}: give the same, "
+                "another --out, or --force to start again"
+            )
+
+
+def _show_finished(run: Run) -> int:
+    content: dict[str, Any] = read_json(run.verdict, "")
+    status = content.get("status")
+    typer.echo(f"monge demo: {run.folder} is finished ({status}); this is its verdict again, --force starts a new one.")
+
+    from monge.cli.table import tell
+    from monge.evaluation import Verdict
+
+    tell(Verdict.from_dict(content))
+    _what_next(run)
+    return int(status == "fail")
+
+
+def _what_next(run: Run) -> None:
+    typer.echo(f"report    {run.report}   (open it in a browser)")
+    typer.echo(f"samples   {run.samples}")
+    typer.echo(f"next      monge info {run.folder}; then your own data: monge fit FILE --out runs/mine")

@@ -1,0 +1,74 @@
+"""`monge audit`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monge.cli.arguments import Force, Seed
+from monge.cli.runs import Run
+from monge.errors import BadInput
+from monge.files import refuse_overwrite, write_atomic
+
+STATUS = {"pass": 0, "fail": 1, "undecided": 3}
+
+
+def audit(
+    folder: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Folder of a run.")] = None,
+    generated: Annotated[str | None, typer.Option(help="Samples of any generator: a file.")] = None,
+    holdout: Annotated[str | None, typer.Option(help="Real samples that it never saw.")] = None,
+    train: Annotated[str | None, typer.Option(help="Samples that it learned from, to look for copies.")] = None,
+    n: Annotated[int | None, typer.Option("-n", min=1, help="Number of generated samples to judge.")] = None,
+    seed: Seed = 0,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the verdict as JSON, too.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write the report here.")] = None,
+    force: Force = False,
+) -> int:
+    """Judge whether samples have the law of real data: `monge audit RUN`, or --generated G --holdout H [--train T].
+
+    Exit status: 0 pass, 1 fail, 3 undecided. For a RUN, verdict.json and report.html are written into it.
+    """
+    for path in (json, html):
+        if path is not None:
+            refuse_overwrite(path, force=force)
+    if folder is not None:
+        if generated or holdout or train:
+            raise BadInput("give a RUN, or --generated and --holdout, not both")
+        run = Run(folder)
+        run.record()
+        typer.echo(f"monge audit: the samples of {folder} against data that it did not see")
+
+        from monge.cli.table import tell
+        from monge.cli.verdicts import judge_run
+
+        html = html or run.report
+        verdict = judge_run(run, n=n, seed=seed, html=html, json=json)
+    else:
+        if generated is None or holdout is None:
+            raise BadInput("nothing to audit: give a RUN, or --generated G --holdout H")
+        typer.echo(f"monge audit: {generated} against {holdout}")
+
+        from monge import report
+        from monge.cli.table import tell
+        from monge.cli.verdicts import judge_files
+
+        verdict, x, y = judge_files(generated, holdout, train, n, seed)
+        if json is not None:
+            write_atomic(json, verdict.to_json() + "\n")
+        if html is not None:
+            told = {"generated": x.fingerprint, "held out": y.fingerprint}
+            learned = f" --train {train}" if train else ""
+            command = f"monge audit --generated {generated} --holdout {holdout}{learned} --seed {seed}"
+            report.write(
+                verdict,
+                html,
+                samples=x,
+                holdout=y,
+                provenance={"commands": [command], "fingerprints": told},
+                title=f"{x.name} against {y.name}",
+                force=force,
+            )
+    tell(verdict)
+    if html is not None:
+        typer.echo(f"report    {html}   (open it in a browser)")
+    return STATUS[verdict.status]

@@ -1,0 +1,83 @@
+"""`monge sample` and `monge denoise`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monge.cli.arguments import Alpha, BatchSize, Force, Nfe, RunFolder, Seed
+from monge.cli.runs import Run
+from monge.errors import BadInput
+from monge.files import refuse_overwrite
+
+
+def sample(
+    folder: RunFolder,
+    n: Annotated[int, typer.Option("-n", min=1, help="Number of samples.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write, .npz with the array x.")],
+    seed: Seed = 0,
+    nfe: Nfe = None,
+    alpha: Alpha = None,
+    batch_size: BatchSize = None,
+    force: Force = False,
+) -> int:
+    """Draw new samples from a fitted run. Sample i of a seed is the same whatever -n and --batch-size."""
+    if output.suffix != ".npz":
+        raise BadInput(f"{output} must end in .npz: samples are written as an archive with the array x")
+    refuse_overwrite(output, force=force)
+    Run(folder).record()
+    typer.echo(f"monge sample: {n:,} from {folder}")
+
+    import monge
+    from monge.cli.drawing import draw, write_samples
+
+    x = draw(monge.load(folder), n, seed, nfe=nfe, alpha=alpha, batch_size=batch_size)
+    write_samples(output, x, seed=seed, nfe=nfe, alpha=alpha)
+    typer.echo(f"{output}: x {list(x.shape)}, seed {seed}")
+    return 0
+
+
+def denoise(
+    folder: RunFolder,
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Noisy pictures, or .npy arrays [C, *space].")
+    ],
+    sigma: Annotated[float, typer.Option(min=0.0, help="Standard deviation of their noise, in the data's units.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File to write, or folder; else IMAGE-denoised, beside IMAGE.")
+    ] = None,
+    force: Force = False,
+) -> int:
+    """Take Gaussian noise of known strength out of pictures: the mean of x given y = x + sigma z.
+
+    A picture stays a picture; an array stays an array, in the data's units. The levels of a picture (0 to 255)
+    stand for the range of the run's data.
+    """
+    Run(folder).record()
+    written = _destinations(images, output)
+    if len(set(written)) < len(written):
+        raise BadInput("two of the pictures have the same name and would be written to one file: denoise them apart")
+    for image, path in zip(images, written, strict=True):
+        if not image.exists():
+            raise BadInput(f"no such picture: {image}")
+        refuse_overwrite(path, force=force)
+    typer.echo(f"monge denoise: {len(images)} picture{'s' * (len(images) > 1)} with {folder}")
+
+    import monge
+    from monge.cli.pictures import read, write
+    from monge.protocols import SupportsDenoise
+
+    model = monge.load(folder)
+    if not isinstance(model, SupportsDenoise):
+        raise BadInput(f"{folder} holds a {type(model).__name__}, which does not denoise: use a diffusion")
+    limits = model.record["data"]["limits"]
+    for image, path in zip(images, written, strict=True):
+        write(path, model.denoise(read(image, limits)[None], sigma)[0], limits)
+        typer.echo(str(path))
+    return 0
+
+
+def _destinations(images: list[Path], output: Path | None) -> list[Path]:
+    if output is None:
+        return [image.with_name(f"{image.stem}-denoised{image.suffix}") for image in images]
+    return [output] if len(images) == 1 and not output.is_dir() else [output / image.name for image in images]

@@ -1,0 +1,116 @@
+"""From samples to a verdict and its report: what `demo` and `audit` share."""
+
+import inspect
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from monge import data, models, report
+from monge.cli.again import split_again
+from monge.cli.drawing import draw, write_samples
+from monge.cli.names import kebab
+from monge.cli.runs import Run
+from monge.data import Samples
+from monge.evaluation import Verdict, audit
+from monge.files import write_atomic
+from monge.models import Family
+from monge.protocols import SupportsDenoise
+
+SAMPLES = 2000
+STRIPS, WALKS, CLOUD = 2, 2, 400  # samples denoised, and walked from noise to data, for the pictures
+
+
+def judge_run(
+    run: Run,
+    *,
+    n: int | None = None,
+    seed: int = 0,
+    html: Path,
+    json: Path | None = None,
+    title: str | None = None,
+    commands: Sequence[str] = (),
+) -> Verdict:
+    """Audit a run's samples against what it did not see; write verdict.json and the report.
+
+    The samples are those of RUN/samples.npz if it has n of them, else new ones, kept there unless it exists.
+    """
+    record = run.record()
+    train, holdout = split_again(run)
+    model = models.load(run.folder)
+    x = _samples(run, model, n, seed)
+    verdict = audit(x, holdout=holdout.x, train=train.x, seed=seed)
+    for path in (run.verdict, *([json] if json else [])):
+        write_atomic(path, verdict.to_json() + "\n")
+    strips = (
+        report.denoising(model, holdout.batch(range(STRIPS)), seed=seed) if isinstance(model, SupportsDenoise) else None
+    )
+    walks = CLOUD if train.kind == "vectors" else WALKS
+    can_trace = "trace" in inspect.signature(model.sample).parameters
+    report.write(
+        verdict,
+        html,
+        samples=x,
+        holdout=holdout,
+        train=train,
+        denoising=strips,
+        trace=model.sample(walks, seed=seed, trace=True) if can_trace else None,
+        log=run.log if run.log.exists() else None,
+        provenance=_provenance(run, record, x, seed, commands),
+        title=title or f"{record['family']} on {train.name}",
+        force=True,
+    )
+    return verdict
+
+
+def _samples(run: Run, model: Family, n: int | None, seed: int) -> Any:
+    if run.samples.exists():
+        found = data.load(run.samples)
+        if len(found) >= (n or 1):
+            return found.x[:n].float()
+    x = draw(model, n or SAMPLES, seed)
+    if not run.samples.exists():
+        write_samples(run.samples, x, seed=seed)
+    return x
+
+
+def _provenance(run: Run, record: dict[str, Any], x: Tensor, seed: int, commands: Sequence[str]) -> dict[str, Any]:
+    about, training = record["data"], record.get("training", {})
+    shape = "x".join(map(str, about["event_shape"]))
+    return {
+        "commands": list(commands) or _commands(run, record, len(x), seed),
+        "run": str(run.folder),
+        "data": f"{about['name']}: {about['n']:,} {about['kind']} of {shape} learned from",
+        "data fingerprint": about["fingerprint"],
+        "split": {name: about["split"][name] for name in ("fraction", "seed", "n")} if about["split"] else None,
+        "model": {"family": record["family"], **record["settings"]},
+        "model seed": record.get("seed"),
+        "training": {name: value for name, value in training.items() if value is not None},
+        "scaling": record["scaling"].get("statement"),
+        "model versions": record.get("versions"),
+    }
+
+
+def _commands(run: Run, record: dict[str, Any], n: int, seed: int) -> list[str]:
+    about, training = record["data"], record.get("training", {})
+    length = f"--steps {training['steps']}" if training.get("steps") else f"--budget {training.get('budget')}s"
+    held = about["split"]["fraction"] if about["split"] else 0
+    folder = shlex.quote(str(run.folder))
+    return [
+        f"monge fit {shlex.quote(str(about['source']))} --model {kebab(record['family'])} --out {folder} "
+        f"{length} --seed {record.get('seed', 0)} --holdout {held} --batch-size {training.get('batch_size')}",
+        f"monge audit {folder} -n {n} --seed {seed}",
+    ]
+
+
+def judge_files(
+    generated: str, holdout: str, train: str | None, n: int | None, seed: int
+) -> tuple[Verdict, Samples, Samples]:
+    """Audit samples of any origin: (verdict, generated, held out)."""
+    x, y = data.load(generated), data.load(holdout)
+    t = data.load(train) if train is not None else None
+    drawn = x.x if n is None else x.x[:n]
+    verdict = audit(drawn, holdout=y.x, train=None if t is None else t.x, seed=seed)
+    return verdict, x, y

@@ -1,0 +1,154 @@
+"""Which pictures a report has: those whose data are there."""
+
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from monge.evaluation import Evidence
+from monge.report import figures
+from monge.report.denoising import Denoising
+from monge.report.looks import Look, rows
+
+GRID, PAIRS, STRIPS, WALKS = 30, 7, 2, 2  # pictures shown; a block of neighbours has PAIRS of them
+SMALLEST_SPECTRUM = 16  # sites on the shortest side
+
+
+class Panel(NamedTuple):
+    """One part of the page: a heading, what to look for, and drawings, each an SVG element with its description."""
+
+    title: str
+    caption: str
+    drawings: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What there is to show: samples [n, *event] and what was kept of their audit, of the model and of its training."""
+
+    look: Look
+    generated: Any
+    real: Any
+    evidence: Evidence | None = None
+    denoising: Denoising | None = None
+    trace: Any = None
+    log: Any = None
+
+    @property
+    def event(self) -> tuple[int, ...]:
+        return tuple(rows(self.real, 1).shape[1:])
+
+    @property
+    def is_vectors(self) -> bool:
+        return len(self.event) == 1
+
+
+def panels(material: Material) -> list[Panel]:
+    """Every panel that the data at hand allow, in the order of the page."""
+    found = [part(material) for part in (_beside, _copying, _denoising, _walk, _training, _spectrum)]
+    return [panel for panel in found if panel is not None]
+
+
+def _beside(m: Material) -> Panel:
+    if m.is_vectors:
+        d, most = m.event[0], figures.COORDINATES
+        what = "Both clouds on the same axes" if d == 2 else "Each coordinate, and each pair of them"
+        what += f" (the first {most} of {d})" if d > most else ""
+        caption = f"{what}: shape, spread and gaps should agree."
+        return _panel("Generated beside real", caption, ("scatter", figures.scatter(m.real, m.generated)))
+    sets = {"real": m.real, "generated": m.generated}
+    if m.evidence is not None:
+        sets = {"real, held out": m.evidence.real, "generated": m.evidence.generated}
+    caption = f"Drawn at random, none picked by hand; one scale for both{_key(m.look)}."
+    grids = [(name, figures.image_grid(rows(x, GRID), look=m.look, title=name)) for name, x in sets.items()]
+    return _panel("Generated beside real", caption, *grids)
+
+
+def _key(look: Look) -> str:
+    return f", from {look.low:.3g} (blue) to {look.high:.3g} (red)" if look.kind == "fields" else ""
+
+
+def _copying(m: Material) -> Panel | None:
+    e = m.evidence
+    if e is None or e.nearest is None or e.distance is None or m.event == (1,):
+        return None
+    caption = (
+        "Each generated sample with the training sample nearest to it, and their distance in standardised units. "
+        "Kin is fine; twins are copies."
+    )
+    if m.event == (2,):
+        drawn = figures.neighbours(e.generated, e.nearest, e.distance)
+        return _panel("Is it copying?", caption, ("generated samples linked to training samples", drawn))
+    blocks = [slice(start, start + PAIRS) for start in (0, PAIRS) if start < len(e.generated)]
+    drawings = [
+        (
+            "generated samples and their neighbours",
+            figures.neighbours(e.generated[b], e.nearest[b], e.distance[b], look=m.look),
+        )
+        for b in blocks
+    ]
+    if e.closest_generated is not None and e.closest_training is not None and e.closest_distance is not None:
+        closest = (e.closest_generated[:PAIRS], e.closest_training[:PAIRS], e.closest_distance[:PAIRS])
+        drawings.append(("the closest pairs of all", figures.neighbours(*closest, look=m.look)))
+        caption += " The last block holds the closest pairs of all."
+    return _panel("Is it copying?", caption, *drawings)
+
+
+def _denoising(m: Material) -> Panel | None:
+    if m.denoising is None or m.is_vectors:
+        return None
+    clean, sigma, noisy, denoised = (rows(part, len(part)) for part in m.denoising)
+    caption = (
+        "Real samples, noise of growing strength added to them (σ in data units), and what the model makes of it: as "
+        "the noise grows, the answer turns from the sample itself into an average of many."
+    )
+    strips = [
+        ("denoising strip", figures.denoising_strip(clean[i], sigma, noisy[:, i], denoised[:, i], look=m.look))
+        for i in range(min(STRIPS, len(clean)))
+    ]
+    return _panel("Denoising", caption, *strips)
+
+
+def _walk(m: Material) -> Panel | None:
+    if m.trace is None or m.event == (1,):
+        return None
+    few = slice(None) if m.is_vectors else slice(WALKS)
+    caption = "The sampler at work, from left to right: the noisy state, and the denoiser's guess from it."
+    drawn = figures.path(m.trace.sigma, m.trace.y[:, few], m.trace.x_hat[:, few], look=m.look)
+    return _panel("From noise to samples", caption, ("path of generation", drawn))
+
+
+def _training(m: Material) -> Panel | None:
+    log = figures.read_log(m.log) if isinstance(m.log, str | Path) else m.log
+    if not log:
+        return None
+    caption = "The loss of each logged step, and its mean over stretches of the run."
+    return _panel("Training", caption, ("loss curve", figures.loss(log)))
+
+
+def _spectrum(m: Material) -> Panel | None:
+    if m.is_vectors or min(m.event[1:]) < SMALLEST_SPECTRUM:
+        return None
+    caption = "The variance at each scale, coarse on the left and fine on the right; shaded, 80% of real samples."
+    return _panel("Power spectrum", caption, ("power spectrum", figures.spectrum(m.real, m.generated)))
+
+
+def _panel(title: str, caption: str, *drawings: tuple[str, Figure]) -> Panel:
+    return Panel(title, caption, [(label, svg(figure)) for label, figure in drawings])
+
+
+def svg(figure: Figure) -> str:
+    """A figure as an inline SVG element that takes the page's font, and its text colour in place of black."""
+    text = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "monge"}):
+        figure.savefig(text, format="svg", transparent=True, dpi=180, metadata={"Date": None, "Creator": None})
+    found = text.getvalue()
+    found = re.sub(r"<metadata>.*?</metadata>", "", found[found.index("<svg") :], flags=re.DOTALL)
+    wide = 1.3 * figure.get_size_inches()[0]
+    head = rf'<svg viewBox="\1" style="max-width:{wide:.1f}in" aria-hidden="true" xmlns:xlink="http://www.w3.org/1999/xlink">'
+    found = re.sub(r'<svg [^>]*?viewBox="([^"]+)"[^>]*>', head, found, count=1)
+    return found.replace("#000000", "currentColor")

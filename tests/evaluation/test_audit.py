@@ -1,0 +1,233 @@
+"""The audit on real digits: real samples pass, planted defects fail on the line that names them."""
+
+import json
+import math
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from monge.errors import BadInput
+from monge.evaluation import Margins, Verdict, audit
+
+DIGITS = load_digits()
+IMAGES = torch.tensor(DIGITS.images, dtype=torch.float32)[:, None]
+LABELS = torch.tensor(DIGITS.target)
+
+
+def split(seed):
+    """Generated (real ones in their place), their labels, holdout, train."""
+    order = torch.randperm(len(IMAGES), generator=torch.Generator().manual_seed(seed))
+    x, y = IMAGES[order], LABELS[order]
+    return x[360:1079], y[360:1079], x[:360], x[1079:]
+
+
+def failed(verdict):
+    return {line.name for line in verdict.lines if line.status == "fail"}
+
+
+def without_seconds(verdict):
+    values = verdict.to_dict()
+    del values["context"]["seconds"]
+    return values
+
+
+def test_real_against_real_passes():
+    statuses = []
+    for seed in range(6):
+        x, _, holdout, train = split(seed)
+        statuses.append(audit(x, holdout, train, seed=seed).status)
+    assert "fail" not in statuses
+    assert statuses.count("pass") >= 4
+
+
+def test_real_vectors_without_training_set_do_not_fail():
+    data = torch.randn(1600, 5, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 10, 100, 1e4, 1e-3])
+    verdict = audit(data[:1000], data[1000:])
+    assert verdict.status != "fail"
+    assert verdict.memorisation == ()
+    assert "no training set" in verdict.context["warnings"][0]
+    assert verdict.context["scale"] == "per coordinate"
+
+
+def blurred(x):
+    return torch.nn.functional.avg_pool2d(torch.nn.functional.pad(x, (1, 1, 1, 1)), 3, 1)
+
+
+def noise(x):
+    return IMAGES.mean() + IMAGES.std() * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+
+
+DEFECTS = {
+    "blur": (lambda x, train: blurred(x), {"energy distance", "sliced Wasserstein-2", "classifier accuracy", "spread"}),
+    "noise": (lambda x, train: noise(x), {"energy distance", "precision", "coverage", "mode weights"}),
+    "copies": (lambda x, train: train, {"closer to training", "near copies", "copies"}),
+    "a tenth copied": (lambda x, train: torch.cat([x[: len(x) * 9 // 10], train[:80]]), {"copies"}),
+    "copies with noise": (
+        lambda x, train: train + 0.5 * noise(train) / IMAGES.std(),
+        {"closer to training", "near copies"},
+    ),
+    "twenty templates": (lambda x, train: x[:20].repeat(40, 1, 1, 1), {"repeats", "coverage", "mode weights"}),
+    "one template": (lambda x, train: x[:1].repeat(200, 1, 1, 1), {"repeats", "spread", "energy distance", "coverage"}),
+    "too little variance": (lambda x, train: x.mean(0) + 0.85 * (x - x.mean(0)), {"spread"}),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_planted_defect_fails_on_the_line_that_names_it(defect):
+    plant, named = DEFECTS[defect]
+    x, _, holdout, train = split(3)
+    verdict = audit(plant(x, train), holdout, train)
+    assert verdict.status == "fail"
+    assert named <= failed(verdict)
+
+
+@pytest.mark.parametrize("digit", [0, 3, 8])
+def test_dropped_class_fails_on_the_mode_weights(digit):
+    """2,000 samples of a generator that never draws one digit, the others slightly jittered."""
+    g = torch.Generator().manual_seed(digit)
+    order = torch.randperm(len(IMAGES), generator=g)
+    holdout, train, labels = IMAGES[order[:360]], IMAGES[order[360:]], LABELS[order[360:]]
+    pick = torch.multinomial((labels != digit).float(), 2000, replacement=True, generator=g)
+    x = train[pick] + torch.randn(2000, 1, 8, 8, generator=g)
+    assert "mode weights" in failed(audit(x, holdout, train))
+
+
+def test_same_numbers_for_any_row_order_and_for_arrays():
+    x, _, holdout, train = split(0)
+    reference = without_seconds(audit(x, holdout, train, seed=5))
+    shuffled = [part.flip(0) for part in (x, holdout, train)]
+    assert flat(without_seconds(audit(*shuffled, seed=5))) == pytest.approx(flat(reference), abs=1e-9)
+    arrays = [part.double().numpy() for part in (x, holdout, train)]
+    assert flat(without_seconds(audit(*arrays, seed=5))) == pytest.approx(flat(reference), abs=1e-9)
+    assert flat(without_seconds(audit(x, holdout, train, seed=6))) != pytest.approx(flat(reference), abs=1e-9)
+
+
+def flat(values):
+    """All numbers of the lines, in order."""
+    if isinstance(values, dict):
+        values = [item for key, item in values.items() if key != "context"]
+    if isinstance(values, list):
+        return [number for item in values for number in flat(item)]
+    return [values] if isinstance(values, float | int) else []
+
+
+def test_affine_units_do_not_matter():
+    x, _, holdout, train = split(1)
+    reference = flat(without_seconds(audit(x, holdout, train)))
+    moved = flat(without_seconds(audit(*[1000.0 + 50.0 * part.double() for part in (x, holdout, train)])))
+    assert moved == pytest.approx(reference, abs=2e-3)
+
+
+def test_rows_bounds_the_work_but_copies_are_sought_in_all_of_train():
+    g = torch.Generator().manual_seed(0)
+    data = torch.randn(2600, 8, generator=g)
+    verdict = audit(data[600:], data[:600], data[600:], rows=200)
+    assert verdict.context["rows_used"] == {"generated": 200, "holdout": 200, "train": 200}
+    assert {line.name: line.value for line in verdict.memorisation}["copies"] == 1.0
+
+
+def test_margins_and_further_lines_are_the_caller_s():
+    x, _, holdout, train = split(0)
+    strict = audit(x, holdout, train, margins=Margins(energy=1e-6))
+    assert strict.fidelity[0].status != "pass"
+    extra = audit(x, holdout, train, likelihood=strict.fidelity[:1])
+    assert extra.likelihood == strict.fidelity[:1]
+
+
+def test_evidence_shows_samples_in_their_own_units_and_shape():
+    x, _, holdout, train = split(0)
+    x = torch.cat([x, train[:7]])
+    found = audit(x, holdout, train).evidence
+    assert found.generated.shape == found.nearest.shape == found.real.shape == (32, 1, 8, 8)
+    exact = ((found.generated[:, None] - train.numpy()[None]) ** 2).sum((2, 3, 4)).min(1)
+    assert ((found.generated - found.nearest) ** 2).sum((1, 2, 3)) == pytest.approx(exact)
+    assert found.closest_distance[:7] == pytest.approx(0, abs=1e-6)
+    assert np.array_equal(found.closest_generated[:7], found.closest_training[:7])
+    assert (np.diff(found.closest_distance) >= 0).all()
+    assert found.distance.shape == (32,)
+
+
+def test_audit_round_trips_through_json():
+    x, _, holdout, train = split(0)
+    verdict = audit(x, holdout, train)
+    assert Verdict.from_dict(json.loads(verdict.to_json())).to_dict() == verdict.to_dict()
+    assert all(len(line) <= 110 for line in str(verdict).splitlines())
+    for line in verdict.lines:
+        assert line.interval[0] <= line.value <= line.interval[1]
+        assert math.isfinite(line.floor)
+        assert 0.0 <= line.p_value <= 1.0
+
+
+def test_holdout_inside_train_is_said():
+    x, _, holdout, train = split(0)
+    verdict = audit(x, holdout, torch.cat([train, holdout[:9]]))
+    assert "9 of 360 held-out rows are in the training set too" in verdict.context["warnings"][0]
+
+
+def test_a_memory_map_is_read_in_blocks(tmp_path):
+    x, _, holdout, train = split(0)
+    np.save(tmp_path / "train.npy", train.numpy())
+    mapped = np.load(tmp_path / "train.npy", mmap_mode="r", allow_pickle=False)
+    assert flat(without_seconds(audit(x, holdout, mapped))) == flat(without_seconds(audit(x, holdout, train)))
+
+
+GOOD = torch.randn(120, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+HOLED = GOOD.clone()
+HOLED[5, 0, 1, 2] = math.nan
+HOLED[9, 0, 0, 0] = math.inf
+
+
+@pytest.mark.parametrize(
+    ("x", "holdout", "train", "message"),
+    [
+        (GOOD, torch.zeros(3, 1, 28, 28), None, "generated has events of shape"),
+        (
+            GOOD,
+            GOOD[:3],
+            None,
+            "holdout has 3 rows of 16 values; the audit needs at least 100: lower the split",
+        ),
+        (GOOD[:7], GOOD, None, "generated has 7 rows of 16 values; the audit needs at least 100: draw more samples"),
+        (GOOD, GOOD, GOOD[:0], "train has 0 rows"),
+        (GOOD, GOOD, GOOD.reshape(120, 16), "train has events of shape (16,), holdout of shape (1, 4, 4)"),
+        (HOLED, GOOD, None, "generated has 2 NaN or infinite values, the first at row 5, position (0, 1, 2)"),
+        (GOOD, HOLED, None, "holdout has 2 NaN or infinite values"),
+        (GOOD, GOOD, HOLED, "train has 2 NaN or infinite values"),
+        (GOOD, torch.full((120, 1, 4, 4), 0.1), None, "the real data do not vary"),
+        (GOOD, torch.full((120, 1, 4, 4), 0.1), GOOD, "holdout does not vary"),
+        (GOOD.numpy().astype(object), GOOD, None, "generated holds object values"),
+        (GOOD, GOOD * 1j, None, "holdout holds complex64 values"),
+        (torch.zeros(()), GOOD, None, "generated has shape ()"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(x, holdout, train, message):
+    with pytest.raises(BadInput) as error:
+        audit(x, holdout, train)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_too_few_rows_asked_for():
+    with pytest.raises(BadInput, match="rows=10"):
+        audit(GOOD, GOOD, rows=10)
+
+
+def test_memory_stays_bounded_at_50_000_by_784():
+    """Whole inputs, fewer compared rows (time, not memory, grows with them beyond their own copies)."""
+    program = """
+import resource, numpy as np
+from monge.evaluation import audit
+draw = np.random.default_rng(0)
+x, holdout, train = (draw.standard_normal((50_000, 784), dtype=np.float32) for _ in range(3))
+assert audit(x, holdout, train[:5_000], rows=1000).status != "fail"
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    unit = 1 if sys.platform == "darwin" else 1024
+    assert resource.RUSAGE_SELF == 0
+    assert int(done.stdout) * unit < 2e9
