@@ -2,7 +2,6 @@
 
 import json
 import math
-import resource
 import subprocess
 import sys
 
@@ -86,7 +85,7 @@ def test_planted_defect_fails_on_the_line_that_names_it(defect):
     assert named <= failed(verdict)
 
 
-@pytest.mark.parametrize("digit", [0, 3, 8])
+@pytest.mark.parametrize("digit", [0, 2, 6])
 def test_dropped_class_fails_on_the_mode_weights(digit):
     """2,000 samples of a generator that never draws one digit, the others slightly jittered."""
     g = torch.Generator().manual_seed(digit)
@@ -118,9 +117,13 @@ def flat(values):
 
 def test_affine_units_do_not_matter():
     x, _, holdout, train = split(1)
-    reference = flat(without_seconds(audit(x, holdout, train)))
-    moved = flat(without_seconds(audit(*[1000.0 + 50.0 * part.double() for part in (x, holdout, train)])))
-    assert moved == pytest.approx(reference, abs=2e-3)
+    names = {"energy distance", "precision", "coverage", "spread", "closer to training"}
+    values = []
+    for scale, shift in ((1.0, 0.0), (50.0, 1000.0)):
+        verdict = audit(*[shift + scale * part.double() for part in (x, holdout, train)])
+        values.append([line.value for line in verdict.lines if line.name in names])
+    assert len(values[0]) == len(names)
+    assert values[1] == pytest.approx(values[0], abs=1e-6)
 
 
 def test_rows_bounds_the_work_but_copies_are_sought_in_all_of_train():
@@ -161,6 +164,26 @@ def test_audit_round_trips_through_json():
         assert line.interval[0] <= line.value <= line.interval[1]
         assert math.isfinite(line.floor)
         assert 0.0 <= line.p_value <= 1.0
+
+
+@pytest.mark.parametrize(
+    "x",
+    [torch.zeros(200, 3), 1e200 * torch.randn(200, 3, dtype=torch.float64), torch.randn(200, 3).bfloat16() + 5],
+    ids=["constant", "exploded", "half precision"],
+)
+def test_broken_generators_fail_with_finite_numbers(x):
+    g = torch.Generator().manual_seed(0)
+    verdict = audit(x, torch.randn(150, 3, generator=g), torch.randn(1, 3, generator=g))
+    assert verdict.fidelity[0].status == "fail"
+    assert all(math.isfinite(number) for number in flat(without_seconds(verdict)))
+
+
+def test_discrete_data_with_natural_repeats_do_not_fail():
+    g = torch.Generator().manual_seed(0)
+    x, holdout, train = ((torch.randn(n, 6, generator=g) > 0).int() for n in (500, 400, 600))
+    verdict = audit(x, holdout, train)
+    assert {line.name: line.value for line in verdict.diversity}["repeats"] == 1.0
+    assert verdict.status != "fail"
 
 
 def test_holdout_inside_train_is_said():
@@ -218,16 +241,15 @@ def test_too_few_rows_asked_for():
 
 
 def test_memory_stays_bounded_at_50_000_by_784():
-    """Whole inputs, fewer compared rows (time, not memory, grows with them beyond their own copies)."""
+    """Whole inputs, fewer compared rows: those add their own copies and a block or two, the rest is time."""
     program = """
 import resource, numpy as np
 from monge.evaluation import audit
 draw = np.random.default_rng(0)
-x, holdout, train = (draw.standard_normal((50_000, 784), dtype=np.float32) for _ in range(3))
-assert audit(x, holdout, train[:5_000], rows=1000).status != "fail"
+x, holdout = (draw.standard_normal((50_000, 1, 28, 28), dtype=np.float32) for _ in range(2))
+assert audit(x, holdout, holdout[:5000], rows=500).status != "fail"
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     unit = 1 if sys.platform == "darwin" else 1024
-    assert resource.RUSAGE_SELF == 0
     assert int(done.stdout) * unit < 2e9

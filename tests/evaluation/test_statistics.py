@@ -134,8 +134,8 @@ def test_intervals_cover_the_true_energy_and_sliced_distance(shift):
     """In one dimension W2^2 = shift^2 between N(0, 1) and N(shift, 1), and the energy distance is an integral."""
     sample = draw(400_000, 1, 99)[:, 0] * math.sqrt(2.0)
     energy = 2.0 * float(((sample + shift).abs() - sample.abs()).mean())
-    runs, covered = 60, np.zeros(2)
-    floor = sliced_floor(draw(4000, 1, 98), 100, count=1, splits=200)
+    runs, covered = 40, np.zeros(2)
+    floor = sliced_floor(draw(4000, 1, 98), 100, count=1, splits=100)
     for r in range(runs):
         x, y = draw(200, 1, 2 * r, shift), draw(100, 1, 2 * r + 1)
         test = energy_test(x, y, permutations=99, seed=r)

@@ -1,11 +1,20 @@
 """The data of a run, cut again as they were when it was fitted."""
 
+from pathlib import Path
 from typing import Any
 
 from monge import data
 from monge.cli.runs import Run
 from monge.data import Samples
 from monge.errors import BadInput
+
+
+def load_like(source: str | Path, kind: str, event_shape: tuple[int, ...]) -> Samples:
+    """Samples from a file or a built-in; where its axes can be read in two ways, as this kind and shape."""
+    samples = data.load(source)
+    if samples.event_shape == event_shape or str(source).partition("?")[0] in data.BUILTINS:
+        return samples
+    return data.load(source, kind=kind)
 
 
 def split_again(run: Run) -> tuple[Samples, Samples]:
@@ -19,10 +28,7 @@ def split_again(run: Run) -> tuple[Samples, Samples]:
         raise BadInput(f"the run in {run.folder} was fitted to an array: give --generated and --holdout to audit it")
     if split is None:
         raise BadInput(f"the run in {run.folder} was fitted to all of {source}: give --generated and a --holdout")
-    whole = data.load(source)
-    if whole.kind != about["kind"]:
-        whole = data.load(source, kind=about["kind"])
-    train, holdout = _cut(whole, split)
+    train, holdout = _cut(load_like(source, about["kind"], tuple(about["event_shape"])), split)
     if train.fingerprint != about["fingerprint"]:
         raise BadInput(
             f"{source} is not what the run in {run.folder} was fitted to (its fingerprint differs): restore the data, "

@@ -25,10 +25,11 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:
+def _show_version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"monge {version('monge')}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

@@ -1,5 +1,6 @@
 """`monge demo` and `monge fit`."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ from monge.cli.arguments import BatchSize, Force, Resume, Seed, Steps
 from monge.cli.runs import Run, read_json
 from monge.errors import BadInput
 
+DEMO_RUN = Path("runs/demo")
 DEMO_STEPS = 3000
 DEMO_SAMPLES = 2000
 HELD_OUT = 0.2
@@ -16,7 +18,7 @@ SPLIT_SEED = 0  # one for all runs, so that runs of different seeds are judged o
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = DEMO_RUN,
     resume: Resume = False,
     steps: Steps = None,
     seed: Seed = 0,
@@ -37,11 +39,9 @@ def demo(
     if run.is_fitted and run.verdict.exists():
         return _show_finished(run)
     if run.is_started and not run.is_fitted and not resume:
-        done = f"stopped after step {run.last_checkpoint}" if run.last_checkpoint else "stopped"
-        where = "" if out == Path("runs/demo") else f" --out {out}"
-        raise BadInput(
-            f"the demo in {out} {done}: go on with it by `monge demo{where} --resume`, or start again with --force"
-        )
+        done = f"stopped; its last checkpoint is of step {run.last_checkpoint}" if run.last_checkpoint else "stopped"
+        again = f"{_command(out, steps, seed)} --resume"
+        raise BadInput(f"the demo in {out} {done}: go on with it by `{again}`, or start again with --force")
     typer.echo(
         f"monge demo: 1,797 handwritten digits of 8x8 pixels, a fifth of them held out; {steps:,} training steps, "
         f"{DEMO_SAMPLES:,} new samples, a verdict. The run is kept in {out}."
@@ -54,9 +54,13 @@ def demo(
 
     train, _ = data.load("digits").split(HELD_OUT, SPLIT_SEED)
     Diffusion().fit(train, steps=steps, seed=seed, out=out, resume=resume or run.is_fitted)
-    command = f"monge demo --out {out} --steps {steps} --seed {seed}"
     verdict = judge_run(
-        run, n=DEMO_SAMPLES, seed=seed, html=run.report, title="monge demo: handwritten digits", commands=[command]
+        run,
+        n=DEMO_SAMPLES,
+        seed=seed,
+        html=run.report,
+        title="monge demo: handwritten digits",
+        commands=[_command(out, steps, seed)],
     )
     tell(verdict)
     _what_next(run)
@@ -107,6 +111,13 @@ def fit(
         f"fitted to {len(train):,} samples; next: {next_words} {out}{'' if holdout else ' -n 1000 -o samples.npz'}"
     )
     return 0
+
+
+def _command(out: Path, steps: int, seed: int) -> str:
+    """The command line of a demo, without what is the default anyway."""
+    told = [("--out", out, DEMO_RUN), ("--steps", steps, DEMO_STEPS), ("--seed", seed, 0)]
+    options = [text for name, value, usual in told if value != usual for text in (name, str(value))]
+    return shlex.join(["monge", "demo", *options])
 
 
 def _refuse_other_demo(run: Run, steps: int, seed: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from monge import data, models, report
-from monge.cli.again import split_again
+from monge.cli.again import load_like, split_again
 from monge.cli.drawing import draw, write_samples
 from monge.cli.names import kebab
 from monge.cli.runs import Run
@@ -40,8 +40,10 @@ def judge_run(
     record = run.record()
     train, holdout = split_again(run)
     model = models.load(run.folder)
-    x = _samples(run, model, n, seed)
+    x = _samples(run, model, holdout, n, seed)
     verdict = audit(x, holdout=holdout.x, train=train.x, seed=seed)
+    if not run.samples.exists():
+        write_samples(run.samples, x, seed=seed)
     for path in (run.verdict, *([json] if json else [])):
         write_atomic(path, verdict.to_json() + "\n")
     strips = (
@@ -65,15 +67,12 @@ def judge_run(
     return verdict
 
 
-def _samples(run: Run, model: Family, n: int | None, seed: int) -> Any:
+def _samples(run: Run, model: Family, holdout: Samples, n: int | None, seed: int) -> Any:
     if run.samples.exists():
-        found = data.load(run.samples)
+        found = load_like(run.samples, holdout.kind, holdout.event_shape)
         if len(found) >= (n or 1):
             return found.x[:n].float()
-    x = draw(model, n or SAMPLES, seed)
-    if not run.samples.exists():
-        write_samples(run.samples, x, seed=seed)
-    return x
+    return draw(model, n or SAMPLES, seed)
 
 
 def _provenance(run: Run, record: dict[str, Any], x: Tensor, seed: int, commands: Sequence[str]) -> dict[str, Any]:
@@ -109,8 +108,9 @@ def judge_files(
     generated: str, holdout: str, train: str | None, n: int | None, seed: int
 ) -> tuple[Verdict, Samples, Samples]:
     """Audit samples of any origin: (verdict, generated, held out)."""
-    x, y = data.load(generated), data.load(holdout)
-    t = data.load(train) if train is not None else None
+    y = data.load(holdout)
+    x = load_like(generated, y.kind, y.event_shape)
+    t = load_like(train, y.kind, y.event_shape) if train is not None else None
     drawn = x.x if n is None else x.x[:n]
     verdict = audit(drawn, holdout=y.x, train=None if t is None else t.x, seed=seed)
     return verdict, x, y

@@ -27,7 +27,7 @@ class GaussianMixture:
     tensor([[0.]])
     """
 
-    def __init__(self, means: Float[Tensor, "k d"], covs: Tensor, weights: Float[Tensor, " k"] | None = None) -> None:
+    def __init__(self, means: Tensor, covs: Tensor, weights: Float[Tensor, " k"] | None = None) -> None:
         if means.ndim != 2:
             raise BadInput(f"means must be [k, d], not {list(means.shape)}")
         k, d = means.shape

@@ -19,15 +19,15 @@ class Banana:
 
     event_shape = (2,)
 
-    def energy(self, x: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
+    def energy(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """(x_1 - x_2^2 / 4)^2 / 2 + x_2^2 / 8."""
         x1, x2 = events(x, self.event_shape).unbind(1)
         return 0.5 * (x1 - x2.square() / 4).square() + x2.square() / 8
 
-    def log_prob(self, x: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
+    def log_prob(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         return -self.energy(x) - math.log(4 * math.pi)
 
-    def score(self, x: Float[Tensor, "n 2"]) -> Float[Tensor, "n 2"]:
+    def score(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n 2"]:
         """grad log p."""
         x1, x2 = events(x, self.event_shape).unbind(1)
         away = x1 - x2.square() / 4

@@ -54,7 +54,7 @@ def audit(
 
     Raises `BadInput` for too few rows, different event shapes, NaN or infinity, data that do not vary.
 
-    >>> real = torch.randn(400, 2, generator=torch.Generator().manual_seed(0))
+    >>> real = np.random.default_rng(0).standard_normal((400, 2))
     >>> verdict = audit(real[:200] + 3, holdout=real[200:])
     >>> verdict.status, verdict.fidelity[0].name, verdict.fidelity[0].status
     ('fail', 'energy distance', 'fail')

@@ -13,8 +13,8 @@ from monge.evaluation.resampling import numpy_generator, permutation_p_value
 
 LLOYD_STEPS = 10
 LLOYD_ROWS = 5000
-ROWS_PER_CELL = 20
-MOST_CELLS = 50
+ROWS_PER_CELL = 40
+LEAST_CELLS, MOST_CELLS = 5, 40
 
 
 class CellsTest(NamedTuple):

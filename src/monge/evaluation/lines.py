@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from monge.evaluation.cells import MOST_CELLS, ROWS_PER_CELL, cell_centres, cells_test
+from monge.evaluation.cells import LEAST_CELLS, MOST_CELLS, ROWS_PER_CELL, cell_centres, cells_test
 from monge.evaluation.classifier import classifier_two_sample
 from monge.evaluation.decision import Finding
 from monge.evaluation.energy import EnergyTest, energy_test
@@ -51,7 +51,7 @@ class Margins:
     accuracy: float = 0.1
     coverage: float = 0.1
     modes: float = 0.02
-    spread: float = 0.05
+    spread: float = 0.075
     repeats: float = 0.02
     closer: float = 0.1
     near: float = 0.075
@@ -241,13 +241,13 @@ def coverage_line(p: Prepared) -> Finding:
 def modes_line(p: Prepared) -> Finding:
     """Triangular discrimination of the shares in k-means cells of real samples, training ones included.
 
-    A third of the real rows shapes the cells and the others are counted: given the cells, generated and counted rows
+    A quarter of the real rows shapes the cells and the others are counted: given the cells, generated and counted rows
     are exchangeable when they have one law, in any dimension.
     """
     rows = p.y if p.t is None else torch.cat([p.t, p.y])
-    apart = len(rows) // 3  # rows that shape a cell are drawn to it, so they must not be counted in it
+    apart = len(rows) // 4  # rows that shape a cell are drawn to it, so they must not be counted in it
     shaping, real = rows[:apart], rows[apart:]
-    count = min(MOST_CELLS, apart // 2, min(len(p.x), len(real)) // ROWS_PER_CELL)
+    count = max(LEAST_CELLS, min(MOST_CELLS, min(len(p.x), len(real)) // ROWS_PER_CELL))
     test = cells_test(p.x, real, cell_centres(shaping, count, seed=p.seed), seed=p.seed)
     low, high = two_regime_interval(
         test.value, [test.influence_x, test.influence_y], test.null, p.seed, "audit", "modes"

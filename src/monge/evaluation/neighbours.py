@@ -96,7 +96,7 @@ def expected_coverage(seen: Visits, n: int) -> Coverage:
     """
     total, groups = len(seen.inside), seen.counts.shape[1]
     counts = seen.counts.sum(1)
-    balls = 1.0 - _missed(counts, total, n)
+    balls = (1.0 - _missed(counts, total, n)).clamp(min=0.0)
     value = float(balls.mean())
     if groups == 1:
         return Coverage(value, balls, math.nan)

@@ -15,6 +15,7 @@ from monge.errors import BadInput
 
 Array = NDArray[Any]
 BLOCK_BYTES = 32 * 2**20  # one float64 block of rows while reading
+FARTHEST = 1e15  # standardised values are cut here, so that squares of an exploded generator stay finite
 CONSTANT = 1e-9  # a spread below this fraction of the values is rounding, not data
 
 
@@ -84,6 +85,7 @@ class Rows:
         flat = rows.reshape(len(rows), -1).astype(np.float64)
         flat -= self.shift
         flat /= self.scale
+        np.clip(flat, -FARTHEST, FARTHEST, out=flat)
         return torch.from_numpy(flat.astype(np.float32))
 
 
@@ -98,7 +100,8 @@ def seeded_order(x: Array, *address: int | str) -> Array:
     salt = hashlib.blake2b(salt, digest_size=16).digest()
     keys = np.empty(len(x), np.uint64)
     for start, rows in blocks(x):
-        flat = rows.reshape(len(rows), -1).astype(np.float32)
+        with np.errstate(over="ignore"):  # beyond float32 is infinite: still a row like another
+            flat = rows.reshape(len(rows), -1).astype(np.float32)
         flat += 0.0  # -0.0 and 0.0 are one value
         for i, row in enumerate(flat):
             digest = hashlib.blake2b(row.tobytes(), digest_size=8, key=salt).digest()

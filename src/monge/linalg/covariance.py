@@ -55,7 +55,7 @@ class DenseCovariance(Covariance):
             [1., 2.]]))
     """
 
-    def __init__(self, matrix: Float[Tensor, "d d"], event_shape: tuple[int, ...] | None = None) -> None:
+    def __init__(self, matrix: Tensor, event_shape: tuple[int, ...] | None = None) -> None:
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
             raise BadInput(f"a covariance must be a square matrix [d, d], not {list(matrix.shape)}")
         if not torch.allclose(matrix, matrix.T, rtol=1e-4, atol=1e-6 * float(matrix.abs().max())):

@@ -20,6 +20,7 @@ from monge.training import Batch, Objective, Training
 
 EXACT_DIVERGENCE = 256  # values per event up to which the likelihood uses the exact divergence
 PROBES = 16
+SIGMA_MIN = 2e-3
 
 
 class Denoising(Objective):
@@ -46,7 +47,8 @@ class Diffusion(Family):
     blind: the network is not told the noise level (Mallat's version), and the sampler reads it off the residual.
     periodic: circular padding, for fields on a torus.
     level_mean, level_std: mean and s.d. of log sigma in training, in units of the data's s.d.
-    sigma_min, sigma_max: the range that samples are drawn through, in the same units.
+    sigma_min, sigma_max: the range that samples are drawn through, in the same units. sigma_min is 0.002 unless
+        given; for quantised data half a grid step, below which there is only the noise of dequantisation.
 
     Can `fit`, `sample`, `denoise`, `log_prob`, `encode`, `decode`, `save`.
 
@@ -66,7 +68,7 @@ class Diffusion(Family):
         periodic: bool = False,
         level_mean: float = -1.0,
         level_std: float = 1.2,
-        sigma_min: float = 2e-3,
+        sigma_min: float | None = None,
         sigma_max: float = 80.0,
     ) -> None:
         super().__init__(
@@ -137,12 +139,10 @@ class Diffusion(Family):
             self.denoiser,
             tuple(self.record["data"]["event_shape"]),
             n,
-            sigma_min=self.settings["sigma_min"],
-            sigma_max=self.settings["sigma_max"],
             seed=seed,
             start=start,
-            moments=self.moments,
             device=device,
+            **self._range(sampling=True),
             **options,
         )
 
@@ -200,9 +200,10 @@ class Diffusion(Family):
         scaling = self._must_be_fitted()
         return scaling.inverse(samplers.decode(self.denoiser, self._check_events(z), **self._range()))
 
-    def _range(self) -> dict[str, Any]:
-        return {
-            "sigma_min": self.settings["sigma_min"],
-            "sigma_max": self.settings["sigma_max"],
-            "moments": self.moments,
-        }
+    def _range(self, sampling: bool = False) -> dict[str, Any]:
+        """Noise levels between which the law is carried, and its Gaussian part."""
+        scaling = self._must_be_fitted()
+        lowest = self.settings["sigma_min"] or SIGMA_MIN
+        if sampling and self.settings["sigma_min"] is None and scaling.quantum is not None:
+            lowest = max(lowest, 0.5 * scaling.quantum / scaling.unit)
+        return {"sigma_min": lowest, "sigma_max": self.settings["sigma_max"], "moments": self.moments}

@@ -1,6 +1,7 @@
 """The figures of the report. Each returns a matplotlib `Figure`, to be saved or changed; none touches pyplot."""
 
 import csv
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from monge.errors import BadInput
 from monge.linalg import power_spectrum
@@ -16,15 +18,17 @@ from monge.report.looks import Array, Look, rows
 
 WIDTH = 4.8  # inches: the width of a telephone, so that text stays readable there
 SMALL = 8.5  # points
-REAL, GENERATED = "#0072B2", "#D55E00"  # told apart by colour-blind readers too (Okabe and Ito)
+REAL, GENERATED = "#2F86C8", "#D55E00"  # blue and orange: told apart by colour-blind readers, on light and dark
+CYCLE = (REAL, GENERATED, "#009E73", "#CC79A7")  # losses, or channels
+CELL = 70, 100  # height and width of a cell that holds a curve
 POINTS, FIELDS, COORDINATES = 2000, 512, 6
 
 
 def image_grid(x: Any, *, columns: int = 6, look: Look | None = None, title: str = "") -> Figure:
     """Samples side by side, row by row; [n, *event], n cut to whole rows.
 
-    >>> image_grid(np.zeros((12, 1, 8, 8)) + np.arange(8)).get_size_inches()[0] == WIDTH
-    True
+    >>> image_grid(np.zeros((12, 1, 8, 8)) + np.arange(8)).get_size_inches()
+    array([4.8       , 1.60754717])
     """
     x = rows(x, len(x))
     look = look or Look.of(x)
@@ -96,7 +100,7 @@ def loss(log: str | Path | Sequence[Mapping[str, Any]]) -> Figure:
     figure, axes = _figure(WIDTH, 2.6)
     names = [name for name in found[0] if name not in ("step", "seconds", "lr")]
     bins = np.array_split(np.arange(len(steps)), min(50, len(steps)))
-    for name, colour in zip(names, (REAL, GENERATED, "#009E73", "#CC79A7"), strict=False):
+    for name, colour in zip(names, itertools.cycle(CYCLE)):
         values = np.array([float(row[name]) for row in found])
         axes.plot(steps, values, color=colour, alpha=0.3, linewidth=0.8)
         axes.plot([steps[b].mean() for b in bins], [values[b].mean() for b in bins], color=colour, label=name)
@@ -151,7 +155,7 @@ def scatter(real: Any, generated: Any) -> Figure:
             axes.set_xlim(limits[j])
             axes.tick_params(labelsize=SMALL - 2, labelbottom=i == size - 1, labelleft=j == 0 < i)
             if i == j:
-                grid = np.linspace(limits[i][0], limits[i][1], 31)
+                grid = np.linspace(limits[i][0], limits[i][1], 31).tolist()
                 axes.hist(x[:, i], bins=grid, density=True, histtype="stepfilled", color=REAL, alpha=0.4, label="real")
                 axes.hist(g[:, i], bins=grid, density=True, histtype="step", color=GENERATED, label="generated")
                 axes.set_yticks([])
@@ -194,54 +198,48 @@ def _table(
     column_title: str = "",
     title: str = "",
 ) -> Figure:
-    """Events in rows and columns: one mosaic for pictures, a small plot each for curves."""
-    down, across = len(table), len(table[0])
-    if not look.is_picture(table[0][0].shape):
-        return _curves(table, look, row_labels, column_labels, column_title, title)
-    tiles = [[look.pixels(event) for event in row] for row in table]
-    high, wide = tiles[0][0].shape[:2]
+    """Events in rows and columns: a mosaic of pictures, or a curve in each cell."""
+    if look.is_picture(table[0][0].shape):
+        tiles = [[look.pixels(event) for event in row] for row in table]
+        high, wide = tiles[0][0].shape[:2]
+    else:
+        high, wide = CELL
     gap = max(1, round(0.08 * wide))
-    mosaic = np.zeros((down * (high + gap) - gap, across * (wide + gap) - gap, 4))
-    for r, row in enumerate(tiles):
-        for c, tile in enumerate(row):
-            mosaic[r * (high + gap) :, c * (wide + gap) :][:high, :wide] = tile
+    across, down = len(table[0]) * (wide + gap) - gap, len(table) * (high + gap) - gap
     beside = 0.75 if row_labels else 0.1
     below = 0.1 + (0.35 if column_labels else 0.0) + (0.25 if title else 0.0)
-    figure, axes = _figure(WIDTH, (WIDTH - beside) * len(mosaic) / mosaic.shape[1] + below)
-    axes.imshow(mosaic, interpolation="none")
+    figure, axes = _figure(WIDTH, (WIDTH - beside) * down / across + below)
+    if look.is_picture(table[0][0].shape):
+        mosaic = np.zeros((down, across, 4))
+        for r, row in enumerate(tiles):
+            for c, tile in enumerate(row):
+                mosaic[r * (high + gap) :, c * (wide + gap) :][:high, :wide] = tile
+        axes.imshow(mosaic, interpolation="none")
+    else:
+        _curves(axes, table, look, gap)
+        axes.set(xlim=(-0.5, across - 0.5), ylim=(down - 0.5, -0.5), aspect="equal")
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.tick_params(length=0, labelsize=SMALL)
-    axes.set_yticks([r * (high + gap) + high / 2 for r in range(down)] if row_labels else [], row_labels)
-    axes.set_xticks([c * (wide + gap) + wide / 2 for c in range(across)] if column_labels else [], column_labels)
+    axes.set_yticks([(r + 0.5) * high + r * gap for r in range(len(row_labels))], row_labels)
+    axes.set_xticks([(c + 0.5) * wide + c * gap for c in range(len(column_labels))], column_labels)
     axes.set_xlabel(column_title, fontsize=SMALL)
     axes.set_title(title, fontsize=SMALL + 1)
     return figure
 
 
-def _curves(
-    table: Sequence[Sequence[Array]],
-    look: Look,
-    row_labels: Sequence[str],
-    column_labels: Sequence[str],
-    column_title: str,
-    title: str,
-) -> Figure:
-    down, across = len(table), len(table[0])
-    figure = _empty(WIDTH, 0.55 * down + 0.5)
-    figure.suptitle(title, fontsize=SMALL + 1) if title else None
-    figure.supxlabel(column_title, fontsize=SMALL) if column_title else None
+def _curves(axes: Axes, table: Sequence[Sequence[Array]], look: Look, gap: int) -> None:
+    """One cell a sample: a curve for each channel [C, L], or for the coordinates of a vector [d]."""
+    high, wide = CELL
     for r, row in enumerate(table):
         for c, event in enumerate(row):
-            axes = figure.add_subplot(down, across, r * across + c + 1)
-            axes.plot(np.atleast_2d(event).T, linewidth=0.9)
-            margin = 0.2 * (look.high - look.low)
-            axes.set(xticks=[], yticks=[], ylim=(look.low - margin, look.high + margin))
-            if row_labels and c == 0:
-                axes.set_ylabel(row_labels[r], fontsize=SMALL, rotation=0, ha="right", va="center")
-            if column_labels and r == down - 1:
-                axes.set_xlabel(column_labels[c], fontsize=SMALL)
-    return figure
+            left, middle = c * (wide + gap), r * (high + gap) + 0.5 * high
+            curves = np.atleast_2d(event)
+            share = (curves - 0.5 * (look.low + look.high)) / (1.4 * (look.high - look.low))
+            x = left + np.linspace(0.04, 0.96, curves.shape[1]) * wide
+            for curve, colour in zip(middle - high * np.clip(share, -0.5, 0.5), itertools.cycle(CYCLE)):
+                axes.plot(x, curve, color=colour, linewidth=0.9)
+            axes.add_patch(Rectangle((left, middle - 0.5 * high), wide, high, fill=False, edgecolor="#888888", lw=0.6))
 
 
 def _empty(width: float, height: float) -> Figure:

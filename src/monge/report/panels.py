@@ -63,13 +63,14 @@ def _beside(m: Material) -> Panel:
     sets = {"real": m.real, "generated": m.generated}
     if m.evidence is not None:
         sets = {"real, held out": m.evidence.real, "generated": m.evidence.generated}
-    caption = f"Drawn at random, none picked by hand; one scale for both{_key(m.look)}."
+    caption = f"Drawn at random, none picked by hand; one scale for both{_key(m)}."
     grids = [(name, figures.image_grid(rows(x, GRID), look=m.look, title=name)) for name, x in sets.items()]
     return _panel("Generated beside real", caption, *grids)
 
 
-def _key(look: Look) -> str:
-    return f", from {look.low:.3g} (blue) to {look.high:.3g} (red)" if look.kind == "fields" else ""
+def _key(m: Material) -> str:
+    coloured = m.look.kind == "fields" and m.look.is_picture(m.event)
+    return f", from {m.look.low:.3g} (blue) to {m.look.high:.3g} (red)" if coloured else ""
 
 
 def _copying(m: Material) -> Panel | None:
@@ -117,7 +118,8 @@ def _walk(m: Material) -> Panel | None:
     if m.trace is None or m.event == (1,):
         return None
     few = slice(None) if m.is_vectors else slice(WALKS)
-    caption = "The sampler at work, from left to right: the noisy state, and the denoiser's guess from it."
+    caption = "The sampler at work, from left to right: the noisy state, and the denoiser's guess from "
+        "it (σ in the sampler's own units)."
     drawn = figures.path(m.trace.sigma, m.trace.y[:, few], m.trace.x_hat[:, few], look=m.look)
     return _panel("From noise to samples", caption, ("path of generation", drawn))
 

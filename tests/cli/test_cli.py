@@ -1,0 +1,399 @@
+import html
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from monge import cli
+from monge.data import load
+from monge.evaluation import Line, Verdict
+from monge.files import DiskFull
+
+DATA = "banana?n=1000"
+
+
+@pytest.fixture
+def monge(capsys):
+    """Run a command line in this process: (exit status, stdout, stderr)."""
+
+    def call(*arguments):
+        capsys.readouterr()
+        status = cli.run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """A run of 3 steps: a bad model, quickly."""
+    out = tmp_path_factory.mktemp("cli") / "run"
+    assert cli.run(["fit", DATA, "--out", str(out), "--steps", "3"]) == 0
+    return out
+
+
+@pytest.fixture
+def run_folder(fitted, tmp_path):
+    """A copy that a test may spoil."""
+    return shutil.copytree(fitted, tmp_path / "run")
+
+
+def is_one_line(err):
+    return err.startswith("monge: error: ") and err.count("\n") == 1 and "Traceback" not in err
+
+
+def test_help_does_not_import_torch():
+    code = (
+        "import sys, monge.cli; status = monge.cli.run(['--help']); assert 'torch' not in sys.modules; sys.exit(status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(name in done.stdout for name in ("demo", "fit", "sample", "audit", "denoise", "info"))
+
+
+def test_python_dash_m_runs_the_same_commands():
+    done = subprocess.run([sys.executable, "-m", "monge", "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split()[0]) == (0, "monge")
+
+
+def test_fit_leaves_a_run_and_splits_off_a_fifth(fitted):
+    record = json.loads((fitted / "model.json").read_text())
+    assert record["data"]["n"] == 800
+    assert record["data"]["split"]["part"] == "train"
+    assert {"weights.safetensors", "log.csv", "checkpoints"} <= {path.name for path in fitted.iterdir()}
+
+
+def test_sample_writes_what_the_model_draws(monge, run_folder, tmp_path):
+    import monge as package
+
+    out = tmp_path / "x.npz"
+    status, _, _ = monge("sample", run_folder, "-n", 7, "-o", out, "--seed", 3, "--nfe", 4, "--alpha", 0.5)
+    assert status == 0
+    with np.load(out, allow_pickle=False) as archive:
+        x = archive["x"]
+    expected = package.load(run_folder).sample(7, seed=3, nfe=4, alpha=0.5)
+    np.testing.assert_array_equal(x, expected.numpy())
+
+
+def test_audit_of_a_run_judges_against_what_it_did_not_see(monge, run_folder, tmp_path):
+    verdict = tmp_path / "v.json"
+    status, out, err = monge("audit", run_folder, "-n", 200, "--json", verdict)
+    content = json.loads(verdict.read_text())
+    assert status == 1, err  # three steps do not make a model
+    assert content["status"] == "fail"
+    assert content == json.loads((run_folder / "verdict.json").read_text())
+    assert (content["context"]["n_generated"], content["context"]["n_holdout"]) == (200, 200)
+    assert content["context"]["n_train"] == 800
+    assert "FAIL" in out
+    page = html.unescape((run_folder / "report.html").read_text())
+    assert "monge fit 'banana?n=1000'" in page
+    assert np.load(run_folder / "samples.npz", allow_pickle=False)["x"].shape == (200, 2)
+    assert monge("info", run_folder)[1].rstrip().endswith("fail")
+
+
+def test_audit_uses_the_samples_that_are_there_and_keeps_them(monge, run_folder):
+    real = load(DATA).x[:300].numpy()
+    np.savez(run_folder / "samples.npz", x=real)
+    before = (run_folder / "samples.npz").read_bytes()
+    status, _, _ = monge("audit", run_folder, "-n", 250)
+    content = json.loads((run_folder / "verdict.json").read_text())
+    assert content["context"]["n_generated"] == 250
+    assert status in (0, 1, 3)
+    assert status == {"pass": 0, "fail": 1, "undecided": 3}[content["status"]]
+    assert (run_folder / "samples.npz").read_bytes() == before
+
+
+@pytest.mark.parametrize(("found", "expected"), [("pass", 0), ("fail", 1), ("undecided", 3)])
+def test_status_of_an_audit_is_its_exit_status(monge, tmp_path, monkeypatch, found, expected):
+    from monge.cli import verdicts
+
+    line = Line("energy distance", 0.1, (0.0, 0.2), 0.1, None, 0.1, found, "How far.")
+    monkeypatch.setattr(verdicts, "audit", lambda *_, **__: Verdict(fidelity=(line,)))
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(200, 2)))
+    given = ("audit", "--generated", tmp_path / "x.npy", "--holdout", DATA)
+    status, out, _ = monge(*given, "--html", tmp_path / "r.html", "--json", tmp_path / "v.json")
+    assert status == expected
+    assert found.upper() in out
+    assert (tmp_path / "r.html").exists()
+    assert json.loads((tmp_path / "v.json").read_text())["status"] == found
+
+
+def test_audit_of_files_finds_a_shift(monge, tmp_path):
+    np.save(tmp_path / "x.npy", load(DATA).x[:300].numpy() + 3)
+    assert monge("audit", "--generated", tmp_path / "x.npy", "--holdout", DATA)[0] == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 16), (3, 4, 4), (1, 3, 8)])
+def test_audit_of_files_reads_them_like_the_held_out_data(tmp_path, shape):
+    from monge.cli.verdicts import judge_files
+
+    rng = np.random.default_rng(0)
+    for name in ("x", "y"):
+        np.save(tmp_path / f"{name}.npy", rng.normal(size=(150, *shape)))
+    verdict, x, y = judge_files(str(tmp_path / "x.npy"), str(tmp_path / "y.npy"), None, 120, 0)
+    assert x.event_shape == y.event_shape
+    assert verdict.context["n_generated"] == 120
+
+
+def test_audit_of_files_reads_a_one_dimensional_field_as_one(monge, tmp_path):
+    x = load("gaussian-field?shape=16&n=300").x.numpy()
+    np.save(tmp_path / "x.npy", x + 3)
+    assert (
+        monge("audit", "--generated", tmp_path / "x.npy", "--holdout", "gaussian-field?shape=16&n=300&seed=1")[0] == 1
+    )
+
+
+def test_audit_refuses_data_that_changed(monge, run_folder):
+    record = json.loads((run_folder / "model.json").read_text())
+    record["data"]["source"] = "banana?n=1000&seed=1"
+    (run_folder / "model.json").write_text(json.dumps(record))
+    status, _, err = monge("audit", run_folder)
+    assert status == 2
+    assert "fingerprint differs" in err
+    assert not (run_folder / "verdict.json").exists()
+
+
+def test_denoise_writes_beside_the_picture(monge, tmp_path):
+    from PIL import Image
+
+    out = tmp_path / "digits"
+    assert monge("fit", "digits", "--out", out, "--steps", 1, "--batch-size", 8)[0] == 0
+    Image.fromarray(np.arange(0, 256, 4, dtype=np.uint8).reshape(8, 8)).save(tmp_path / "y.png")
+    assert monge("denoise", out, tmp_path / "y.png", "--sigma", 1e-3)[0] == 0
+    # almost no noise: the picture comes back, up to one level in 256
+    picture = np.asarray(Image.open(tmp_path / "y-denoised.png")).astype(int)
+    assert np.abs(picture.ravel() - np.arange(0, 256, 4)).max() <= 1
+    status, _, err = monge("denoise", out, tmp_path / "y.png", "--sigma", 1)
+    assert status == 2
+    assert "exists already" in err
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "big.png")
+    status, _, err = monge("denoise", out, tmp_path / "big.png", "--sigma", 1)
+    assert status == 2
+    assert is_one_line(err)
+    assert not (tmp_path / "big-denoised.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["demmo"], "demo"),
+        (["fit"], "SOURCE"),
+        (["fit", "digit", "--out", "OUT"], "did you mean digits?"),
+        (["fit", "missing.npy", "--out", "OUT"], "missing.npy"),
+        (["fit", "digits", "--out", "OUT", "--model", "difusion"], "did you mean diffusion?"),
+        (["fit", "digits", "--out", "OUT", "--steps", "0"], "--steps"),
+        (["fit", "digits", "--out", "OUT", "--steps", "5", "--budget", "5s"], "not both"),
+        (["fit", "digits", "--out", "OUT", "--budget", "soon"], "budget"),
+        (["fit", "digits", "--out", "RUN"], "holds a run"),
+        (["fit", "rings", "--out", "RUN", "--resume"], "RUN"),
+        (["sample", "nowhere", "-n", "3", "-o", "x.npz"], "nowhere holds no run"),
+        (["sample", "RUN", "-n", "3", "-o", "x.npz", "--nfe", "0"], "--nfe"),
+        (["sample", "RUN", "-n", "3", "-o", "x.npz", "--alpha", "-1"], "--alpha"),
+        (["sample", "RUN", "-n", "3", "-o", "x.npz", "--alpha", "nan"], "alpha"),
+        (["sample", "RUN", "-n", "0", "-o", "x.npz"], "-n"),
+        (["sample", "RUN", "-n", "3", "-o", "x.csv"], ".npz"),
+        (["audit"], "nothing to audit"),
+        (["audit", "RUN", "--generated", "x.npy"], "not both"),
+        (["audit", "--generated", "missing.npy", "--holdout", "digits"], "missing.npy"),
+        (["audit", "RUN", "-n", "5"], "100"),
+        (["info", "nowhere"], "nowhere holds no run"),
+        (["denoise", "RUN", "missing.png", "--sigma", "1"], "missing.png"),
+        (["demo", "--out", "RUN"], "not a demo"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_one_line_and_status_2(monge, run_folder, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    before = snapshot(tmp_path)
+    places = {"RUN": "run", "OUT": "new"}
+    status, _, err = monge(*[places.get(argument, argument) for argument in arguments])
+    assert status == 2
+    assert is_one_line(err), err
+    assert words.replace("RUN", "run") in err
+    assert snapshot(tmp_path) == before
+
+
+def snapshot(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("command", ["sample", "audit json", "audit html", "fit", "demo"])
+def test_nobody_s_files_are_overwritten(monge, run_folder, tmp_path, command):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in ("x.npz", "v.json"):
+        (mine / name).write_text("mine")
+    status, _, err = monge(
+        *{
+            "sample": ("sample", run_folder, "-n", 3, "-o", mine / "x.npz"),
+            "audit json": ("audit", run_folder, "--json", mine / "v.json"),
+            "audit html": ("audit", run_folder, "--html", mine / "v.json"),
+            "fit": ("fit", DATA, "--out", mine),
+            "demo": ("demo", "--out", mine, "--force"),
+        }[command]
+    )
+    assert status == 2
+    assert is_one_line(err), err
+    assert [(mine / name).read_text() for name in ("x.npz", "v.json")] == ["mine", "mine"]
+
+
+def test_truncated_weights_are_bad_input(monge, run_folder, tmp_path):
+    weights = run_folder / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    status, _, err = monge("sample", run_folder, "-n", 3, "-o", tmp_path / "x.npz")
+    assert status == 2
+    assert is_one_line(err), err
+
+
+def test_a_damaged_record_is_bad_input(monge, run_folder):
+    (run_folder / "model.json").write_text('{"format": 1')
+    status, _, err = monge("info", run_folder)
+    assert status == 2
+    assert "damaged" in err
+
+
+def test_an_unfinished_run_says_so(monge, run_folder, tmp_path):
+    (run_folder / "weights.safetensors").unlink()
+    status, _, err = monge("sample", run_folder, "-n", 3, "-o", tmp_path / "x.npz")
+    assert status == 2
+    assert "--resume" in err
+    assert "unfinished" in monge("info", run_folder)[1]
+
+
+@pytest.mark.parametrize(
+    "failure", [DiskFull("no space left to write x"), PermissionError(13, "Permission denied", "x")]
+)
+def test_a_full_or_closed_disk_is_told_in_one_line(monge, run_folder, tmp_path, monkeypatch, failure):
+    from monge.cli import drawing
+
+    def refuse(*_):
+        raise failure
+
+    monkeypatch.setattr(drawing, "write_atomic", refuse)
+    status, _, err = monge("sample", run_folder, "-n", 3, "-o", tmp_path / "x.npz")
+    assert status == 2
+    assert is_one_line(err), err
+    assert "x" in err
+
+
+def test_debug_shows_where_it_went_wrong(run_folder):
+    from monge.errors import BadInput
+
+    with pytest.raises(BadInput):
+        cli.run(["sample", str(run_folder), "-n", "3", "-o", "x.csv", "--debug"])
+
+
+def test_a_bug_is_not_taken_for_a_failed_audit(monge, run_folder, tmp_path, monkeypatch):
+    from monge.cli import drawing
+
+    monkeypatch.setattr(drawing, "write_atomic", lambda *_: 1 / 0)
+    status, _, err = monge("sample", run_folder, "-n", 3, "-o", tmp_path / "x.npz")
+    assert status == 70
+    assert "ZeroDivisionError" in err
+    assert "--debug" in err
+
+
+@pytest.fixture(scope="module")
+def demo_folder(tmp_path_factory):
+    """A demo of two steps; its exit status is kept beside it."""
+    out = tmp_path_factory.mktemp("demo") / "run"
+    from monge.cli import fitting
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(fitting, "DEMO_SAMPLES", 150)
+    patch.setattr("monge.cli.verdicts.WALKS", 1)
+    with patch.context():
+        status = cli.run(["demo", "--out", str(out), "--steps", "2"])
+    patch.undo()
+    return out, status
+
+
+def test_demo_goes_from_start_to_report(demo_folder):
+    out, status = demo_folder
+    assert status == 1  # two steps: the verdict is fail
+    assert json.loads((out / "verdict.json").read_text())["status"] == "fail"
+    assert np.load(out / "samples.npz", allow_pickle=False)["x"].shape == (150, 1, 8, 8)
+    assert "monge demo --out" in (out / "report.html").read_text()
+
+
+def test_a_finished_demo_is_shown_again(monge, demo_folder):
+    before = snapshot(demo_folder[0])
+    status, out, _ = monge("demo", "--out", demo_folder[0], "--steps", 2)
+    assert status == 1
+    assert "is finished" in out
+    assert "classifier accuracy" in out
+    assert snapshot(demo_folder[0]) == before
+
+
+def test_an_undecided_demo_is_no_error(monge, demo_folder, tmp_path):
+    out = shutil.copytree(demo_folder[0], tmp_path / "run")
+    line = Line("energy distance", 0.1, (0.0, 0.2), 0.1, None, 0.05, "undecided", "How far.")
+    (out / "verdict.json").write_text(Verdict(fidelity=(line,)).to_json())
+    status, text, _ = monge("demo", "--out", out, "--steps", 2)
+    assert status == 0
+    assert "UNDECIDED" in text
+
+
+def test_another_demo_is_not_mixed_up(monge, demo_folder):
+    status, _, err = monge("demo", "--out", demo_folder[0], "--steps", 2, "--seed", 5)
+    assert status == 2
+    assert "--seed 0" in err
+
+
+def test_an_unfinished_demo_wants_resume(monge, demo_folder, tmp_path):
+    out = shutil.copytree(demo_folder[0], tmp_path / "run")
+    (out / "weights.safetensors").unlink()
+    (out / "verdict.json").unlink()
+    status, _, err = monge("demo", "--out", out, "--steps", 2)
+    assert status == 2
+    assert f"monge demo --out {out} --steps 2 --resume" in err
+
+
+def test_force_deletes_the_run_and_nothing_else(tmp_path):
+    from monge.cli.runs import Run
+
+    for name in ("model.json", "weights.safetensors", "samples.npz", "notes.txt"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "00000010.safetensors").write_text("")
+    Run(tmp_path).clear()
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_ctrl_c_leaves_a_run_that_resume_finishes(tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "monge", "fit", DATA, "--out", str(out), "--steps", "100000"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    deadline = time.monotonic() + 60
+    while not (out / "log.csv").exists() or len((out / "log.csv").read_text().splitlines()) < 2:
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    last = err.rstrip().splitlines()[-1]
+    assert last == f"monge: interrupted: go on with: monge fit 'banana?n=1000' --out {out} --steps 100000 --resume"
+    assert list((out / "checkpoints").glob("*.safetensors"))
+
+
+def test_split_again_follows_parts_of_parts(run_folder):
+    from monge.cli.again import split_again
+    from monge.cli.runs import Run
+
+    whole = load(DATA)
+    learned, held = whole.split(0.5, 1)[1].split(0.3, 2)
+    record = json.loads((run_folder / "model.json").read_text())
+    record["data"] = learned.describe()
+    (run_folder / "model.json").write_text(json.dumps(record))
+    train, holdout = split_again(Run(run_folder))
+    assert torch.equal(train.x, learned.x)
+    assert torch.equal(holdout.x, held.x)

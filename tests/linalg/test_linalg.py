@@ -1,0 +1,144 @@
+"""A covariance is a function calculus: every structure against the dense matrix it stands for."""
+
+import math
+
+import pytest
+import torch
+from sklearn.covariance import ledoit_wolf
+
+from monge import rng
+from monge.errors import BadInput
+from monge.linalg import DenseCovariance, DiagonalCovariance, Moments, StationaryCovariance, power_spectrum, wavenumbers
+
+F = torch.float64
+
+
+def dense():
+    root = rng.normal((5, 5), 0, "root", dtype=F)
+    return DenseCovariance(root @ root.T)
+
+
+def stationary(*shape):
+    k = wavenumbers(shape[1:])
+    return StationaryCovariance(torch.stack([1 / (1.0 + c + k**2) for c in range(shape[0])]))
+
+
+CASES = {
+    "dense": dense,
+    "diagonal": lambda: DiagonalCovariance(torch.tensor([[0.5, 2.0], [1.0, 3.0]], dtype=F)),
+    "line": lambda: stationary(2, 5),
+    "plane": lambda: stationary(1, 4, 3),
+    "space": lambda: stationary(1, 3, 2, 4),
+}
+
+
+@pytest.fixture(params=CASES)
+def covariance(request):
+    return CASES[request.param]()
+
+
+def matrix(covariance, f=lambda lam: lam):
+    """f(C) as a matrix: what it does to each unit vector."""
+    event = covariance.event_shape
+    d = math.prod(event)
+    return covariance.apply(f, torch.eye(d, dtype=F).reshape(d, *event)).reshape(d, d)
+
+
+def test_functions_are_those_of_the_matrix(covariance):
+    whole = matrix(covariance)
+    assert torch.allclose(whole, whole.T, atol=1e-10)
+    lam, vectors = torch.linalg.eigh(whole)
+    assert torch.allclose(lam, covariance.eigenvalues.flatten().sort().values, atol=1e-9)
+    for f in (torch.sqrt, lambda t: 1 / (t + 0.3), lambda t: t.square()):
+        assert torch.allclose(matrix(covariance, f), vectors @ torch.diag(f(lam.clamp_min(0))) @ vectors.T, atol=1e-8)
+
+
+def test_log_det_and_trace(covariance):
+    whole = matrix(covariance)
+    shifts = torch.tensor([0.1, 2.0], dtype=F)
+    eye = torch.eye(len(whole), dtype=F)
+    expected = torch.stack([torch.logdet(whole + s * eye) for s in shifts])
+    assert torch.allclose(covariance.log_det(shifts, 2), expected)
+    assert torch.allclose(covariance.trace, whole.trace())
+
+
+def test_level_per_sample(covariance):
+    y = rng.normal((2, *covariance.event_shape), 0, "y", dtype=F)
+    moments = Moments(torch.ones(covariance.event_shape, dtype=F), covariance)
+    together = moments.wiener(y, torch.tensor([0.1, 3.0], dtype=F))
+    assert torch.allclose(together[:1], moments.wiener(y[:1], 0.1))
+    assert torch.allclose(together[1:], moments.wiener(y[1:], 3.0))
+
+
+def test_moments_are_the_gaussian_s(covariance):
+    d = math.prod(covariance.event_shape)
+    moments = Moments(torch.full(covariance.event_shape, 0.5, dtype=F), covariance)
+    y = rng.normal((4, *covariance.event_shape), 0, "y", dtype=F)
+    noisy = matrix(covariance) + 0.49 * torch.eye(d, dtype=F)
+    exact = torch.distributions.MultivariateNormal(torch.full((d,), 0.5, dtype=F), noisy).log_prob(y.flatten(1))
+    assert torch.allclose(moments.log_prob(y, 0.7), exact)
+    expected = 0.5 + (y.flatten(1) - 0.5) @ torch.linalg.solve(noisy, matrix(covariance))
+    assert torch.allclose(moments.wiener(y, 0.7).flatten(1), expected)
+    assert torch.allclose(moments.whiten(moments.noised_sample(y, 0.7), 0.7), y)
+
+
+def test_state_makes_it_again(covariance):
+    moments = Moments(torch.ones(covariance.event_shape, dtype=F), covariance)
+    again = Moments.from_state(moments.state())
+    y = rng.normal((2, *covariance.event_shape), 0, "y", dtype=F)
+    assert torch.equal(again.wiener(y, 0.5), moments.wiener(y, 0.5))
+
+
+def test_dense_estimate_is_ledoit_and_wolf_s():
+    x = rng.normal((30, 1, 4, 4), 0, "x", dtype=F) * torch.linspace(0.5, 2.0, 4, dtype=F)
+    moments = Moments.estimate(x)
+    expected, _ = ledoit_wolf(x.flatten(1).numpy())
+    assert torch.allclose(matrix(moments.covariance), torch.from_numpy(expected) * 30 / 29, atol=1e-10)
+    assert torch.allclose(moments.mean, x.mean(0))
+
+
+def test_fewer_samples_than_values_still_give_a_usable_covariance():
+    moments = Moments.estimate(rng.normal((10, 40), 0, "x", dtype=F))
+    assert moments.covariance.eigenvalues.min() > 0.1
+
+
+@pytest.mark.parametrize("structure", ["dense", "diagonal", "stationary"])
+def test_estimates_converge(structure):
+    law = stationary(1, 4, 4)
+    n = 40_000
+    x = Moments(torch.full((1, 4, 4), 2.0, dtype=F), law).noised_sample(rng.normal((n, 1, 4, 4), 0, "x", dtype=F), 0.0)
+    moments = Moments.estimate(x, structure)
+    exact = matrix(law) if structure != "diagonal" else torch.diag(matrix(law).diagonal())
+    variance = matrix(law)[0, 0]
+    assert ((matrix(moments.covariance) - exact).abs() < 5 * variance * math.sqrt(2 / n) + 0.02 / n).all()
+    assert ((moments.mean - 2.0).abs() < 5 * (variance / n).sqrt()).all()
+
+
+@pytest.mark.parametrize("shape", [(16,), (8, 12), (6, 4, 8)])
+def test_power_spectrum_of_a_known_law(shape):
+    law = stationary(1, *shape)
+    n = 4000
+    x = Moments(torch.zeros(1, *shape, dtype=F), law).noised_sample(rng.normal((n, 1, *shape), 0, "x", dtype=F), 0.0)
+    k, power = power_spectrum(x)
+    ring = wavenumbers(shape).round().long()
+    for bin_ in range(len(k)):
+        exact = law.eigenvalues[0][ring == bin_].mean()
+        assert abs(power[:, 0, bin_].mean() - exact) < 5 * power[:, 0, bin_].std() / math.sqrt(n)
+        assert abs(k[bin_] - wavenumbers(shape)[ring == bin_].mean()) < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: DenseCovariance(torch.ones(2, 3)), "square matrix"),
+        (lambda: DiagonalCovariance(torch.tensor([math.nan])), "variances"),
+        (lambda: StationaryCovariance(torch.ones(4)), "1 to 3 space dimensions"),
+        (lambda: StationaryCovariance(-torch.ones(1, 4)), "zero or more"),
+        (lambda: StationaryCovariance(torch.arange(4.0)[None]), "even"),
+        (lambda: Moments.estimate(torch.ones(1, 2)), "at least 2 samples"),
+    ],
+)
+def test_bad_input_is_told_in_one_line(make, message):
+    with pytest.raises(BadInput, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)
