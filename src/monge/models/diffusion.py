@@ -131,7 +131,7 @@ class Diffusion(Family):
         scaling = self._must_be_fitted()
         way: Trajectory = self._sample(n, seed, start, trace=True, **options)
         frames = [torch.stack([scaling.inverse(frame) for frame in part]) for part in (way.y, way.x_hat)]
-        return Trajectory(scaling.quantise(scaling.inverse(way.x)), way.sigma, *frames)
+        return Trajectory(scaling.quantise(scaling.inverse(way.x)), way.sigma * scaling.unit, *frames)
 
     def _sample(self, n: int, seed: int, start: int, **options: Any) -> Any:
         device = next(self.parameters()).device

@@ -1,0 +1,125 @@
+"""What a fitted diffusion knows: the posterior mean, the density in data units, a latent."""
+
+import math
+
+import pytest
+import torch
+
+import monge
+from monge import rng
+from monge.data import Samples
+from monge.densities import GaussianMixture
+from monge.errors import BadInput
+from monge.linalg import Moments
+
+
+def mixture():
+    means = torch.tensor([[1.5, 0.0], [-1.0, 1.0], [0.0, -2.0]])
+    return GaussianMixture(means, torch.tensor([[0.3, 0.1], [0.2, 0.5], [0.1, 0.1]]), torch.tensor([0.5, 0.3, 0.2]))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return monge.Diffusion().fit(mixture().sample(20_000, seed=0), steps=1500, show=False)
+
+
+def test_denoiser_is_within_two_percent_of_the_posterior_mean(model):
+    """E |D - x|^2 = E |E[x|y] - x|^2 + E |D - E[x|y]|^2: the second term over the first, over log-uniform sigma."""
+    law = mixture()
+    x = law.sample(20_000, seed=1)
+    shares = []
+    for i, sigma in enumerate(torch.logspace(-2, math.log10(20.0), 24).tolist()):
+        y = x + sigma * rng.normal((len(x), 2), 0, "noise", i)
+        exact = law.denoise(y, sigma)
+        excess = (model.denoise(y, sigma) - exact).square().mean()
+        shares.append(float(excess / (exact - x).square().mean()))
+    assert sum(shares) / len(shares) < 0.02
+    assert max(shares) < 0.05
+
+
+def test_samples_follow_the_law(model):
+    law = mixture()
+    n = 4000
+    x = model.sample(n, nfe=40)
+    share = torch.bincount(torch.cdist(x, law.means).argmin(1), minlength=3) / n
+    exact = torch.bincount(torch.cdist(law.sample(200_000, seed=5), law.means).argmin(1), minlength=3) / 200_000
+    # Monte Carlo error and two percent for what 1,500 steps have not learned
+    assert ((share - exact).abs() < 4 * (exact * (1 - exact) / n).sqrt() + 0.02).all()
+
+
+def test_log_prob_is_a_density_in_data_units(model):
+    law = mixture()
+    x = law.sample(300, seed=2)
+    got = model.log_prob(x)
+    assert got.value.shape == got.error.shape == (300,)
+    # the gap is the model's KL, small, and no unit is lost: a forgotten scale would show as 2 log 1.18 = 0.33
+    gap = law.log_prob(x) - got.value
+    assert abs(gap.mean()) < 4 * gap.std() / math.sqrt(300) + 0.03
+
+
+def test_units_change_the_density_by_their_log_det():
+    x = mixture().sample(500, seed=3)
+    options = {"steps": 60, "show": False}
+    small = monge.Diffusion().fit(x, **options).log_prob(x[:20])
+    large = monge.Diffusion().fit(8 * x, **options).log_prob(8 * x[:20])
+    assert torch.allclose(small.value - 2 * math.log(8.0), large.value, atol=1e-3)
+
+
+def test_probes_agree_with_the_exact_divergence(model):
+    x = mixture().sample(100, seed=4)
+    exact, probed = model.log_prob(x), model.log_prob(x, probes=16)
+    z = (probed.value - exact.value) / probed.error.clamp_min(1e-3)
+    assert abs(z.mean()) < 4 * z.std() / 10
+    assert "16 probes" in probed.method
+
+
+def test_latents_are_normal_and_come_back(model):
+    x = mixture().sample(2000, seed=6)
+    z = model.encode(x)
+    assert (z.mean(0).abs() < 4.5 / math.sqrt(2000) + 0.03).all()
+    assert ((z.var(0) - 1).abs() < 4.5 * math.sqrt(2 / 2000) + 0.05).all()
+    assert (model.decode(z[:50]) - x[:50]).abs().max() < 0.02
+
+
+def test_stochastic_sampling_belongs_to_its_index_too(model):
+    whole = model.sample(6, nfe=10, alpha=1.0)
+    assert torch.allclose(model.sample(4, nfe=10, alpha=1.0, start=2, batch_size=3), whole[2:], atol=1e-5)
+
+
+def test_trace_is_in_data_units(model):
+    way = model.sample(5, nfe=8, trace=True)
+    assert torch.allclose(way.x, way.x_hat[-1], atol=1e-6)
+    assert torch.equal(way.x, model.sample(5, nfe=8))
+    assert way.y.shape == (8, 5, 2)
+
+
+def test_blind_model_samples_in_a_space_much_larger_than_the_data():
+    """A circle in 32 dimensions: the noise level can be read off the residual."""
+    angle = 2 * math.pi * rng.uniform((4000, 1), 0, "angle")
+    rotation = Moments.estimate(rng.normal((200, 32), 0, "axes")).covariance.vectors
+    x = torch.cat([angle.cos(), angle.sin(), torch.zeros(4000, 30)], 1) @ rotation
+    model = monge.Diffusion(blind=True).fit(x, steps=600, show=False)
+    back = model.sample(500, nfe=40) @ rotation.T
+    radius = back[:, :2].norm(dim=1)
+    assert abs(radius.mean() - 1) < 0.1
+    assert back[:, 2:].norm(dim=1).mean() < 0.3
+    assert torch.bincount((torch.atan2(back[:, 1], back[:, 0]) / (math.pi / 4)).floor().long() + 4, minlength=8).min() > 20
+
+
+def test_quantised_data_end_half_a_grid_step_above_zero_noise():
+    data = Samples((rng.uniform((200, 1, 4, 4), 0, "q") * 16).round(), kind="images", quantum=1.0, limits=(0.0, 16.0))
+    model = monge.Diffusion().fit(data, steps=2, show=False)
+    way = model.sample(2, nfe=4, trace=True)
+    assert way.sigma[-1].item() == pytest.approx(0.5, rel=1e-5)  # data units
+    assert "dequantised" in model.record["scaling"]["statement"]
+
+
+def test_wrong_events_and_settings_are_refused(model):
+    for use in (model.denoise, lambda x, _: model.log_prob(x), lambda x, _: model.encode(x)):
+        with pytest.raises(BadInput, match=r"fitted to events of shape \[2\], and these are \[3\]"):
+            use(torch.zeros(4, 3), 1.0)
+    for wrong, message in (({"nfe": 0}, "nfe must be"), ({"alpha": -1.0}, "alpha must be"), ({"n": -3}, "n must be")):
+        with pytest.raises(BadInput, match=message):
+            model.sample(**{"n": 2, **wrong})
+    with pytest.raises(BadInput, match="sigma_min < sigma_max"):
+        monge.Diffusion(sigma_min=1.0, sigma_max=0.5).fit(torch.randn(20, 2), steps=1, show=False).sample(1)
