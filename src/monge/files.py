@@ -36,7 +36,8 @@ def write_atomic(path: str | os.PathLike[str], content: bytes | str) -> Path:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise DiskFull(
-                f"no space left to write {path} ({len(data)} bytes): the file that stood there is kept; free space and resume"
+                f"no space left to write {path} ({len(data)} bytes): "
+                "the file that stood there is kept; free space and resume"
             ) from error
         raise
     finally:

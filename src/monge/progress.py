@@ -45,7 +45,9 @@ def bar(label: str, total: float, *, show: bool = True, patience: float = PATIEN
         if not show:
             return
         text = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
-        progress.update(task, advance=steps, **({"numbers": text} if text else {}))
+        progress.advance(task, steps)
+        if text:
+            progress.update(task, numbers=text)
         if not live and time.monotonic() - start > patience:
             progress.start()
             live = True

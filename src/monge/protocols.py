@@ -27,9 +27,7 @@ class Denoiser(Protocol):
     One that carries `moments` (mean and covariance of the data) lets a sampler start exactly.
     """
 
-    def __call__(
-        self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"]
-    ) -> Float[Tensor, "n *event"]: ...
+    def __call__(self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n *event"]: ...
 
 
 @runtime_checkable

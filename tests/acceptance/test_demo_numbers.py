@@ -63,7 +63,9 @@ def test_classifiers_hardly_tell_generated_from_real(generated, real):
     whole = load("digits")
     x = whole.x if real == "all" else whole.split(0.2, seed=0)[1].x
     logistic = classifier_two_sample(generated[: len(x)], x)
-    forest = classifier_two_sample(generated[: len(x)], x, classifier=RandomForestClassifier(300, random_state=0, n_jobs=-1))
+    forest = classifier_two_sample(
+        generated[: len(x)], x, classifier=RandomForestClassifier(300, random_state=0, n_jobs=-1)
+    )
     print(f"{real}: logistic {logistic.accuracy:.3f}, forest {forest.accuracy:.3f}")
     assert logistic.accuracy <= 0.60
     assert forest.accuracy <= 0.70

@@ -40,7 +40,9 @@ def test_readings_invert_each_other():
     y, x_hat, sigma = torch.randn(4, 1, 3).double(), torch.randn(4, 1, 3).double(), torch.rand(4).double() + 0.1
     assert torch.allclose(denoisers.from_score(denoisers.score(x_hat, y, sigma), y, sigma), x_hat)
     assert torch.allclose(denoisers.from_noise(denoisers.noise(x_hat, y, sigma), y, sigma), x_hat)
-    assert torch.allclose(denoisers.velocity(x_hat, y, sigma), -denoisers.per_sample(sigma, y) * denoisers.score(x_hat, y, sigma))
+    assert torch.allclose(
+        denoisers.velocity(x_hat, y, sigma), -denoisers.per_sample(sigma, y) * denoisers.score(x_hat, y, sigma)
+    )
 
 
 class Probe(torch.nn.Module):

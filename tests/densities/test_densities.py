@@ -19,8 +19,12 @@ def spectrum():
 
 
 LAWS = {
-    "dense gaussian": lambda: Gaussian(torch.tensor([1.0, -2.0], dtype=F), torch.tensor([[2.0, 0.7], [0.7, 0.5]], dtype=F)),
-    "diagonal gaussian": lambda: Gaussian(torch.tensor([1.0, -2.0, 0.0], dtype=F), torch.tensor([2.0, 0.1, 1.0], dtype=F)),
+    "dense gaussian": lambda: Gaussian(
+        torch.tensor([1.0, -2.0], dtype=F), torch.tensor([[2.0, 0.7], [0.7, 0.5]], dtype=F)
+    ),
+    "diagonal gaussian": lambda: Gaussian(
+        torch.tensor([1.0, -2.0, 0.0], dtype=F), torch.tensor([2.0, 0.1, 1.0], dtype=F)
+    ),
     "stationary gaussian": lambda: Gaussian.stationary(spectrum(), mean=0.5),
     "dense mixture": lambda: GaussianMixture(
         torch.tensor([[1.5, 0.0], [-1.0, 1.0]], dtype=F),
@@ -28,7 +32,9 @@ LAWS = {
         torch.tensor([3.0, 1.0], dtype=F),
     ),
     "diagonal mixture": lambda: GaussianMixture(torch.eye(3, dtype=F) * 2, torch.full((3, 3), 0.2, dtype=F)),
-    "spherical mixture": lambda: GaussianMixture(torch.tensor([[-2.0], [2.0]], dtype=F), torch.tensor([0.3, 0.1], dtype=F)),
+    "spherical mixture": lambda: GaussianMixture(
+        torch.tensor([[-2.0], [2.0]], dtype=F), torch.tensor([0.3, 0.1], dtype=F)
+    ),
     "smoothed points": lambda: Empirical(rng.normal((7, 2), 0, "p", dtype=F)).noised(0.4),
     "banana": Banana,
 }

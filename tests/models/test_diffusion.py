@@ -103,7 +103,9 @@ def test_blind_model_samples_in_a_space_much_larger_than_the_data():
     radius = back[:, :2].norm(dim=1)
     assert abs(radius.mean() - 1) < 0.1
     assert back[:, 2:].norm(dim=1).mean() < 0.3
-    assert torch.bincount((torch.atan2(back[:, 1], back[:, 0]) / (math.pi / 4)).floor().long() + 4, minlength=8).min() > 20
+    assert (
+        torch.bincount((torch.atan2(back[:, 1], back[:, 0]) / (math.pi / 4)).floor().long() + 4, minlength=8).min() > 20
+    )
 
 
 def test_quantised_data_end_half_a_grid_step_above_zero_noise():

@@ -47,7 +47,9 @@ def test_fit_sample_save_load(family, data, tmp_path):
     again = monge.load(tmp_path / "run")
     assert type(again) is family
     assert torch.equal(again.sample(5, seed=3), x)
-    assert {"model.json", "weights.safetensors", "log.csv", "checkpoints"} <= {p.name for p in (tmp_path / "run").iterdir()}
+    assert {"model.json", "weights.safetensors", "log.csv", "checkpoints"} <= {
+        p.name for p in (tmp_path / "run").iterdir()
+    }
     record = json.loads((tmp_path / "run" / "model.json").read_text())
     assert record["data"]["fingerprint"] == data.fingerprint
     assert record["seed"] == 0

@@ -112,7 +112,7 @@ def test_simulation_has_the_law_of_the_formula(process):
 
 
 def test_euler_maruyama_s_exact_variance():
-    """For Ornstein-Uhlenbeck the scheme's own law is known: variance recursion v <- v (1 - h)^2 + 2 h. No bias to allow."""
+    """For Ornstein-Uhlenbeck the scheme's own law is known: v <- v (1 - h)^2 + 2 h. No bias to allow."""
     n, steps, t_end = 40_000, 40, 1.0
     h, variance, mean = t_end / steps, 0.0, 1.5
     for _ in range(steps):

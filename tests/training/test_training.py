@@ -1,4 +1,4 @@
-"""The loop: every row once an epoch, resumed runs that end where whole ones do, failures that leave the last good state."""
+"""The loop: every row once an epoch, resumed runs that end where whole ones do, failures that lose nothing."""
 
 import errno
 import os

@@ -83,7 +83,7 @@ class Scaling:
     @property
     def unit(self) -> float:
         """Data units in one unit of z, where they are the same for every coordinate; else 1."""
-        return float(self.scale.flatten()[0]) if self.scale.unique().numel() == 1 else 1.0
+        return float(self.scale.flatten()[0]) if bool((self.scale == self.scale.flatten()[0]).all()) else 1.0
 
     @property
     def log_det(self) -> float:

@@ -44,9 +44,7 @@ def noise(x_hat: Float[Tensor, "n *event"], y: Float[Tensor, "n *event"], sigma:
 velocity = noise
 
 
-def from_score(
-    score: Float[Tensor, "n *event"], y: Float[Tensor, "n *event"], sigma: Tensor | float
-) -> Tensor:
+def from_score(score: Float[Tensor, "n *event"], y: Float[Tensor, "n *event"], sigma: Tensor | float) -> Tensor:
     """Posterior mean from the score: D = y + sigma^2 score (course (142)).
 
     >>> from_score(torch.tensor([[-0.5]]), torch.tensor([[3.0]]), 2.0)
@@ -55,9 +53,7 @@ def from_score(
     return y + per_sample(sigma, y).square() * score
 
 
-def from_noise(
-    noise: Float[Tensor, "n *event"], y: Float[Tensor, "n *event"], sigma: Tensor | float
-) -> Tensor:
+def from_noise(noise: Float[Tensor, "n *event"], y: Float[Tensor, "n *event"], sigma: Tensor | float) -> Tensor:
     """Posterior mean from the noise prediction: D = y - sigma E[z | y].
 
     >>> from_noise(torch.tensor([[1.0]]), torch.tensor([[3.0]]), 2.0)

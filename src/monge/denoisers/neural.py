@@ -38,7 +38,8 @@ class Neural(nn.Module):
         if self.blind:
             r = y.flatten(1).square().mean(1).sqrt().clamp_min(torch.finfo(y.dtype).tiny ** 0.5)
             scale = per_sample(r, y)
-            return y - scale * self.net(y / scale, torch.zeros_like(r), label)
+            guess: Tensor = y - scale * self.net(y / scale, torch.zeros_like(r), label)
+            return guess
         level = per_sample(sigma, y)
         spread = (level.square() + self.sigma_data**2).sqrt()
         out = self.net(y / spread, sigma.log() / 4, label)

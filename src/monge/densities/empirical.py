@@ -76,7 +76,9 @@ class Empirical:
 
     def _must_be_noised(self) -> float:
         if not self.bandwidth:
-            raise BadInput("an empirical measure has no density: use .noised(sigma), its law after noise of level sigma")
+            raise BadInput(
+                "an empirical measure has no density: use .noised(sigma), its law after noise of level sigma"
+            )
         return self.bandwidth
 
     def _sums(self, y: Tensor, level: Tensor, want_mean: bool) -> tuple[Tensor, Tensor]:
@@ -88,10 +90,10 @@ class Empirical:
         columns = min(len(points), COLUMNS)
         rows = max(1, CHUNK_VALUES // columns)
         logs, means = [], []
-        for part, scale in zip(y.split(rows), level.split(rows), strict=True):
+        for part, scale in zip(torch.split(y, rows), torch.split(level, rows), strict=True):
             log_sum = torch.full((len(part),), -math.inf, dtype=torch.float64)
             mean = torch.zeros_like(part, dtype=torch.float64)
-            for chunk in points.split(columns):
+            for chunk in torch.split(points, columns):
                 # differences about a point of the chunk, so that the square expands without losing digits
                 origin = chunk[:1]
                 a, b = (part - origin).double(), (chunk - origin).double()

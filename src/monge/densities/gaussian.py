@@ -81,7 +81,9 @@ class Gaussian:
         if isinstance(covariance, DenseCovariance):
             eigenvalues = covariance.eigenvalues + shift
             return Gaussian(self.mean, DenseCovariance.from_eigen(eigenvalues, covariance.vectors, self.event_shape))
-        return Gaussian(self.mean, type(covariance)(covariance.eigenvalues + shift))
+        if isinstance(covariance, StationaryCovariance):
+            return Gaussian(self.mean, StationaryCovariance(covariance.eigenvalues + shift))
+        return Gaussian(self.mean, DiagonalCovariance(covariance.eigenvalues + shift))
 
     def denoise(self, y: Float[Tensor, "n *event"], sigma: Tensor | float) -> Float[Tensor, "n *event"]:
         """E[x | x + sigma z = y] = m + C (C + sigma^2)^-1 (y - m), the Wiener filter. sigma: a number or [n]."""

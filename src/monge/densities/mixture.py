@@ -97,7 +97,9 @@ class GaussianMixture:
         """E[x | x + sigma z = y] = sum_k r_k(y) (m_k + C_k (C_k + sigma^2)^-1 (y - m_k)). sigma: a number or [n]."""
         level = levels(sigma, events(y, self.event_shape))
         rows = max(1, CHUNK_VALUES // self.means.numel())
-        return torch.cat([self._denoise(*part) for part in zip(y.split(rows), level.split(rows), strict=True)])
+        return torch.cat(
+            [self._denoise(*part) for part in zip(torch.split(y, rows), torch.split(level, rows), strict=True)]
+        )
 
     def _denoise(self, y: Tensor, level: Tensor) -> Tensor:
         terms, away = self._log_terms(y, level)

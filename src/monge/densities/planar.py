@@ -33,7 +33,9 @@ class Banana:
         away = x1 - x2.square() / 4
         return torch.stack([-away, away * x2 / 2 - x2 / 4], 1)
 
-    def sample(self, n: int, *, seed: int = 0, start: int = 0, dtype: torch.dtype = torch.float32) -> Float[Tensor, "n 2"]:
+    def sample(
+        self, n: int, *, seed: int = 0, start: int = 0, dtype: torch.dtype = torch.float32
+    ) -> Float[Tensor, "n 2"]:
         z = rng.normal((n, 2), seed, "banana", start=start, dtype=dtype)
         x2 = 2 * z[:, 1]
         return torch.stack([x2.square() / 4 + z[:, 0], x2], 1)

@@ -1,6 +1,6 @@
 """Is p_G = p? Statistics on arrays from any generator, and the verdict made of them."""
 
-from monge.evaluation.audit import audit
+from monge.evaluation.auditing import audit
 from monge.evaluation.cells import CellsTest, cell_centres, cells_test
 from monge.evaluation.classifier import TwoSampleAccuracy, classifier_two_sample
 from monge.evaluation.decision import Finding, holm, judge

@@ -133,7 +133,8 @@ class StationaryCovariance(Covariance):
         axes = tuple(range(2, y.ndim))
         half = y.shape[-1] // 2 + 1
         multiplier = f(self.eigenvalues.to(y)[None])[..., :half]
-        return torch.fft.irfftn(torch.fft.rfftn(y, dim=axes) * multiplier, s=y.shape[2:], dim=axes)
+        applied: Tensor = torch.fft.irfftn(torch.fft.rfftn(y, dim=axes) * multiplier, s=y.shape[2:], dim=axes)
+        return applied
 
     def state(self) -> dict[str, Tensor]:
         return {"spectrum": self.eigenvalues}

@@ -38,7 +38,8 @@ class Denoising(Objective):
         sigma = (self.center + self.width * draw).exp()
         z = torch.randn(x.shape, generator=batch.generator, device=x.device, dtype=x.dtype)
         error = self.denoiser(x + per_sample(sigma, x) * z, sigma) - x
-        return (self.denoiser.loss_weight(sigma) * error.square().flatten(1).mean(1)).mean()
+        loss: Tensor = (self.denoiser.loss_weight(sigma) * error.square().flatten(1).mean(1)).mean()
+        return loss
 
 
 class Diffusion(Family):
@@ -105,7 +106,7 @@ class Diffusion(Family):
             {name.removeprefix("moments/"): value for name, value in tensors.items() if name not in mine}
         )
 
-    def sample(
+    def sample(  # type: ignore[override]  # a family's own options, by name
         self,
         n: int,
         *,

@@ -160,9 +160,7 @@ class Family(nn.Module):
 
     def _must_be_fitted(self) -> Scaling:
         if self.scaling is None:
-            raise BadInput(
-                f"this {type(self).__name__} has not been fitted: call .fit(data), or monge.load(run)"
-            )
+            raise BadInput(f"this {type(self).__name__} has not been fitted: call .fit(data), or monge.load(run)")
         return self.scaling
 
     def _check_events(self, x: Tensor) -> Tensor:
@@ -189,9 +187,7 @@ class Family(nn.Module):
         return replace(self.defaults(samples), **given)
 
     def _describe(self, samples: Samples, settings: Training, seed: int) -> dict[str, Any]:
-        training = {
-            name: value for name, value in vars(settings).items() if name not in ("checkpoint_s", "log_every")
-        }
+        training = {name: value for name, value in vars(settings).items() if name not in ("checkpoint_s", "log_every")}
         return {
             "format": FORMAT,
             "family": type(self).__name__,
@@ -240,9 +236,7 @@ def _read_record(folder: Path) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise BadInput(
-            f"{folder} holds no run ({RECORD} is missing): give the --out of a `monge fit`"
-        ) from error
+        raise BadInput(f"{folder} holds no run ({RECORD} is missing): give the --out of a `monge fit`") from error
     except (ValueError, OSError) as error:
         raise BadInput(f"{path} cannot be read ({error}): it is damaged; fit again") from error
     missing = [name for name in ("format", "family", "settings", "data", "scaling") if name not in record]
@@ -256,9 +250,7 @@ def _read_record(folder: Path) -> dict[str, Any]:
 def _refuse_other(folder: Path, record: dict[str, Any], resume: bool) -> None:
     """Raise BadInput unless the run in `folder` is the one that `record` describes, and may be gone on with."""
     if not resume:
-        raise BadInput(
-            f"{folder} holds another run: give another --out, or --resume (resume=True) to go on with it"
-        )
+        raise BadInput(f"{folder} holds another run: give another --out, or --resume (resume=True) to go on with it")
     theirs = _read_record(folder)
     here = {"family": record["family"], "settings": record["settings"], "data": record["data"]["fingerprint"]}
     there = {

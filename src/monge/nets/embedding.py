@@ -39,16 +39,12 @@ class Condition(nn.Module):
         super().__init__()
         self.classes = classes
         self.level = (
-            None
-            if blind
-            else nn.Sequential(Fourier(64), nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width))
+            None if blind else nn.Sequential(Fourier(64), nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width))
         )
         self.label = nn.Embedding(classes + 1, width) if classes else None
         self.nothing = nn.Parameter(torch.zeros(width)) if blind and not classes else None
 
-    def forward(
-        self, level: Float[Tensor, " n"], label: Int[Tensor, " n"] | None
-    ) -> Float[Tensor, "n width"]:
+    def forward(self, level: Float[Tensor, " n"], label: Int[Tensor, " n"] | None) -> Float[Tensor, "n width"]:
         total: Tensor | None = None
         if self.level is not None:
             total = self.level(level)

@@ -33,16 +33,15 @@ class MLP(nn.Module):
     torch.Size([5, 3])
     """
 
-    def __init__(
-        self, features: int, width: int = 128, blocks: int = 3, classes: int = 0, blind: bool = False
-    ) -> None:
+    def __init__(self, features: int, width: int = 128, blocks: int = 3, classes: int = 0, blind: bool = False) -> None:
         super().__init__()
         self.condition = Condition(width, classes, blind)
         self.first = nn.Linear(features, width)
         self.blocks = nn.ModuleList(MLPBlock(width, width) for _ in range(blocks))
-        self.last = nn.Sequential(nn.LayerNorm(width), nn.SiLU(), nn.Linear(width, features))
-        nn.init.zeros_(self.last[2].weight)
-        nn.init.zeros_(self.last[2].bias)
+        out = nn.Linear(width, features)
+        nn.init.zeros_(out.weight)
+        nn.init.zeros_(out.bias)
+        self.last = nn.Sequential(nn.LayerNorm(width), nn.SiLU(), out)
 
     def forward(
         self, x: Float[Tensor, "n d"], level: Float[Tensor, " n"], label: Int[Tensor, " n"] | None = None

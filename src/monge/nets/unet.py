@@ -1,6 +1,7 @@
 """The U-Net in 1, 2 or 3 dimensions."""
 
 from collections.abc import Sequence
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -15,7 +16,7 @@ GROUP = 16  # channels that one normalisation group shares
 
 
 def _conv(dimension: int, inside: int, outside: int, kernel: int, periodic: bool) -> nn.Module:
-    mode = "circular" if periodic and kernel > 1 else "zeros"
+    mode: Literal["circular", "zeros"] = "circular" if periodic and kernel > 1 else "zeros"
     return CONVOLUTIONS[dimension - 1](inside, outside, kernel, padding=kernel // 2, padding_mode=mode)
 
 
@@ -71,7 +72,8 @@ class Attention(nn.Module):
         flat = self.qkv(self.norm(x).reshape(n, channels, -1))
         q, k, v = flat.reshape(n, 3, self.heads, channels // self.heads, -1).transpose(-1, -2).unbind(1)
         mixed = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2).reshape(n, channels, -1)
-        return x + self.out(mixed).reshape(x.shape)
+        out: Tensor = x + self.out(mixed).reshape(x.shape)
+        return out
 
 
 class UNet(nn.Module):
@@ -105,9 +107,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         if dimension not in (1, 2, 3):
-            raise BadInput(
-                f"a U-Net works in 1, 2 or 3 space dimensions, not {dimension}: use an MLP for vectors"
-            )
+            raise BadInput(f"a U-Net works in 1, 2 or 3 space dimensions, not {dimension}: use an MLP for vectors")
         embedding = 4 * widths[0]
         self.condition = Condition(embedding, classes, blind)
         self.first = _conv(dimension, channels, widths[0], 3, periodic)
@@ -142,7 +142,9 @@ class UNet(nn.Module):
         self.pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[dimension - 1]
         # convolutions in two dimensions are a third faster on a CPU with channels last
         self.layout = torch.channels_last if dimension == 2 else torch.contiguous_format
-        self.to(memory_format=self.layout)
+        for parameter in self.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=self.layout)
 
     def forward(
         self,
@@ -156,12 +158,12 @@ class UNet(nn.Module):
         for scale, stage in enumerate(self.down):
             if scale:
                 h = self.pool(h, 2, ceil_mode=True)
-            for parts in stage:
+            for parts in cast(nn.ModuleList, stage):
                 h = self._run(parts, h, condition)
                 skips.append(h)
         h = self._run(self.middle, h, condition)
         for stage in self.up:
-            for parts in stage:
+            for parts in cast(nn.ModuleList, stage):
                 skip = skips.pop()
                 if h.shape[2:] != skip.shape[2:]:
                     h = self._enlarge(h, skip.shape[2:])
@@ -170,13 +172,16 @@ class UNet(nn.Module):
         return out
 
     @staticmethod
-    def _run(parts: nn.ModuleList, h: Tensor, condition: Tensor) -> Tensor:
-        h = parts[0](h, condition)
-        for attention in parts[1:]:
+    def _run(parts: nn.Module, h: Tensor, condition: Tensor) -> Tensor:
+        block, *others = cast(nn.ModuleList, parts)
+        h = block(h, condition)
+        for attention in others:
             h = attention(h)
         return h
 
     @staticmethod
     def _enlarge(h: Tensor, space: torch.Size) -> Tensor:
         h = F.interpolate(h, scale_factor=2, mode="nearest")
-        return h[(..., *[slice(0, side) for side in space])]
+        for axis, side in enumerate(space, start=2):
+            h = h.narrow(axis, 0, side)
+        return h

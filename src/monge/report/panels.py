@@ -118,7 +118,7 @@ def _walk(m: Material) -> Panel | None:
     if m.trace is None or m.event == (1,):
         return None
     few = slice(None) if m.is_vectors else slice(WALKS)
-    caption = "The sampler at work: the noisy state, and the denoiser's guess from it (σ in the sampler's own units)."
+    caption = "The sampler at work: the noisy state, and the denoiser's guess from it (σ in data units)."
     drawn = figures.path(m.trace.sigma, m.trace.y[:, few], m.trace.x_hat[:, few], look=m.look)
     return _panel("From noise to samples", caption, ("path of generation", drawn))
 

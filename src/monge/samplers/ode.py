@@ -66,11 +66,7 @@ def log_prob(
         for first in range(0, len(x), batch_size):
             y = x[first : first + batch_size]
             shape = (len(y), probes or 0, *y.shape[1:])
-            signs = (
-                rng.uniform(shape, seed, "probes", start=first, dtype=y.dtype, device=y.device)
-                .sub(0.5)
-                .sign()
-            )
+            signs = rng.uniform(shape, seed, "probes", start=first, dtype=y.dtype, device=y.device).sub(0.5).sign()
             end, change = _flow(denoiser, y, (sigma_min, sigma_max), Tolerance(rtol, atol), signs)
             total = moments.log_prob(end, sigma_max)[:, None] + change
             values.append(total.mean(1))
@@ -108,9 +104,7 @@ def decode(
 ) -> Float[Tensor, "n *event"]:
     """x of a latent z: the inverse of `encode`."""
     moments = _moments(denoiser, moments, z)
-    y, _ = _flow(
-        denoiser, moments.noised_sample(z, sigma_max), (sigma_max, sigma_min), Tolerance(rtol, atol), None
-    )
+    y, _ = _flow(denoiser, moments.noised_sample(z, sigma_max), (sigma_max, sigma_min), Tolerance(rtol, atol), None)
     return y
 
 
@@ -126,9 +120,8 @@ def _flow(
     tolerance: Tolerance,
     signs: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """Carry y [n, *event] between two noise levels; with `signs` [n, k, *event], also int (d - div D) dl, [n, max(k, 1)].
-
-    k = 0 signs mean the exact divergence.
+    """Carry y [n, *event] between two noise levels; with `signs` [n, k, *event], also int (d - div D) dl,
+    [n, max(k, 1)]: k = 0 means the exact divergence.
     """
     from torchdiffeq import odeint
 
@@ -166,9 +159,7 @@ def _flow(
             "raise rtol and atol, or work in float64"
         ) from error
     if not end[-1].isfinite().all():
-        raise NumericalFailure(
-            "the transport left the real numbers: the denoiser returned values that are not finite"
-        )
+        raise NumericalFailure("the transport left the real numbers: the denoiser returned values that are not finite")
     return end[-1], change[-1]
 
 

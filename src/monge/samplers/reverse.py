@@ -51,7 +51,7 @@ def reverse_diffusion(
     denoiser: Denoiser, event_shape: tuple[int, ...], n: int, *args: Any, **options: Any
 ) -> Tensor: ...
 @torch.no_grad()
-def reverse_diffusion(
+def reverse_diffusion(  # type: ignore[misc]  # the first overload names what matters to its result
     denoiser: Denoiser,
     event_shape: tuple[int, ...],
     n: int,
@@ -106,9 +106,7 @@ def reverse_diffusion(
     with progress.bar("drawing samples", n * nfe, show=show) as advance:
         for first in range(0, n, size):
             rows = min(size, n - first)
-            z = rng.normal(
-                (rows, *event_shape), seed, "start", start=start + first, dtype=dtype, device=device
-            )
+            z = rng.normal((rows, *event_shape), seed, "start", start=start + first, dtype=dtype, device=device)
             y = moments.noised_sample(z, sigma_max)
             walk = _Walk(denoiser, solver, moments, alpha, seed, start + first, trace, advance)
             parts.append(walk.run(y, grid))
@@ -130,9 +128,7 @@ def _check(n: int, nfe: int, alpha: float, sigma_min: float, sigma_max: float) -
     if not alpha >= 0:
         raise BadInput(f"alpha must be 0 (deterministic) or more, not {alpha}")
     if not 0 < sigma_min < sigma_max:
-        raise BadInput(
-            f"noise levels need 0 < sigma_min < sigma_max, not sigma_min={sigma_min}, sigma_max={sigma_max}"
-        )
+        raise BadInput(f"noise levels need 0 < sigma_min < sigma_max, not sigma_min={sigma_min}, sigma_max={sigma_max}")
 
 
 class _Walk:

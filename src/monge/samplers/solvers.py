@@ -128,8 +128,9 @@ class ExponentialMultistep:
         v_next = (s(h)/s(0))^{c/2} v + int_0^h c (s(h)/s(u))^{c/2} r(u) du + sqrt(s(h) (1 - (s(h)/s(0))^alpha)) z,
 
     r(u) the polynomial through the values at hand, the integral by Gauss-Legendre quadrature. A Gaussian law
-    costs nothing: it comes out exact for any number of steps. Without moments (lam = 0, m = 0) order 1 is DDIM (alpha = 0) and
-    orders 2 and 3 are the multistep exponential integrators of Lu et al. (2022, DPM-Solver++), for every alpha.
+    costs nothing: it comes out exact for any number of steps. Without moments (lam = 0, m = 0) order 1 is DDIM
+    (alpha = 0), and orders 2 and 3 are multistep exponential integrators of the kind of DPM-Solver++ (Lu et al.
+    2022), for every alpha.
     """
 
     order: int = 2
@@ -163,7 +164,7 @@ class ExponentialMultistep:
 
 
 def _polynomial(now: Step) -> list[Tensor]:
-    """Coefficients of 1, u, u^2 of the residual, u = log(sigma_now / sigma), through now and the past (Newton's form)."""
+    """Coefficients of 1, u, u^2 of the residual, u = log(sigma_now / sigma), by Newton's differences."""
     residual = now.residual
     if not now.past:
         return [residual]

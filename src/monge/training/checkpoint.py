@@ -31,9 +31,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     except FileNotFoundError as error:
         raise BadInput(f"{path} is missing: give the folder of a run, or fit it again") from error
     except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise BadInput(
-            f"{path} cannot be read ({error}): it is truncated or not a monge file; fit again"
-        ) from error
+        raise BadInput(f"{path} cannot be read ({error}): it is truncated or not a monge file; fit again") from error
 
 
 class Checkpoints:

@@ -104,9 +104,7 @@ class _Loop:
         self.modules, self.optimizers = [], []
         for objective in objectives:
             moved = [p for p in objective.parameters() if p.requires_grad]
-            optimizer = torch.optim.AdamW(
-                moved, lr=settings.lr, weight_decay=settings.weight_decay, fused=True
-            )
+            optimizer = torch.optim.AdamW(moved, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
             module, optimizer = fabric.setup(objective, optimizer)
             self.modules.append(module)
             self.optimizers.append(optimizer)
@@ -133,9 +131,7 @@ class _Loop:
         tensors |= {f"average/{name}": value for name, value in self.average.items()}
         for i, optimizer in enumerate(self.optimizers):
             for j, state in optimizer.state_dict()["state"].items():
-                tensors |= {
-                    f"optimizer/{i}/{j}/{name}": torch.as_tensor(value) for name, value in state.items()
-                }
+                tensors |= {f"optimizer/{i}/{j}/{name}": torch.as_tensor(value) for name, value in state.items()}
         self.checkpoints.save(
             self.step, tensors, {"step": self.step, "elapsed": self.elapsed, "training": self.identity()}
         )
@@ -203,12 +199,7 @@ class _Loop:
                 self.elapsed = earlier + time.monotonic() - begun
                 numbers: dict[str, float] = {}
                 due = time.monotonic() - saved > self.settings.checkpoint_s
-                if (
-                    self.step % self.settings.log_every == 0
-                    or due
-                    or stopped.is_set()
-                    or self.fraction() >= 1.0
-                ):
+                if self.step % self.settings.log_every == 0 or due or stopped.is_set() or self.fraction() >= 1.0:
                     self.refuse_bad(int(bad_step))
                     numbers = dict(zip(self.names, (sums / count).tolist(), strict=True))
                     sums.zero_()
@@ -235,9 +226,7 @@ class _Loop:
             loss = module(Batch(x, y, self.step, generator))
             optimizer.zero_grad()
             self.fabric.backward(loss)
-            self.fabric.clip_gradients(
-                module, optimizer, max_norm=self.settings.clip, error_if_nonfinite=False
-            )
+            self.fabric.clip_gradients(module, optimizer, max_norm=self.settings.clip, error_if_nonfinite=False)
             optimizer.step()
             losses.append(loss.detach())
         decay = min(self.settings.average, (1 + self.step) / (10 + self.step))
@@ -322,7 +311,7 @@ def _stoppable() -> Iterator[threading.Event]:
 
     def ask(number: int, _frame: object) -> None:
         stop.set()
-        signal.signal(number, before[number])
+        signal.signal(number, before[signal.Signals(number)])
 
     for number in signals:
         signal.signal(number, ask)
