@@ -11,7 +11,7 @@ from monge.cli.runs import Run, read_json
 from monge.errors import BadInput
 
 DEMO_RUN = Path("runs/demo")
-DEMO_STEPS = 1800
+DEMO_STEPS = 2100
 DEMO_SAMPLES = 2000
 HELD_OUT = 0.2
 SPLIT_SEED = 0  # one for all runs, so that runs of different seeds are judged on the same held-out samples

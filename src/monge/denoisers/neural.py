@@ -21,8 +21,9 @@ class Neural(nn.Module):
 
     net: (input [n, *event], level [n], label [n] or None) -> [n, *event].
 
-    >>> D = Neural(lambda y, level, label: torch.zeros_like(y))
-    >>> D(torch.tensor([[2.0]]), torch.tensor([1.0]))
+    >>> from monge.nets import MLP
+    >>> D = Neural(MLP(1, width=8))  # before training the network says 0
+    >>> D(torch.tensor([[2.0]]), torch.tensor([1.0])).detach()
     tensor([[1.]])
     """
 

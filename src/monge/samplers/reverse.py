@@ -50,8 +50,8 @@ def reverse_diffusion(
 def reverse_diffusion(
     denoiser: Denoiser, event_shape: tuple[int, ...], n: int, *args: Any, **options: Any
 ) -> Tensor: ...
-@torch.no_grad()
-def reverse_diffusion(  # type: ignore[misc]  # the first overload names what matters to its result
+@torch.no_grad()  # type: ignore[misc]  # the overloads name only what decides the type of the result
+def reverse_diffusion(
     denoiser: Denoiser,
     event_shape: tuple[int, ...],
     n: int,
