@@ -74,8 +74,7 @@ def test_network_sees_unit_variance_in_and_out(sigma, blind, sigma_data):
 
 def test_blind_does_not_read_sigma():
     y = torch.randn(3, 4)
-    denoiser = Neural(torch.nn.Module(), blind=True)
-    denoiser.net = Probe()
+    denoiser = Neural(Probe(), blind=True)
     assert torch.equal(denoiser(y, torch.full((3,), 0.1)), denoiser(y, torch.full((3,), 9.0)))
 
 

@@ -7,6 +7,9 @@ from torch import Tensor, nn
 from monge.denoisers.algebra import per_sample
 
 
+BLIND_FLOOR = 0.05
+
+
 class Neural(nn.Module):
     """D(y, sigma) from a network that sees input and target of unit variance at every sigma.
 
@@ -15,9 +18,10 @@ class Neural(nn.Module):
         D = c_skip y + c_out net(c_in y, log(sigma) / 4),
         c_skip = s^2 / (s^2 + sigma^2),  c_out = s sigma / sqrt(s^2 + sigma^2),  c_in = 1 / sqrt(s^2 + sigma^2).
 
-    Blind (course, section 6.2.3: sigma is not given), with r = |y| / sqrt(d) measured on y itself:
+    Blind (course, section 6.2.3: sigma is not given), with r = |y| / sqrt(d) measured on y itself in place of
+    sqrt(s^2 + sigma^2):
 
-        D = y - r net(y / r).
+        D = min(1, s^2 / r^2) y + s net(y / r, log(r) / 4).
 
     net: (input [n, *event], level [n], label [n] or None) -> [n, *event].
 
@@ -39,7 +43,8 @@ class Neural(nn.Module):
         if self.blind:
             r = y.flatten(1).square().mean(1).sqrt().clamp_min(torch.finfo(y.dtype).tiny ** 0.5)
             scale = per_sample(r, y)
-            guess: Tensor = y - scale * self.net(y / scale, torch.zeros_like(r), label)
+            skip = (self.sigma_data / scale).square().clamp_max(1.0)
+            guess: Tensor = skip * y + self.sigma_data * self.net(y / scale, r.log() / 4, label)
             return guess
         level = per_sample(sigma, y)
         spread = (level.square() + self.sigma_data**2).sqrt()
@@ -50,5 +55,9 @@ class Neural(nn.Module):
         return denoised
 
     def loss_weight(self, sigma: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-        """1 / c_out^2: with it the squared error of D is the squared error of the network at unit variance."""
-        return 1 / sigma.square() + 1 / self.sigma_data**2
+        """1 / c_out^2: with it the squared error of D is the squared error of the network at unit variance.
+
+        Blind, c_out cannot follow sigma: the weight stops growing below a twentieth of s.
+        """
+        least = (BLIND_FLOOR * self.sigma_data) ** 2 if self.blind else 0.0
+        return 1 / (sigma.square() + least) + 1 / self.sigma_data**2

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -21,22 +21,40 @@ from monge.training import Batch, Objective, Training
 EXACT_DIVERGENCE = 256  # values per event up to which the likelihood uses the exact divergence
 PROBES = 16
 SIGMA_MIN = 2e-3
+SIGMA_MAX_WIDTHS = 10.0
+UNIFORM_SHARE = 0.1
+PRINCIPAL_ROWS = 1024
+
+
+class Levels(NamedTuple):
+    """A range of noise levels."""
+
+    sigma_min: float
+    sigma_max: float
 
 
 class Denoising(Objective):
-    """min E |D(x + sigma z) - x|^2 / c_out(sigma)^2, sigma log-normal (course (141); Karras et al. 2022)."""
+    """min E |D(x + sigma z) - x|^2 / c_out(sigma)^2 (course (141); Karras et al. 2022).
+
+    log sigma is normal, where most is to be learned; for a tenth of the samples it is uniform over the range of the
+    sampler, so that no level is met for the first time while sampling.
+    """
 
     def __init__(self, family: "Diffusion") -> None:
         super().__init__()
         self.denoiser = family.denoiser
         self._scaled = family._scaled
         self.center, self.width = family.settings["level_mean"], family.settings["level_std"]
+        levels = family.levels()
+        self.lowest, self.highest = math.log(levels.sigma_min), math.log(levels.sigma_max)
 
     def forward(self, batch: Batch) -> Float[Tensor, ""]:
         x = self._scaled(batch.x, batch.generator)
-        draw = torch.randn(len(x), generator=batch.generator, device=x.device, dtype=x.dtype)
-        sigma = (self.center + self.width * draw).exp()
-        z = torch.randn(x.shape, generator=batch.generator, device=x.device, dtype=x.dtype)
+        options: dict[str, Any] = {"generator": batch.generator, "device": x.device, "dtype": x.dtype}
+        normal = self.center + self.width * torch.randn(len(x), **options)
+        uniform = self.lowest + (self.highest - self.lowest) * torch.rand(len(x), **options)
+        sigma = torch.where(torch.rand(len(x), **options) < UNIFORM_SHARE, uniform, normal).exp()
+        z = torch.randn(x.shape, **options)
         error = self.denoiser(x + per_sample(sigma, x) * z, sigma) - x
         loss: Tensor = (self.denoiser.loss_weight(sigma) * error.square().flatten(1).mean(1)).mean()
         return loss
@@ -45,11 +63,12 @@ class Denoising(Objective):
 class Diffusion(Family):
     """Score diffusion with a network of the data's size as denoiser.
 
-    blind: the network is not told the noise level (Mallat's version), and the sampler reads it off the residual.
+    blind: the denoiser is not told the noise level (Mallat's version), and the sampler reads it off the residual.
     periodic: circular padding, for fields on a torus.
     level_mean, level_std: mean and s.d. of log sigma in training, in units of the data's s.d.
-    sigma_min, sigma_max: the range that samples are drawn through, in the same units. sigma_min is 0.002 unless
-        given; for quantised data half a grid step, below which there is only the noise of dequantisation.
+    sigma_min, sigma_max: the range that samples are drawn through, in the same units. Unless given, sigma_min is
+        0.002, or half a grid step for quantised data, below which there is only the noise of dequantisation;
+        and sigma_max is 10 times the data's largest principal s.d., where their law is Gaussian to 1e-3.
 
     Can `fit`, `sample`, `denoise`, `log_prob`, `encode`, `decode`, `save`.
 
@@ -61,6 +80,7 @@ class Diffusion(Family):
 
     denoiser: Neural
     moments: Moments
+    widest: Tensor  # largest principal s.d. of the scaled data
 
     def __init__(
         self,
@@ -70,7 +90,7 @@ class Diffusion(Family):
         level_mean: float = -1.0,
         level_std: float = 1.2,
         sigma_min: float | None = None,
-        sigma_max: float = 80.0,
+        sigma_max: float | None = None,
     ) -> None:
         super().__init__(
             blind=blind,
@@ -87,11 +107,15 @@ class Diffusion(Family):
         return Training(batch_size=64)
 
     def build(self, event_shape: tuple[int, ...]) -> None:
-        net = network(event_shape, blind=self.settings["blind"], periodic=self.settings["periodic"])
+        net = network(event_shape, periodic=self.settings["periodic"])
         self.denoiser = Neural(net, blind=self.settings["blind"])
+        self.register_buffer("widest", torch.ones(()))
 
     def prepare(self, scaled: Float[Tensor, "n *event"]) -> None:
         self.moments = Moments.estimate(scaled)
+        rows = scaled[:PRINCIPAL_ROWS].flatten(1).double()
+        away = (rows - rows.mean(0)) / math.sqrt(len(rows) - 1)
+        self.widest.copy_(torch.linalg.eigvalsh(away @ away.T)[-1].sqrt())
 
     def objectives(self) -> Sequence[Objective]:
         return [Denoising(self)]
@@ -201,10 +225,14 @@ class Diffusion(Family):
         scaling = self._must_be_fitted()
         return scaling.inverse(samplers.decode(self.denoiser, self._check_events(z), **self._range()))
 
-    def _range(self, sampling: bool = False) -> dict[str, Any]:
-        """Noise levels between which the law is carried, and its Gaussian part."""
+    def levels(self, sampling: bool = True) -> "Levels":
+        """The noise levels that the transport runs between, scaled units; the likelihood goes below the grid step."""
         scaling = self._must_be_fitted()
-        lowest = self.settings["sigma_min"] or SIGMA_MIN
-        if sampling and self.settings["sigma_min"] is None and scaling.quantum is not None:
+        lowest = SIGMA_MIN
+        if sampling and scaling.quantum is not None:
             lowest = max(lowest, 0.5 * scaling.quantum / scaling.unit)
-        return {"sigma_min": lowest, "sigma_max": self.settings["sigma_max"], "moments": self.moments}
+        highest = SIGMA_MAX_WIDTHS * float(self.widest)
+        return Levels(self.settings["sigma_min"] or lowest, self.settings["sigma_max"] or highest)
+
+    def _range(self, sampling: bool = False) -> dict[str, Any]:
+        return {**self.levels(sampling)._asdict(), "moments": self.moments}

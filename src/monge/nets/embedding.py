@@ -32,28 +32,18 @@ class Condition(nn.Module):
     """One vector per sample from the noise level and the class: what the blocks of a network are modulated by.
 
     Class index `classes` (one past the last) stands for "no class given" (course (21), classifier-free form).
-    With `blind=True` the noise level is not looked at: Mallat's blind denoiser.
     """
 
-    def __init__(self, width: int, classes: int = 0, blind: bool = False) -> None:
+    def __init__(self, width: int, classes: int = 0) -> None:
         super().__init__()
         self.classes = classes
-        self.level = (
-            None if blind else nn.Sequential(Fourier(64), nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width))
-        )
+        self.level = nn.Sequential(Fourier(64), nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width))
         self.label = nn.Embedding(classes + 1, width) if classes else None
-        self.nothing = nn.Parameter(torch.zeros(width)) if blind and not classes else None
 
     def forward(self, level: Float[Tensor, " n"], label: Int[Tensor, " n"] | None) -> Float[Tensor, "n width"]:
-        total: Tensor | None = None
-        if self.level is not None:
-            total = self.level(level)
+        total: Tensor = self.level(level)
         if self.label is not None:
-            index = torch.full_like(level, self.classes, dtype=torch.long) if label is None else label
-            embedded: Tensor = self.label(index)
-            total = embedded if total is None else total + embedded
-        if total is None:
-            if self.nothing is None:
-                raise RuntimeError("a condition without level or label keeps one learned vector")
-            total = self.nothing.expand(len(level), -1)
+            total = total + self.label(
+                torch.full_like(level, self.classes, dtype=torch.long) if label is None else label
+            )
         return nn.functional.silu(total)

@@ -33,9 +33,9 @@ class MLP(nn.Module):
     torch.Size([5, 3])
     """
 
-    def __init__(self, features: int, width: int = 128, blocks: int = 3, classes: int = 0, blind: bool = False) -> None:
+    def __init__(self, features: int, width: int = 128, blocks: int = 3, classes: int = 0) -> None:
         super().__init__()
-        self.condition = Condition(width, classes, blind)
+        self.condition = Condition(width, classes)
         self.first = nn.Linear(features, width)
         self.blocks = nn.ModuleList(MLPBlock(width, width) for _ in range(blocks))
         out = nn.Linear(width, features)

@@ -13,9 +13,7 @@ SMALL_SIDE = 16  # up to here one block a scale is enough, and every site is wit
 ATTENTION_SITES = 64  # attention where at most so many sites look at one another
 
 
-def network(
-    event_shape: tuple[int, ...], *, classes: int = 0, blind: bool = False, periodic: bool = False
-) -> nn.Module:
+def network(event_shape: tuple[int, ...], *, classes: int = 0, periodic: bool = False) -> nn.Module:
     """A network of sensible size: an MLP for [d], a U-Net for [C, *space] with one, two or three dimensions.
 
     The U-Net halves the space until its shortest side is 4 (at most four scales). Above 16 pixels it has two
@@ -28,7 +26,7 @@ def network(
     """
     if len(event_shape) == 1:
         width = min(512, max(128, 32 * math.isqrt(event_shape[0])))
-        return MLP(event_shape[0], width=width, blocks=3, classes=classes, blind=blind)
+        return MLP(event_shape[0], width=width, blocks=3, classes=classes)
     if not 2 <= len(event_shape) <= 4:
         raise BadInput(f"no network for events of shape {event_shape}: give [d] or [C, *space] with 1 to 3 dimensions")
     channels, *space = event_shape
@@ -45,6 +43,5 @@ def network(
         blocks=2 if large else 1,
         attention=(scales - 1,) if large and sites <= ATTENTION_SITES else (),
         classes=classes,
-        blind=blind,
         periodic=periodic,
     )

@@ -84,7 +84,7 @@ class UNet(nn.Module):
 
     channels: C. widths: channels at each scale, finest first. blocks: residual blocks per scale.
     attention: scales (0 is the finest) at which sites attend to one another. classes: number of labels, 0 for none.
-    blind: ignore the noise level. periodic: circular padding, for fields on a torus.
+    periodic: circular padding, for fields on a torus.
 
     Raises BadInput if the space has other than 1, 2 or 3 dimensions.
 
@@ -101,7 +101,6 @@ class UNet(nn.Module):
         blocks: int = 2,
         attention: Sequence[int] = (),
         classes: int = 0,
-        blind: bool = False,
         periodic: bool = False,
         dropout: float = 0.0,
     ) -> None:
@@ -109,7 +108,7 @@ class UNet(nn.Module):
         if dimension not in (1, 2, 3):
             raise BadInput(f"a U-Net works in 1, 2 or 3 space dimensions, not {dimension}: use an MLP for vectors")
         embedding = 4 * widths[0]
-        self.condition = Condition(embedding, classes, blind)
+        self.condition = Condition(embedding, classes)
         self.first = _conv(dimension, channels, widths[0], 3, periodic)
 
         def block(inside: int, outside: int, scale: int) -> nn.ModuleList:

@@ -165,7 +165,8 @@ class _Walk:
                 break
             sigma_next = torch.full_like(sigma, grid[index + 1].item())
             if self.blind:
-                sigma = per_sample(residual_level(x_hat, y), y).maximum(sigma_next)
+                # at least half of the planned way, in log sigma: a residual that is too small must not stop the walk
+                sigma = per_sample(residual_level(x_hat, y), y).maximum((sigma * sigma_next).sqrt())
             z = None
             if self.alpha > 0:
                 z = rng.normal(
