@@ -6,7 +6,6 @@ from torch import Tensor, nn
 
 from monge.denoisers.algebra import per_sample
 
-
 BLIND_FLOOR = 0.05
 
 

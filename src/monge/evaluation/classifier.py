@@ -45,7 +45,6 @@ def classifier_two_sample(
     >>> classifier_two_sample(x, y).accuracy
     1.0
     """
-    from scipy.stats import binom
     from sklearn.base import clone
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -69,4 +68,15 @@ def classifier_two_sample(
         right += int((fitted.predict(rows[fold == f]) == labels[fold == f]).sum())
     accuracy = right / (2 * n)
     error = math.sqrt(accuracy * (1 - accuracy) / (2 * n))
-    return TwoSampleAccuracy(accuracy, error, 2 * n, float(binom.sf(right - 1, 2 * n, 0.5)))
+    return TwoSampleAccuracy(accuracy, error, 2 * n, chance_p_value(right, 2 * n))
+
+
+def chance_p_value(right: int, rows: int) -> float:
+    """P(Binomial(rows, 1/2) >= right): how often guessing does as well.
+
+    >>> chance_p_value(1, 1), chance_p_value(0, 1)
+    (0.5, 1.0)
+    """
+    from scipy.stats import binom
+
+    return float(binom.sf(right - 1, rows, 0.5))
