@@ -9,6 +9,7 @@ from torch import Tensor
 from monge import rng
 from monge.data.samples import Samples, at_least_two
 from monge.errors import BadInput
+from monge.linalg import StationaryCovariance, wavenumbers
 from monge.progress import bar
 
 BLOCK = 256  # samples simulated at once
@@ -90,11 +91,8 @@ def _power_law(
     n: int, shape: tuple[int, ...], slope: float, seed: int, *path: str, start: int = 0
 ) -> Float[Tensor, "n *shape"]:
     """White noise filtered by the square root of the power."""
-    axes = tuple(range(1, len(shape) + 1))
-    power = power_law_spectrum(shape, slope)[..., : shape[-1] // 2 + 1].float()
-    noise = rng.normal((n, *shape), seed, *path, start=start)
-    field: Tensor = torch.fft.irfftn(torch.fft.rfftn(noise, dim=axes) * power.sqrt(), s=shape, dim=axes)
-    return field
+    covariance = StationaryCovariance(power_law_spectrum(shape, slope)[None].float())
+    return covariance.apply(torch.sqrt, rng.normal((n, 1, *shape), seed, *path, start=start))[:, 0]
 
 
 def power_law_spectrum(shape: tuple[int, ...], slope: float) -> Float[Tensor, "*shape"]:
@@ -103,8 +101,7 @@ def power_law_spectrum(shape: tuple[int, ...], slope: float) -> Float[Tensor, "*
     >>> power_law_spectrum((4,), 2.0)
     tensor([1.2308, 1.2308, 0.3077, 1.2308], dtype=torch.float64)
     """
-    sides = torch.meshgrid(*(torch.fft.fftfreq(side, dtype=torch.float64) for side in shape), indexing="ij")
-    radius = torch.stack(sides).square().sum(0).sqrt()
+    radius = wavenumbers(shape)
     radius[(0,) * len(shape)] = radius[radius > 0].min()
     power = radius**-slope
     return power / power.mean()

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from monge import rng
 from monge.data.samples import Samples, at_least_two
+from monge.densities import Banana
 from monge.errors import BadInput
 
 
@@ -49,9 +50,7 @@ def banana(n: int = 10_000, seed: int = 0) -> Samples:
     >>> banana(5).kind
     'vectors'
     """
-    z = _normal(n, seed, "banana")
-    x2 = 2.0 * z[:, 1]
-    return _plane("banana", torch.stack([x2.square() / 4 + z[:, 0], x2], 1))
+    return _plane("banana", Banana().sample(n, seed=seed))
 
 
 def checkerboard(n: int = 10_000, seed: int = 0) -> Samples:

@@ -10,7 +10,7 @@ from torch import Tensor
 class PowerSpectrum(NamedTuple):
     """Power per sample and channel in rings of wavenumber.
 
-    k: [bins] mean wavenumber of a ring, cycles per domain. power: [n, C, bins], mean of |x_hat(k)|^2 / sites.
+    k: [bins] mean wavenumber of a ring, cycles per shortest side. power: [n, C, bins], mean of |x_hat(k)|^2 / sites.
     """
 
     k: Float[Tensor, " bins"]
@@ -18,12 +18,12 @@ class PowerSpectrum(NamedTuple):
 
 
 def wavenumbers(space: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Float[Tensor, "*space"]:
-    """|k| on the grid of `torch.fft.fftn`, in cycles per domain, [*space].
+    """|k| on the grid of `torch.fft.fftn`, in cycles per shortest side, [*space]; pixels are square.
 
     >>> wavenumbers((4,))
     tensor([0., 1., 2., 1.], dtype=torch.float64)
     """
-    axes = [torch.fft.fftfreq(side, d=1.0 / side, dtype=dtype) for side in space]
+    axes = [min(space) * torch.fft.fftfreq(side, dtype=dtype) for side in space]
     return torch.stack(torch.meshgrid(*axes, indexing="ij")).square().sum(0).sqrt()
 
 
