@@ -87,6 +87,10 @@ class Moments:
         """Tensors for a file; `from_state` is the inverse."""
         return {"mean": self.mean, **self.covariance.state()}
 
+    def to(self, device: torch.device | str) -> "Moments":
+        """The same on another device."""
+        return Moments.from_state({name: value.to(device) for name, value in self.state().items()})
+
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> "Moments":
         """What `state` gave."""

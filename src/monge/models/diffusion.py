@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from monge import samplers
+from monge import rng, samplers
 from monge.data import Samples
 from monge.denoisers import Neural, per_sample
 from monge.linalg import Moments
@@ -112,7 +112,7 @@ class Diffusion(Family):
         self.register_buffer("widest", torch.ones(()))
 
     def prepare(self, scaled: Float[Tensor, "n *event"]) -> None:
-        self.moments = Moments.estimate(scaled)
+        self.moments = Moments.estimate(scaled, "stationary" if self.settings["periodic"] else None)
         rows = scaled[:PRINCIPAL_ROWS].flatten(1).double()
         away = (rows - rows.mean(0)) / math.sqrt(len(rows) - 1)
         self.widest.copy_(torch.linalg.eigvalsh(away @ away.T)[-1].sqrt())
@@ -155,18 +155,17 @@ class Diffusion(Family):
             return super().sample(n, seed=seed, start=start, **options)
         scaling = self._must_be_fitted()
         way: Trajectory = self._sample(n, seed, start, trace=True, **options)
-        frames = [torch.stack([scaling.inverse(frame) for frame in part]) for part in (way.y, way.x_hat)]
-        return Trajectory(scaling.quantise(scaling.inverse(way.x)), way.sigma * scaling.unit, *frames)
+        frames = [torch.stack([scaling.inverse(frame) for frame in part.cpu()]) for part in (way.y, way.x_hat)]
+        return Trajectory(scaling.quantise(scaling.inverse(way.x.cpu())), way.sigma * scaling.unit, *frames)
 
     def _sample(self, n: int, seed: int, start: int, **options: Any) -> Any:
-        device = next(self.parameters()).device
         return samplers.reverse_diffusion(
             self.denoiser,
             tuple(self.record["data"]["event_shape"]),
             n,
             seed=seed,
             start=start,
-            device=device,
+            device=self.device,
             **self._range(sampling=True),
             **options,
         )
@@ -179,9 +178,9 @@ class Diffusion(Family):
         coordinate's standard deviation.
         """
         scaling = self._must_be_fitted()
-        scaled = scaling.forward(self._check_events(y))
-        level = torch.as_tensor(sigma, dtype=scaled.dtype).expand(len(y)) / scaling.unit
-        return scaling.inverse(self.denoiser(scaled, level))
+        scaled = scaling.forward(self._check_events(y)).to(self.device)
+        level = torch.as_tensor(sigma, dtype=scaled.dtype, device=self.device).expand(len(y)) / scaling.unit
+        return scaling.inverse(self.denoiser(scaled, level)).to(y.device)
 
     def log_prob(
         self,
@@ -202,10 +201,10 @@ class Diffusion(Family):
         scaling = self._must_be_fitted()
         if probes is None and math.prod(x.shape[1:]) > EXACT_DIVERGENCE:
             probes = PROBES
-        scaled = self._scaled(self._check_events(x), torch.Generator().manual_seed(seed))
+        scaled = self._scaled(self._check_events(x), rng.generator(seed, "dequantise", device=x.device))
         value, error, method = samplers.log_prob(
             self.denoiser,
-            scaled,
+            scaled.to(self.device),
             probes=probes,
             seed=seed,
             rtol=rtol,
@@ -213,17 +212,19 @@ class Diffusion(Family):
             show=show,
             **self._range(),
         )
-        return LogProb(value + scaling.log_det, error, method)
+        return LogProb(value.to(x.device) + scaling.log_det, error.to(x.device), method)
 
     def encode(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
         """Latent of x: standard normal if the model is right."""
         scaling = self._must_be_fitted()
-        return samplers.encode(self.denoiser, scaling.forward(self._check_events(x)), **self._range())
+        scaled = scaling.forward(self._check_events(x)).to(self.device)
+        return samplers.encode(self.denoiser, scaled, **self._range()).to(x.device)
 
     def decode(self, z: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
         """x of a latent, the inverse of `encode` (data units, not rounded to a grid)."""
         scaling = self._must_be_fitted()
-        return scaling.inverse(samplers.decode(self.denoiser, self._check_events(z), **self._range()))
+        x = samplers.decode(self.denoiser, self._check_events(z).to(self.device), **self._range())
+        return scaling.inverse(x).to(z.device)
 
     def levels(self, sampling: bool = True) -> "Levels":
         """The noise levels that the transport runs between, scaled units; the likelihood goes below the grid step."""
@@ -235,4 +236,4 @@ class Diffusion(Family):
         return Levels(self.settings["sigma_min"] or lowest, self.settings["sigma_max"] or highest)
 
     def _range(self, sampling: bool = False) -> dict[str, Any]:
-        return {**self.levels(sampling)._asdict(), "moments": self.moments}
+        return {**self.levels(sampling)._asdict(), "moments": self.moments.to(self.device)}

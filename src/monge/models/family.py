@@ -141,14 +141,18 @@ class Family(nn.Module):
         return folder
 
     def sample(self, n: int, *, seed: int = 0, start: int = 0, **options: Any) -> Float[Tensor, "n *event"]:
-        """Draw n samples, [n, *event] in data units and on the data's grid; sample start + i is always the same.
-
-        The options are the family's own.
+        """Draw n samples, [n, *event] in data units and on the data's grid, on the CPU; sample start + i is always the
+        same. The options are the family's own.
         """
         scaling = self._must_be_fitted()
         if n < 1:
             raise BadInput(f"n must be at least 1 sample, not {n}")
-        return scaling.quantise(scaling.inverse(self._sample(n, seed, start, **options)))
+        return scaling.quantise(scaling.inverse(self._sample(n, seed, start, **options).cpu()))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are: `fit` leaves them where it trained, `load` on the CPU; `.to(device)` moves them."""
+        return next(self.parameters()).device
 
     # -- inside --------------------------------------------------------------------------------------------
 

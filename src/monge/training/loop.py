@@ -263,7 +263,7 @@ class _Loop:
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(self.average[name])
-        self.model.cpu().eval()
+        self.model.eval()
 
 
 class _Log:
