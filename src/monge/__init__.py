@@ -4,6 +4,7 @@ The names below are the whole surface; each is imported when it is first used, s
 """
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ _HOMES = {"audit": "monge.evaluation", "Diffusion": "monge.models", "load": "mon
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("monge")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     if name in __all__:
