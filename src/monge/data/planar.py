@@ -50,6 +50,7 @@ def banana(n: int = 10_000, seed: int = 0) -> Samples:
     >>> banana(5).kind
     'vectors'
     """
+    at_least_two(n, "banana")
     return _plane("banana", Banana().sample(n, seed=seed))
 
 
