@@ -161,7 +161,7 @@ def test_audit_refuses_data_that_changed(monge, run_folder):
     assert not (run_folder / "verdict.json").exists()
 
 
-def test_denoise_writes_beside_the_picture(monge, tmp_path):
+def test_denoise_writes_into_the_run(monge, tmp_path):
     from PIL import Image
 
     out = tmp_path / "digits"
@@ -169,7 +169,7 @@ def test_denoise_writes_beside_the_picture(monge, tmp_path):
     Image.fromarray(np.arange(0, 256, 4, dtype=np.uint8).reshape(8, 8)).save(tmp_path / "y.png")
     assert monge("denoise", out, tmp_path / "y.png", "--sigma", 1e-3)[0] == 0
     # almost no noise: the picture comes back, up to one level in 256
-    picture = np.asarray(Image.open(tmp_path / "y-denoised.png")).astype(int)
+    picture = np.asarray(Image.open(out / "denoised" / "y.png")).astype(int)
     assert np.abs(picture.ravel() - np.arange(0, 256, 4)).max() <= 1
     status, _, err = monge("denoise", out, tmp_path / "y.png", "--sigma", 1)
     assert status == 2
@@ -178,7 +178,50 @@ def test_denoise_writes_beside_the_picture(monge, tmp_path):
     status, _, err = monge("denoise", out, tmp_path / "big.png", "--sigma", 1)
     assert status == 2
     assert is_one_line(err)
-    assert not (tmp_path / "big-denoised.png").exists()
+    assert not (out / "denoised" / "big.png").exists()
+    for sigma in ("-1", "nan", "inf"):
+        status, _, err = monge("denoise", out, tmp_path / "y.png", "--sigma", sigma, "-o", tmp_path / "z.png")
+        assert status == 2
+        assert not (tmp_path / "z.png").exists()
+    assert monge("denoise", out, tmp_path / "y.png", "--sigma", 0, "-o", tmp_path / "z.png")[0] == 0
+    assert np.abs(np.asarray(Image.open(tmp_path / "z.png")).astype(int).ravel() - np.arange(0, 256, 4)).max() <= 1
+
+
+def test_a_closed_pipe_is_not_a_verdict(tmp_path):
+    """`monge ... | true`: neither "fail" (1) nor a traceback."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(300, 2)))
+    np.save(tmp_path / "y.npy", np.random.default_rng(1).normal(size=(300, 2)))
+    command = f"{sys.executable} -m monge audit --generated {tmp_path}/x.npy --holdout {tmp_path}/y.npy"
+    done = subprocess.run(["bash", "-c", f"{command} | true; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True)
+    assert done.stdout.strip() == "141"
+    assert done.stderr == ""
+
+
+def test_a_run_is_audited_from_elsewhere_and_after_a_move(monge, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    (tmp_path / "away").mkdir()
+    home.mkdir()
+    np.save(home / "points.npy", np.random.default_rng(0).normal(size=(700, 2)))
+    monkeypatch.chdir(home)
+    assert monge("fit", "points.npy", "--out", "run", "--steps", 1)[0] == 0
+    monkeypatch.chdir(tmp_path / "away")
+    assert monge("audit", home / "run", "-n", 150)[0] in (0, 1, 3)
+    (home / "points.npy").rename(tmp_path / "moved.npy")
+    status, _, err = monge("audit", home / "run", "-n", 150)
+    assert status == 2
+    assert "--data" in err
+    assert monge("audit", home / "run", "-n", 150, "--data", tmp_path / "moved.npy")[0] in (0, 1, 3)
+
+
+def test_too_little_held_out_is_said_before_anything_is_drawn(monge, tmp_path):
+    np.save(tmp_path / "few.npy", np.random.default_rng(0).normal(size=(80, 2)))
+    status, out, _ = monge("fit", tmp_path / "few.npy", "--out", tmp_path / "run", "--steps", 1)
+    assert status == 0
+    assert "only 16 samples were held out" in out.replace("\n", " ")
+    status, _, err = monge("audit", tmp_path / "run")
+    assert status == 2
+    assert "larger --holdout" in err
+    assert not (tmp_path / "run" / "samples.npz").exists()
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from monge.data import Samples
 from monge.errors import BadInput
-from monge.evaluation import Margins, Verdict, audit
+from monge.evaluation import Margins, Verdict, audit, sliced_floor, sliced_wasserstein
 
 DIGITS = load_digits()
 IMAGES = torch.tensor(DIGITS.images, dtype=torch.float32)[:, None]
@@ -186,6 +187,48 @@ def test_discrete_data_with_natural_repeats_do_not_fail():
     assert verdict.status != "fail"
 
 
+REPEATING = {
+    "three bits": lambda n, g: (torch.rand(n, 3, generator=g) < 0.3).float(),
+    "ten values": lambda n, g: torch.randint(10, (n, 1), generator=g).float(),
+    "counts": lambda n, g: torch.poisson(torch.full((n, 3), 2.0), generator=g),
+    "one decimal": lambda n, g: (torch.randn(n, 2, generator=g) * 10).round() / 10,
+    "half zero": lambda n, g: torch.randn(n, 5, generator=g) * (torch.rand(n, 1, generator=g) < 0.5),
+}
+
+
+@pytest.mark.parametrize("law", REPEATING)
+def test_rows_that_repeat_and_many_more_generated_than_held_out_do_not_fail(law):
+    g = torch.Generator().manual_seed(1)
+    x, holdout, train = (REPEATING[law](n, g) for n in (2000, 400, 900))
+    assert audit(x, holdout).status != "fail"
+    assert audit(x, holdout, train).status != "fail"
+
+
+def test_clusters_have_a_floor_too():
+    """Two far modes, only a holdout: the distance between samples falls as n^-1/2, and the floor knows."""
+    g = torch.Generator().manual_seed(0)
+
+    def draw(n):
+        return torch.randn(n, 1, generator=g) + 20.0 * (torch.rand(n, 1, generator=g) < 0.5)
+
+    real = [sliced_floor(draw(400), 400, count=1, seed=s) for s in range(30)]
+    true = np.mean([sliced_wasserstein(draw(400), draw(400), count=1) ** 2 for _ in range(400)])
+    assert abs(np.mean(real) / true - 1) < 0.25
+
+
+def test_a_collapsed_generator_fails():
+    _, _, holdout, train = split(0)
+    assert audit(holdout[:1].expand(300, -1, -1, -1), holdout, train).status == "fail"
+
+
+def test_samples_are_read_through_a_view():
+    x, _, holdout, train = split(0)
+    whole = Samples(torch.cat([holdout, train]), kind="images")
+    parts = whole.take(range(len(holdout))), whole.take(range(len(holdout), len(whole)))
+    assert without_seconds(audit(x, *parts)) == without_seconds(audit(x, holdout, train))
+    assert "x" not in vars(parts[1])  # never gathered
+
+
 def test_holdout_inside_train_is_said():
     x, _, holdout, train = split(0)
     verdict = audit(x, holdout, torch.cat([train, holdout[:9]]))
@@ -213,7 +256,7 @@ HOLED[9, 0, 0, 0] = math.inf
             GOOD,
             GOOD[:3],
             None,
-            "holdout has 3 rows of 16 values; the audit needs at least 100: lower the split",
+            "holdout has 3 rows of 16 values; the audit needs at least 100: hold out a larger share",
         ),
         (GOOD[:7], GOOD, None, "generated has 7 rows of 16 values; the audit needs at least 100: draw more samples"),
         (GOOD, GOOD, GOOD[:0], "train has 0 rows"),

@@ -118,10 +118,94 @@ def test_quantised_data_end_half_a_grid_step_above_zero_noise():
 
 def test_wrong_events_and_settings_are_refused(model):
     for use in (model.denoise, lambda x, _: model.log_prob(x), lambda x, _: model.encode(x)):
-        with pytest.raises(BadInput, match=r"fitted to events of shape \[2\], and these are \[3\]"):
+        with pytest.raises(BadInput, match=r"fitted to events of shape \[2\] and takes n of them, not \[4, 3\]"):
             use(torch.zeros(4, 3), 1.0)
     for wrong, message in (({"nfe": 0}, "nfe must be"), ({"alpha": -1.0}, "alpha must be"), ({"n": -3}, "n must be")):
         with pytest.raises(BadInput, match=message):
             model.sample(**{"n": 2, **wrong})
-    with pytest.raises(BadInput, match="sigma_min < sigma_max"):
-        monge.Diffusion(sigma_min=1.0, sigma_max=0.5).fit(torch.randn(20, 2), steps=1, show=False).sample(1)
+    with pytest.raises(BadInput, match=r"takes n of them, not \[0, 2\]"):
+        model.log_prob(torch.zeros(0, 2))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"sigma_min": 1.0, "sigma_max": 0.5}, {"sigma_min": 0.0}, {"sigma_max": math.inf}, {"sigma_min": -1.0}]
+)
+def test_wrong_noise_levels_are_refused_before_any_training(wrong):
+    with pytest.raises(BadInput, match="0 < sigma_min < sigma_max < infinity"):
+        monge.Diffusion(**wrong)
+
+
+def test_denoise_at_no_noise_and_at_impossible_noise(model):
+    y = torch.randn(4, 2)
+    assert torch.allclose(model.denoise(y, 0.0), y, atol=1e-5)
+    mixed = model.denoise(y, torch.tensor([0.0, 1.0, 0.0, 1.0]))
+    assert torch.allclose(mixed[::2], y[::2], atol=1e-5)
+    assert torch.allclose(mixed[1::2], model.denoise(y[1::2], 1.0), atol=1e-5)
+    for wrong in (-1.0, math.nan, math.inf, torch.ones(3)):
+        with pytest.raises(BadInput, match="sigma must be"):
+            model.denoise(y, wrong)
+
+
+def test_float64_events_are_taken(model):
+    x = mixture().sample(5, seed=4)
+    assert torch.allclose(model.log_prob(x.double()).value.float(), model.log_prob(x).value, atol=1e-4)
+
+
+def test_rows_that_are_not_numbers_or_never_vary_are_refused():
+    for bad, message in ((torch.full((9, 2), math.nan), "NaN"), (torch.ones(9, 2), "does not vary")):
+        with pytest.raises(BadInput, match=message):
+            monge.Diffusion().fit(Samples(bad), steps=1, show=False)
+
+
+def test_rare_values_of_binary_data_are_not_rounded_away():
+    """The exact denoiser of {0, 1}, one in ten a 1, spread over its steps: down to a quarter step, then rounded."""
+    share = torch.tensor([0.9, 0.1], dtype=torch.float64)
+
+    def denoise(y, sigma):
+        ends = torch.tensor([-0.5, 0.5, 1.5], dtype=torch.float64)
+        z = (ends - y) / sigma[:, None]
+        mass = torch.special.ndtr(z).diff(dim=1)
+        bump = torch.exp(-z.square() / 2).diff(dim=1) / math.sqrt(2 * math.pi)
+        return ((share * (y * mass - sigma[:, None] * bump)).sum(1) / (share * mass).sum(1))[:, None]
+
+    data = Samples((rng.uniform((400, 3), 0, "bits") < 0.1).float(), quantum=1.0, limits=(0.0, 1.0))
+    model = monge.Diffusion().fit(data, steps=1, show=False)
+    lowest = model.levels().sigma_min * model.scaling.unit
+    x = monge.samplers.reverse_diffusion(
+        denoise, (1,), 10_000, nfe=40, sigma_min=lowest, sigma_max=20.0, dtype=torch.float64
+    )
+    assert lowest == pytest.approx(0.25, rel=1e-5)
+    assert abs(float(x.round().mean()) - 0.1) < 4 * math.sqrt(0.09 / 10_000)
+
+
+def test_save_does_not_replace_another_run(model, tmp_path):
+    other = monge.Diffusion().fit(torch.randn(40, 2), steps=1, seed=9, show=False)
+    other.save(tmp_path)
+    other.save(tmp_path)  # its own: nothing is lost
+    with pytest.raises(BadInput, match="holds another run"):
+        model.save(tmp_path)
+    model.save(tmp_path, force=True)
+    assert monge.load(tmp_path).record["seed"] == 0
+
+
+def test_damaged_or_mixed_runs_are_refused(model, tmp_path):
+    model.save(tmp_path / "a")
+    monge.Diffusion().fit(torch.randn(40, 3), steps=1, show=False).save(tmp_path / "b")
+    (tmp_path / "a" / "weights.safetensors").write_bytes((tmp_path / "b" / "weights.safetensors").read_bytes())
+    with pytest.raises(BadInput, match="damaged or of another run"):
+        monge.load(tmp_path / "a")
+    record = (tmp_path / "b" / "model.json").read_text()
+    for old, new, message in (
+        ('"blind"', '"foo"', "settings that this version does not know"),
+        ('"format": 1', '"format": 2', "update monge"),
+    ):
+        (tmp_path / "b" / "model.json").write_text(record.replace(old, new))
+        with pytest.raises(BadInput, match=message):
+            monge.load(tmp_path / "b")
+
+
+def test_few_calls_do_not_explode(model):
+    exact = mixture().sample(20_000, seed=3).std(0)
+    for nfe in (2, 3, 4, 5, 6, 7):
+        for alpha in (0.0, 1.0):
+            assert (model.sample(1000, nfe=nfe, alpha=alpha).std(0) < 2 * exact).all()

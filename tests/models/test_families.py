@@ -1,6 +1,7 @@
 """The contract of a family: fit, sample, save, load, resume, refuse bad input."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -144,3 +145,33 @@ def test_killed_run_resumes_to_the_same_bits(family, tmp_path, blow):
     got, _ = monge.training.read_tensors(tmp_path / "cut" / "weights.safetensors")
     assert expected.keys() == got.keys()
     assert all(torch.equal(expected[name], got[name]) for name in expected)
+
+
+TOGETHER = """
+import sys, torch, monge
+torch.set_num_threads(1)
+data = torch.randn(300, 2, generator=torch.manual_seed(0))
+model = monge.Diffusion().fit(data, budget=1.0, seed=0, out=sys.argv[1], show=False)
+print("weights", sum(p.detach().double().sum() for p in model.parameters()).item(), flush=True)
+"""
+
+
+def test_processes_of_torchrun_stay_together(tmp_path):
+    """A budget is each process's own clock: they must leave the loop at one step, with one set of weights."""
+    script = tmp_path / "fit.py"
+    script.write_text(TOGETHER)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node=2",
+        script,
+        tmp_path / "run",
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert done.returncode == 0, done.stderr
+    first, second = (line for line in done.stdout.splitlines() if line.startswith("weights"))
+    assert first == second
+    assert monge.load(tmp_path / "run").sample(2, nfe=3).shape == (2, 2)

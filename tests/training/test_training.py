@@ -21,26 +21,31 @@ class Line(torch.nn.Module):
 
 
 class Fit(Objective):
-    """|w - x|^2 with noise from the step's generator; after `bad_after` steps, not a number."""
+    """|w - x|^2 with noise from the step's generator; from step `bad_after` the loss is not a number, or its slope."""
 
-    def __init__(self, model, bad_after=None):
+    def __init__(self, model, bad_after=None, bad="loss"):
         super().__init__()
-        self.model, self.bad_after = model, bad_after
+        self.model, self.bad_after, self.bad = model, bad_after, bad
 
     def forward(self, batch):
         noise = torch.randn(batch.x.shape, generator=batch.generator)
         loss = (self.model.weight - batch.x - 0.1 * noise).square().mean()
-        return loss * (float("nan") if self.bad_after is not None and batch.step >= self.bad_after else 1.0)
+        if self.bad_after is None or batch.step < self.bad_after:
+            return loss
+        if self.bad == "loss":
+            return loss * float("nan")
+        zero = (self.model.weight - self.model.weight.detach()).sum()
+        return loss + zero.abs().sqrt()  # the slope of sqrt |u| at 0 is not a number
 
 
 def samples(n=50):
     return Samples(torch.randn(n, 3, generator=torch.Generator().manual_seed(0)) + 2.0)
 
 
-def run(out=None, steps=40, bad_after=None, **settings):
+def run(out=None, steps=40, bad_after=None, bad="loss", **settings):
     model = Line()
     given = {"steps": steps, "batch_size": 8, "lr": 0.1, "warmup": 5, "checkpoint_s": 0.0, **settings}
-    train(model, [Fit(model, bad_after)], samples(), Training(**given), out=out, show=False)
+    train(model, [Fit(model, bad_after, bad)], samples(), Training(**given), out=out, show=False)
     return model.weight.detach().clone()
 
 
@@ -80,17 +85,28 @@ def test_resumed_is_uninterrupted_bit_for_bit(tmp_path, stop_at):
     assert len(steps) == len(set(steps))  # no row twice
 
 
+def test_a_run_without_a_checkpoint_starts_its_log_again(tmp_path):
+    (tmp_path / "log.csv").write_text("step,seconds,lr,fit\n10,0.1,0.1,1.0\n20,0.2,0.1,1.0\n")
+    run(tmp_path, log_every=10, checkpoint_s=100.0)
+    steps = [line.split(",")[0] for line in (tmp_path / "log.csv").read_text().split()]
+    assert steps == ["step", "10", "20", "30", "40"]
+
+
 def test_settings_of_another_run_are_refused(tmp_path):
     run(tmp_path)
     with pytest.raises(BadInput, match=r"started with batch_size=8 and cannot go on with batch_size=4"):
         run(tmp_path, batch_size=4)
 
 
-def test_loss_that_is_not_finite_keeps_the_last_good_checkpoint(tmp_path):
-    with pytest.raises(NumericalFailure, match=r"not finite at step 12: the learning rate 0.1 is probably too high"):
-        run(tmp_path, bad_after=12)
+@pytest.mark.parametrize("bad", ["loss", "gradient"])
+@pytest.mark.parametrize("step", [12, 39])
+def test_what_is_not_finite_keeps_the_last_good_checkpoint(tmp_path, bad, step):
+    with pytest.raises(
+        NumericalFailure, match=f"not finite at step {step}: the learning rate 0.1 is probably too high"
+    ):
+        run(tmp_path, bad_after=step, bad=bad)
     tensors, header = Checkpoints(tmp_path / "checkpoints").last()
-    assert 0 < header["step"] <= 12
+    assert 0 < header["step"] <= step
     assert all(value.isfinite().all() for value in tensors.values())
 
 

@@ -53,8 +53,10 @@ def run(arguments: Sequence[str]) -> int:
         status = typer.main.get_command(app).main(args=arguments, prog_name="monge", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # click turns a closed pipe into an exit with 1
         return CLOSED_PIPE
     except Exception as error:
         if debug:

@@ -32,3 +32,9 @@ def write_samples(path: Path, x: Tensor, **about: float | None) -> None:
     known = {name: np.asarray(value) for name, value in about.items() if value is not None}
     np.savez(content, allow_pickle=False, x=x.numpy(), **known)
     write_atomic(path, content.getvalue())
+
+
+def how_drawn(path: Path) -> dict[str, Any]:
+    """What `write_samples` was told of the samples: seed, nfe, alpha; empty for a file of another origin."""
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name].item() for name in ("seed", "nfe", "alpha") if name in archive}

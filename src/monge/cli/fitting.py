@@ -14,6 +14,7 @@ DEMO_RUN = Path("runs/demo")
 DEMO_STEPS = 2100
 DEMO_SAMPLES = 2000
 HELD_OUT = 0.2
+HELD_OUT_AT_LEAST = 100  # rows that an audit needs
 SPLIT_SEED = 0  # one for all runs, so that runs of different seeds are judged on the same held-out samples
 
 
@@ -106,10 +107,15 @@ def fit(
         batch_size=batch_size,
         tensorboard=tensorboard,
     )
-    next_words = "monge audit" if holdout else "monge sample"
-    typer.echo(
-        f"fitted to {len(train):,} samples; next: {next_words} {out}{'' if holdout else ' -n 1000 -o samples.npz'}"
-    )
+    held = len(samples) - len(train)
+    audit = ["monge", "audit", str(out)]
+    command = audit if held >= HELD_OUT_AT_LEAST else ["monge", "sample", str(out), "-n", "1000", "-o", "samples.npz"]
+    typer.echo(f"fitted to {len(train):,} samples; next: {shlex.join(command)}")
+    if 0 < held < HELD_OUT_AT_LEAST:
+        typer.echo(
+            f"only {held} samples were held out, and an audit needs {HELD_OUT_AT_LEAST}: fit with a larger "
+            "--holdout, or more data, to have one"
+        )
     return 0
 
 

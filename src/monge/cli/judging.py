@@ -1,5 +1,6 @@
 """`monge audit`."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,7 @@ def audit(
     generated: Annotated[str | None, typer.Option(help="Samples of any generator: a file.")] = None,
     holdout: Annotated[str | None, typer.Option(help="Real samples that it never saw.")] = None,
     train: Annotated[str | None, typer.Option(help="Samples that it learned from, to look for copies.")] = None,
+    data: Annotated[str | None, typer.Option(help="Where the data of RUN are now, if they were moved.")] = None,
     n: Annotated[int | None, typer.Option("-n", min=1, help="Number of generated samples to judge.")] = None,
     seed: Seed = 0,
     json: Annotated[Path | None, typer.Option("--json", help="Write the verdict as JSON, too.")] = None,
@@ -26,7 +28,8 @@ def audit(
 ) -> int:
     """Judge whether samples have the law of real data: `monge audit RUN`, or --generated G --holdout H [--train T].
 
-    Exit status: 0 pass, 1 fail, 3 undecided. For a RUN, verdict.json and report.html are written into it.
+    Exit status: 0 pass, 1 fail, 3 undecided. A RUN's samples are those of RUN/samples.npz, if it holds n of them, else
+    2,000 (or n) new ones, drawn with the seed and kept there. RUN/verdict.json and the report are written anew.
     """
     for path in (json, html):
         if path is not None:
@@ -42,7 +45,7 @@ def audit(
         from monge.cli.verdicts import judge_run
 
         html = html or run.report
-        verdict = judge_run(run, n=n, seed=seed, html=html, json=json)
+        verdict = judge_run(run, n=n, seed=seed, source=data, html=html, json=json)
     else:
         if generated is None or holdout is None:
             raise BadInput("nothing to audit: give a RUN, or --generated G --holdout H")
@@ -57,8 +60,10 @@ def audit(
             write_atomic(json, verdict.to_json() + "\n")
         if html is not None:
             told = {"generated": x.fingerprint, "held out": y.fingerprint}
-            learned = f" --train {train}" if train else ""
-            command = f"monge audit --generated {generated} --holdout {holdout}{learned} --seed {seed}"
+            learned = ["--train", train] if train else []
+            command = shlex.join(
+                ["monge", "audit", "--generated", generated, "--holdout", holdout, *learned, "--seed", str(seed)]
+            )
             report.write(
                 verdict,
                 html,

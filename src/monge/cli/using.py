@@ -42,9 +42,16 @@ def denoise(
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGE...", help="Noisy pictures, or .npy arrays [C, *space].")
     ],
-    sigma: Annotated[float, typer.Option(min=0.0, help="Standard deviation of their noise, in the data's units.")],
+    sigma: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            help="Standard deviation of their noise in the data's units, or, where channels differ more than fourfold, "
+            "in each channel's standard deviation.",
+        ),
+    ],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="File to write, or folder; else IMAGE-denoised, beside IMAGE.")
+        Path | None, typer.Option("-o", "--output", help="File to write, or folder; else RUN/denoised.")
     ] = None,
     force: Force = False,
 ) -> int:
@@ -54,7 +61,7 @@ def denoise(
     stand for the range of the run's data.
     """
     Run(folder).record()
-    written = _destinations(images, output)
+    written = _destinations(images, output or folder / "denoised")
     if len(set(written)) < len(written):
         raise BadInput("two of the pictures have the same name and would be written to one file: denoise them apart")
     for image, path in zip(images, written, strict=True):
@@ -77,7 +84,6 @@ def denoise(
     return 0
 
 
-def _destinations(images: list[Path], output: Path | None) -> list[Path]:
-    if output is None:
-        return [image.with_name(f"{image.stem}-denoised{image.suffix}") for image in images]
-    return [output] if len(images) == 1 and not output.is_dir() else [output / image.name for image in images]
+def _destinations(images: list[Path], output: Path) -> list[Path]:
+    one = len(images) == 1 and output.suffix != "" and not output.is_dir()
+    return [output] if one else [output / image.name for image in images]

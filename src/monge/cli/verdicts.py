@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from monge import data, models, report
 from monge.cli.again import load_like, split_again
-from monge.cli.drawing import draw, write_samples
+from monge.cli.drawing import draw, how_drawn, write_samples
 from monge.cli.names import kebab
 from monge.cli.runs import Run
 from monge.data import Samples
-from monge.evaluation import Verdict, audit
+from monge.errors import BadInput
+from monge.evaluation import NEEDED, Verdict, audit
 from monge.files import write_atomic
 from monge.models import Family
 from monge.protocols import SupportsDenoise
@@ -28,6 +27,7 @@ def judge_run(
     *,
     n: int | None = None,
     seed: int = 0,
+    source: str | None = None,
     html: Path,
     json: Path | None = None,
     title: str | None = None,
@@ -35,13 +35,20 @@ def judge_run(
 ) -> Verdict:
     """Audit a run's samples against what it did not see; write verdict.json and the report.
 
+    source: where the data of the run are now, if not where they were.
+
     The samples are those of RUN/samples.npz if it has n of them, else new ones, kept there unless it exists.
     """
     record = run.record()
-    train, holdout = split_again(run)
+    train, holdout = split_again(run, source)
+    if len(holdout) < NEEDED:
+        raise BadInput(
+            f"{len(holdout)} samples were held out of the run in {run.folder}, and an audit needs {NEEDED}: fit again "
+            "with a larger --holdout or more data, or give --generated and a --holdout file"
+        )
     model = models.load(run.folder)
-    x = _samples(run, model, holdout, n, seed)
-    verdict = audit(x, holdout=holdout.x, train=train.x, seed=seed)
+    x, drawn = _samples(run, model, holdout, n, seed)
+    verdict = audit(x, holdout=holdout, train=train, seed=seed)
     if not run.samples.exists():
         write_samples(run.samples, x, seed=seed)
     for path in (run.verdict, *([json] if json else [])):
@@ -60,39 +67,43 @@ def judge_run(
         denoising=strips,
         trace=model.sample(walks, seed=seed, trace=True) if can_trace else None,
         log=run.log if run.log.exists() else None,
-        provenance=_provenance(run, record, x, seed, commands),
+        provenance=_provenance(run, record, len(x), drawn, seed, commands),
         title=title or f"{record['family']} on {train.name}",
         force=True,
     )
     return verdict
 
 
-def _samples(run: Run, model: Family, holdout: Samples, n: int | None, seed: int) -> Any:
+def _samples(run: Run, model: Family, holdout: Samples, n: int | None, seed: int) -> tuple[Any, dict[str, Any] | None]:
+    """The samples to judge, and how those of RUN/samples.npz were drawn; None for new ones."""
     if run.samples.exists():
         found = load_like(run.samples, holdout.kind, holdout.event_shape)
         if len(found) >= (n or 1):
-            return found.x[:n].float()
-    return draw(model, n or SAMPLES, seed)
+            return found.x[:n].float(), how_drawn(run.samples)
+    return draw(model, n or SAMPLES, seed), None
 
 
-def _provenance(run: Run, record: dict[str, Any], x: Tensor, seed: int, commands: Sequence[str]) -> dict[str, Any]:
+def _provenance(
+    run: Run, record: dict[str, Any], n: int, drawn: dict[str, Any] | None, seed: int, commands: Sequence[str]
+) -> dict[str, Any]:
     about, training = record["data"], record.get("training", {})
     shape = "x".join(map(str, about["event_shape"]))
     return {
-        "commands": list(commands) or _commands(run, record, len(x), seed),
+        "commands": list(commands) or _commands(run, record, n, drawn, seed),
         "run": str(run.folder),
         "data": f"{about['name']}: {about['n']:,} {about['kind']} of {shape} learned from",
         "data fingerprint": about["fingerprint"],
         "split": {name: about["split"][name] for name in ("fraction", "seed", "n")} if about["split"] else None,
         "model": {"family": record["family"], **record["settings"]},
         "model seed": record.get("seed"),
+        "samples": drawn or None,
         "training": {name: value for name, value in training.items() if value is not None},
         "scaling": record["scaling"].get("statement"),
         "model versions": record.get("versions"),
     }
 
 
-def _commands(run: Run, record: dict[str, Any], n: int, seed: int) -> list[str]:
+def _commands(run: Run, record: dict[str, Any], n: int, drawn: dict[str, Any] | None, seed: int) -> list[str]:
     about, training = record["data"], record.get("training", {})
     length = f"--steps {training['steps']}" if training.get("steps") else f"--budget {training.get('budget')}s"
     held = about["split"]["fraction"] if about["split"] else 0
@@ -100,8 +111,16 @@ def _commands(run: Run, record: dict[str, Any], n: int, seed: int) -> list[str]:
     return [
         f"monge fit {shlex.quote(str(about['source']))} --model {kebab(record['family'])} --out {folder} "
         f"{length} --seed {record.get('seed', 0)} --holdout {held} --batch-size {training.get('batch_size')}",
+        *([] if drawn is None else [_sample_command(run, n, drawn)]),
         f"monge audit {folder} -n {n} --seed {seed}",
     ]
+
+
+def _sample_command(run: Run, n: int, drawn: dict[str, Any]) -> str:
+    if "seed" not in drawn:
+        return f"# {run.samples} came from elsewhere"
+    options = " ".join(f"--{name} {value}" for name, value in drawn.items())
+    return f"monge sample {shlex.quote(str(run.folder))} -n {n} {options} -o {shlex.quote(str(run.samples))}"
 
 
 def judge_files(
@@ -111,6 +130,6 @@ def judge_files(
     y = data.load(holdout)
     x = load_like(generated, y.kind, y.event_shape)
     t = load_like(train, y.kind, y.event_shape) if train is not None else None
-    drawn = x.x if n is None else x.x[:n]
-    verdict = audit(drawn, holdout=y.x, train=None if t is None else t.x, seed=seed)
+    drawn = x if n is None else x.take(range(min(n, len(x))))
+    verdict = audit(drawn, holdout=y, train=t, seed=seed)
     return verdict, x, y

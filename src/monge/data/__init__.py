@@ -4,12 +4,13 @@ from monge.data.builtin import BUILTINS, digits, patches
 from monge.data.fields import c_alpha, gaussian_field, power_law_spectrum
 from monge.data.images import read_image
 from monge.data.planar import banana, checkerboard, moons, pinwheel, rings
-from monge.data.samples import Samples
+from monge.data.samples import RowView, Samples
 from monge.data.scaling import Scaling
 from monge.data.sources import load
 
 __all__ = [
     "BUILTINS",
+    "RowView",
     "Samples",
     "Scaling",
     "banana",

@@ -15,6 +15,7 @@ from monge.progress import bar
 CHUNK_BYTES = 2**24
 LARGEST = np.float64(np.finfo(np.float32).max)  # a Python float would be rounded to the precision of the array
 FINEST = 2**20  # beyond it float32 has no room to spread an integer over its grid step
+COARSEST = 1000.0  # steps of float32 that the range of continuous values must have
 LAYOUTS = {
     "vectors": ((1, 2), "[n, d]"),
     "images": ((3, 4), "[n, H, W], [n, C, H, W] or [n, H, W, C]"),
@@ -46,8 +47,8 @@ class Table(NamedTuple):
     classes: tuple[str, ...] | None = None
 
 
-def scan(x: NDArray[np.generic], label: str) -> Scan:
-    """Read the array once, in bounded chunks; raise `BadInput` on NaN, infinity or samples all the same.
+def scan(x: NDArray[np.generic], label: str, *, varying: bool = True) -> Scan:
+    """Read the array once, in bounded chunks; raise `BadInput` on NaN, infinity or, if `varying`, samples all the same.
 
     Values beyond float32 count as infinite.
 
@@ -80,7 +81,7 @@ def scan(x: NDArray[np.generic], label: str) -> Scan:
             f"{label} has {wrong_values} NaN or infinite value{'s' * (wrong_values > 1)} in {wrong_rows} "
             f"of {len(x)} rows, the first at {first}: drop or repair those rows"
         )
-    if not varies:
+    if varying and not varies:
         raise BadInput(f"{label} has zero variance, all its {len(x)} samples being the same: give samples that differ")
     return Scan(low, high, integral)
 
@@ -113,7 +114,14 @@ def arrange(x: Tensor, kind: str | None, integral: bool, label: str) -> tuple[Te
 
 
 def assemble(
-    table: Table, *, kind: str | None, name: str, label: str, native: bool = False, source: str | None = None
+    table: Table,
+    *,
+    kind: str | None,
+    name: str,
+    label: str,
+    native: bool = False,
+    source: str | None = None,
+    varying: bool = True,
 ) -> Samples:
     """Check a table and make it `Samples`; `native` keeps the dtype (files), otherwise x becomes float32.
 
@@ -127,13 +135,19 @@ def assemble(
     if x.ndim == 0 or x.size == 0:
         raise BadInput(f"{label} holds no samples (shape {list(x.shape)}): give [n, *event] with samples in it")
     at_least_two(len(x), label)
-    found = scan(x, label)
+    found = scan(x, label, varying=varying)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             tensor = torch.from_numpy(x if native else x.astype(np.float32, copy=False))
     except (TypeError, ValueError) as error:
         raise BadInput(f"{label} is stored as {x.dtype.str}, not mappable: save it again as float32") from error
+    spread, step = found.high - found.low, float(np.spacing(np.float32(max(abs(found.low), abs(found.high)))))
+    if 0 < spread < COARSEST * step:
+        raise BadInput(
+            f"{label} varies by {spread:.3g} around {found.low:.6g}, too little for the seven digits of float32: "
+            "subtract a constant first"
+        )
     tensor, kind = arrange(tensor, kind, found.integral, label)
     whole = x.dtype.kind in "biu" or (found.integral and x.ndim >= 3)
     quantised = whole and max(-found.low, found.high) <= FINEST

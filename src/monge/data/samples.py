@@ -4,18 +4,35 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int, Shaped
+from numpy.typing import NDArray
 from torch import Tensor
 
 from monge import rng
 from monge.errors import BadInput
 
 AXES = {"vectors": (2,), "images": (4,), "fields": (3, 4, 5)}  # of x, for each kind
-FINGERPRINT_ROWS = 4096
-FINGERPRINT_BYTES = 2**26  # rows of a large event are fewer, so that a fingerprint stays cheap on a memory map
+FINGERPRINT_BYTES = 2**26  # a fingerprint stays cheap on a memory map
+
+
+class RowView:
+    """Some rows of an array, in some order, read where they are indexed: what `Samples.view` gives."""
+
+    def __init__(self, table: NDArray[Any], rows: Tensor) -> None:
+        self._table, self._rows = table, rows.numpy()
+        self.shape, self.dtype, self.ndim = (len(rows), *table.shape[1:]), table.dtype, table.ndim
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        found: NDArray[Any] = np.asarray(self._table[self._rows[index]])
+        return found
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -88,6 +105,15 @@ class Samples:
             _rows=rows,
         )
 
+    @property
+    def view(self) -> "RowView":
+        """The rows as a read-only array [n, *event] that is read where it is indexed, and nowhere else.
+
+        >>> Samples(torch.arange(6.0).reshape(3, 2)).take([2, 0]).view[:1]
+        array([[4., 5.]], dtype=float32)
+        """
+        return RowView(self._table.numpy(), torch.arange(len(self)) if self._rows is None else self._rows)
+
     @cached_property
     def x(self) -> Shaped[Tensor, "n *event"]:
         """All the rows, [n, *event]; those of a part (`take`, `split`) are read into memory and kept."""
@@ -118,12 +144,13 @@ class Samples:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of shape, dtype and up to 4096 evenly spaced rows (64 MiB of them at most)."""
+        """SHA-256 (hex) of shape, dtype and every row; above 64 MiB, of evenly spaced rows that make 64 MiB."""
         row_bytes = self._table.element_size() * max(1, self._table[:1].numel())
-        picked = min(len(self), FINGERPRINT_ROWS, max(2, FINGERPRINT_BYTES // row_bytes))
+        picked = min(len(self), max(2, FINGERPRINT_BYTES // row_bytes))
         digest = hashlib.sha256(f"{[len(self), *self.event_shape]} {self._table.dtype}".encode())
-        for row in self._at(torch.linspace(0, len(self) - 1, picked, dtype=torch.float64).round().long()):
-            digest.update(self._table[row].cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        rows = self._at(torch.linspace(0, len(self) - 1, picked, dtype=torch.float64).round().long())
+        for some in torch.split(rows, max(1, 2**24 // row_bytes)):
+            digest.update(self._table[some].cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
     def split(self, fraction: float = 0.2, seed: int = 0) -> tuple["Samples", "Samples"]:
@@ -174,6 +201,7 @@ class Samples:
             "quantum": self.quantum,
             "limits": None if self.limits is None else list(self.limits),
             "source": self.source,
+            "path": _resolved(self.source),
             "fingerprint": self.fingerprint,
             "split": self.split_record,
         }
@@ -205,3 +233,9 @@ def at_least_two(n: int, name: str) -> None:
     """Raise `BadInput` for fewer samples than have a variance."""
     if n < 2:
         raise BadInput(f"{name} has {n} sample{'s' * (n != 1)}: at least 2 are needed to learn a law")
+
+
+def _resolved(source: str | None) -> str | None:
+    """The absolute path of a source that is a file or folder, so that it is found from elsewhere; else None."""
+    head, mark, key = (source or "").rpartition("#") if "#" in (source or "") else (source or "", "", "")
+    return f"{Path(head).resolve()}{mark}{key}" if head and Path(head).exists() else None

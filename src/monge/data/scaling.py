@@ -63,6 +63,10 @@ class Scaling:
         mean = first / count
         variance = (second / count - mean.square()).clamp_(min=0.0)
         noise = 0.0 if samples.quantum is None else samples.quantum**2 / 12
+        if not (mean.isfinite() & variance.isfinite()).all():
+            raise BadInput(f"{samples.name} holds NaN or infinity: drop or repair those rows")
+        if len(picked) == n and not (variance > 0).any():
+            raise BadInput(f"{samples.name} does not vary: nothing can be learned from it, so give samples that differ")
         scale = torch.where(variance > 0, (variance + noise).sqrt(), 1.0)
         if (variance + noise).max() <= ALIKE**2 * (variance + noise).min():
             scale = (variance + noise).mean().sqrt().expand(groups).clone()
@@ -81,9 +85,14 @@ class Scaling:
         return z * self.scale.to(z) + self.shift.to(z)
 
     @property
+    def is_common(self) -> bool:
+        """Whether there is one scale for all."""
+        return bool((self.scale == self.scale.flatten()[0]).all())
+
+    @property
     def unit(self) -> float:
         """Data units in one unit of z, where they are the same for every coordinate; else 1."""
-        return float(self.scale.flatten()[0]) if bool((self.scale == self.scale.flatten()[0]).all()) else 1.0
+        return float(self.scale.flatten()[0]) if self.is_common else 1.0
 
     @property
     def log_det(self) -> float:

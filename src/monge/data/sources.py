@@ -15,7 +15,14 @@ from monge.data.samples import Samples
 from monge.errors import BadInput
 
 
-def load(source: Any, *, key: str | None = None, kind: str | None = None, name: str | None = None) -> Samples:
+def load(
+    source: Any,
+    *,
+    key: str | None = None,
+    kind: str | None = None,
+    name: str | None = None,
+    varying: bool = True,
+) -> Samples:
     """Samples from an array, a tensor, a file, a folder of images, or a built-in name.
 
     source:
@@ -29,6 +36,8 @@ def load(source: Any, *, key: str | None = None, kind: str | None = None, name: 
         one. An array "y" of the same length gives the labels.
     kind: "vectors", "images" or "fields", where the shape does not tell: [n, H, W] is a gray image per
         sample, and with kind="fields" a 1-D field [n, C, L]. See `monge.data.layout.arrange`.
+
+    varying: refuse samples that are all the same, from which nothing can be learned (though it can be judged).
 
     Whole numbers are quantised data: `quantum` is 1 and `limits` their range. x is float32, except that
     files keep their own dtype where they are memory-mapped or uint8. Raises `BadInput` for all that cannot
@@ -45,13 +54,17 @@ def load(source: Any, *, key: str | None = None, kind: str | None = None, name: 
             raise BadInput(f"{ready.name} has its own kind and name: load it without key, kind and name")
         return ready
     if isinstance(source, str | Path):
-        return _load_path(str(source), key, kind, name)
+        return _load_path(str(source), key, kind, name, varying)
     if key is not None:
         raise BadInput(f"key {key!r} was given with an array: keys are for archives (npz, h5, zarr)")
-    return assemble(Table(_as_array(source)), kind=kind, name=name or "array", label=name or "the array")
+    return assemble(
+        Table(_as_array(source)), kind=kind, name=name or "array", label=name or "the array", varying=varying
+    )
 
 
-def _load_path(text: str, key: str | None, kind: str | None, name: str | None) -> Samples:
+def _load_path(text: str, key: str | None, kind: str | None, name: str | None, varying: bool) -> Samples:
+    if not text.strip():
+        raise BadInput("an empty name was given for the data: give a file, a folder or a built-in name")
     path, wanted = Path(text), key
     if "#" in text and not path.exists():
         head, _, tail = text.rpartition("#")
@@ -63,7 +76,9 @@ def _load_path(text: str, key: str | None, kind: str | None, name: str | None) -
         raise BadInput(f"no data {text!r}, neither built in nor a file here: {nearest}built in are {', '.join(names)}")
     table = read(path, wanted)
     native = isinstance(table.x, np.memmap) or table.x.dtype == np.uint8
-    return assemble(table, kind=kind, name=name or path.stem, label=str(path), native=native, source=text)
+    return assemble(
+        table, kind=kind, name=name or path.stem, label=str(path), native=native, source=text, varying=varying
+    )
 
 
 def _as_array(source: Any) -> NDArray[np.generic]:

@@ -1,6 +1,15 @@
 """E[x given y], by closed form or network, and everything that is read off it."""
 
-from monge.denoisers.algebra import from_noise, from_score, noise, per_sample, residual_level, score, velocity
+from monge.denoisers.algebra import (
+    from_noise,
+    from_score,
+    noise,
+    per_sample,
+    residual_level,
+    score,
+    velocity,
+    velocity_in_log,
+)
 from monge.denoisers.neural import Neural
 from monge.denoisers.oracle import Oracle
 
@@ -14,4 +23,5 @@ __all__ = [
     "residual_level",
     "score",
     "velocity",
+    "velocity_in_log",
 ]

@@ -13,13 +13,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def per_sample(sigma: Float[Tensor, " n"] | float, y: Float[Tensor, "n *event"]) -> Tensor:
-    """sigma as a tensor [n, 1, ...] that multiplies y row by row.
+def per_sample(sigma: Tensor | float, y: Float[Tensor, "n *event"]) -> Tensor:
+    """sigma, a number or one for each row, as a tensor [n, 1, ...] that multiplies y row by row.
 
     >>> per_sample(2.0, torch.zeros(3, 1, 4)).shape
     torch.Size([3, 1, 1])
     """
-    level = torch.as_tensor(sigma, dtype=y.dtype, device=y.device)
+    level = torch.as_tensor(sigma, dtype=y.dtype, device=y.device).reshape(-1)
     return level.expand(len(y)).reshape(-1, *[1] * (y.ndim - 1))
 
 
@@ -42,6 +42,15 @@ def noise(x_hat: Float[Tensor, "n *event"], y: Float[Tensor, "n *event"], sigma:
 
 
 velocity = noise
+
+
+def velocity_in_log(x_hat: Float[Tensor, "n *event"], y: Float[Tensor, "n *event"]) -> Tensor:
+    """dy/dlog sigma of the deterministic transport.
+
+    >>> velocity_in_log(torch.tensor([[1.0]]), torch.tensor([[3.0]]))
+    tensor([[2.]])
+    """
+    return y - x_hat
 
 
 def from_score(score: Float[Tensor, "n *event"], y: Float[Tensor, "n *event"], sigma: Tensor | float) -> Tensor:

@@ -10,7 +10,9 @@ BLIND_FLOOR = 0.05
 
 
 class Neural(nn.Module):
-    """D(y, sigma) from a network that sees input and target of unit variance at every sigma.
+    """D(y, sigma) from a network that sees input of unit variance at every sigma, and a target of unit variance too.
+
+    (The blind one's target is smaller at small noise: what it must remove is then not written on y.)
 
     Conditioned on sigma (Karras et al. 2022, Table 1, for data of standard deviation s):
 

@@ -34,9 +34,10 @@ class GaussianMixture:
         weights = torch.ones(k, dtype=means.dtype) if weights is None else weights
         if weights.shape != (k,) or not (weights > 0).all() or not weights.isfinite().all():
             raise BadInput(f"weights must be {k} positive numbers, one a component")
-        shapes = {(k, d, d): covs, (k, d): None, (k,): None}
-        if tuple(covs.shape) not in shapes:
+        if tuple(covs.shape) not in ((k, d, d), (k, d), (k,)):
             raise BadInput(f"covs must be [{k}, {d}, {d}], [{k}, {d}] or [{k}], not {list(covs.shape)}")
+        if covs.ndim == 3 and not torch.allclose(covs, covs.mT, rtol=1e-5, atol=1e-5 * float(covs.abs().max())):
+            raise BadInput("every covariance must be symmetric")
         if covs.ndim == 3:
             lam, vectors = torch.linalg.eigh(covs.double())
         else:

@@ -1,6 +1,6 @@
 """Is p_G = p? Statistics on arrays from any generator, and the verdict made of them."""
 
-from monge.evaluation.auditing import audit
+from monge.evaluation.auditing import NEEDED, audit
 from monge.evaluation.cells import CellsTest, cell_centres, cells_test
 from monge.evaluation.classifier import TwoSampleAccuracy, classifier_two_sample
 from monge.evaluation.decision import Finding, holm, judge
@@ -22,6 +22,7 @@ from monge.evaluation.sliced import SlicedTest, directions, sliced_floor, sliced
 from monge.evaluation.verdict import Evidence, Line, Verdict
 
 __all__ = [
+    "NEEDED",
     "CellsTest",
     "Closeness",
     "Coverage",

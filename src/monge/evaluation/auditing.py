@@ -11,7 +11,7 @@ from monge.errors import BadInput
 from monge.evaluation.decision import LEVEL, Finding, judge
 from monge.evaluation.lines import DIVERSITY, FIDELITY, MEMORISATION, Margins, Measure, Prepared
 from monge.evaluation.resampling import CONFIDENCE
-from monge.evaluation.rows import Array, Rows, common_scale, refuse_non_finite, seeded_order, to_array
+from monge.evaluation.rows import Array, Rows, Source, common_scale, refuse_non_finite, seeded_order, to_array
 from monge.evaluation.verdict import Evidence, Line, Verdict
 from monge.progress import bar
 
@@ -35,8 +35,8 @@ def audit(
     """Judge whether generated samples have the law of real ones: p_G = p (course, sections 4.4 and 2.8.2).
 
     x: generated, holdout: real samples that the generator never saw, train: those it learned from, or None.
-        Arrays or tensors [n, *event] of one event shape, in the data's units; only x and holdout are bounded below, by
-        100 rows. Memory-mapped arrays are read a block at a time.
+        `Samples`, arrays or tensors [n, *event] of one event shape, in the data's units; only x and holdout are
+        bounded below, by 100 rows. `Samples` and memory-mapped arrays are read a block at a time.
     rows: at most this many rows of x, of holdout, and of train where it stands in for new real samples, chosen by
         `seed`; copies are always sought in the whole of train.
     margins: the differences that are still harmless. likelihood, denoiser: further lines, already judged.
@@ -60,7 +60,7 @@ def audit(
     ('fail', 'energy distance', 'fail')
     """
     start = time.perf_counter()
-    arrays = {"generated": to_array("generated", x), "holdout": to_array("holdout", holdout)}
+    arrays: dict[str, Source] = {"generated": to_array("generated", x), "holdout": to_array("holdout", holdout)}
     if train is not None:
         arrays["train"] = to_array("train", train)
     _check(arrays, rows)
@@ -98,7 +98,7 @@ def audit(
     return Verdict(fidelity, diversity, memorisation, tuple(likelihood), tuple(denoiser), context, evidence)
 
 
-def _check(arrays: dict[str, Array], rows: int) -> None:
+def _check(arrays: dict[str, Source], rows: int) -> None:
     event = arrays["holdout"].shape[1:]
     if rows < NEEDED:
         raise BadInput(f"rows={rows} are too few to compare; the audit needs at least {NEEDED}: give more")
@@ -109,7 +109,7 @@ def _check(arrays: dict[str, Array], rows: int) -> None:
             )
         needed = 1 if name == "train" else NEEDED
         if len(array) < needed:
-            cure = "draw more samples" if name == "generated" else "lower the split or give more data"
+            cure = "draw more samples" if name == "generated" else "hold out a larger share, or give more data"
             raise BadInput(
                 f"{name} has {len(array)} rows of {int(np.prod(event))} values; "
                 f"the audit needs at least {needed}: {cure}"
@@ -138,7 +138,7 @@ def _warnings(prepared: Prepared) -> list[str]:
     ]
 
 
-def _evidence(prepared: Prepared, arrays: dict[str, Array], order: dict[str, Array]) -> Evidence:
+def _evidence(prepared: Prepared, arrays: dict[str, Source], order: dict[str, Array]) -> Evidence:
     x, y = arrays["generated"][order["generated"][:SHOWN]], arrays["holdout"][order["holdout"][:SHOWN]]
     if prepared.train is None:
         return Evidence(np.array(x), np.array(y))

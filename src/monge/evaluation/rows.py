@@ -11,22 +11,27 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monge import rng
+from monge.data import RowView, Samples
 from monge.errors import BadInput
 
 Array = NDArray[Any]
+Source = NDArray[Any] | RowView  # samples as they came, [n, *event]
 BLOCK_BYTES = 32 * 2**20  # one float64 block of rows while reading
 FARTHEST = 1e15  # standardised values are cut here, so that squares of an exploded generator stay finite
 CONSTANT = 1e-9  # a spread below this fraction of the values is rounding, not data
 
 
-def to_array(name: str, x: Any) -> Array:
-    """The samples as a real numeric numpy array [n, *event], without a copy where that can be.
+def to_array(name: str, x: Any) -> Source:
+    """The samples as a real numeric numpy array [n, *event], or a view of `Samples`; without a copy where that can be.
 
     Raises `BadInput` for complex, text or object data, for a lone number and for an empty event.
 
     >>> to_array("generated", torch.zeros(3, 2)).shape
     (3, 2)
     """
+    if isinstance(x, Samples):
+        return x.view
     if isinstance(x, Tensor):
         x = x.detach().cpu()
         x = (x.float() if x.dtype == torch.bfloat16 else x).numpy()
@@ -39,14 +44,14 @@ def to_array(name: str, x: Any) -> Array:
     return rows
 
 
-def blocks(x: Array) -> Iterator[tuple[int, Array]]:
+def blocks(x: Source) -> Iterator[tuple[int, Array]]:
     """(start, rows) of `x` in pieces that stay small in float64, so that a memory-mapped array is never read whole."""
     step = max(1, BLOCK_BYTES // (8 * max(1, x[0].size))) if len(x) else 1
     for start in range(0, len(x), step):
         yield start, x[start : start + step]
 
 
-def refuse_non_finite(name: str, x: Array) -> None:
+def refuse_non_finite(name: str, x: Source) -> None:
     """Raise `BadInput` that counts the NaN and infinite values of `x` and says where the first one is."""
     if x.dtype.kind != "f":
         return
@@ -73,7 +78,7 @@ class Rows:
             [1., 1., 1., 1.]])
     """
 
-    x: Array
+    x: Source
     shift: Array
     scale: Array
 
@@ -89,27 +94,30 @@ class Rows:
         return torch.from_numpy(flat.astype(np.float32))
 
 
-def seeded_order(x: Array, *address: int | str) -> Array:
+def seeded_order(x: Source, *address: int | str) -> Array:
     """A shuffle of the rows that depends on their float32 content and the address, not on the order they came in, [n].
+
+    Rows are sorted by a hash of their content, which is the same for any order that they come in, and then shuffled:
+    equal rows are neighbours in the hash, and must not stay so.
 
     >>> x = np.arange(5.0).reshape(-1, 1)
     >>> bool((x[seeded_order(x, 0)] == x[::-1][seeded_order(x[::-1], 0)]).all())
     True
     """
-    salt = "/".join(str(part) for part in address).encode()
-    salt = hashlib.blake2b(salt, digest_size=16).digest()
     keys = np.empty(len(x), np.uint64)
     for start, rows in blocks(x):
         with np.errstate(over="ignore"):  # beyond float32 is infinite: still a row like another
             flat = rows.reshape(len(rows), -1).astype(np.float32)
         flat += 0.0  # -0.0 and 0.0 are one value
         for i, row in enumerate(flat):
-            digest = hashlib.blake2b(row.tobytes(), digest_size=8, key=salt).digest()
+            digest = hashlib.blake2b(row.tobytes(), digest_size=8).digest()
             keys[start + i] = int.from_bytes(digest, "little")
-    return np.argsort(keys, kind="stable")
+    shuffle = torch.randperm(len(x), generator=rng.generator(int(address[0]), *address[1:])).numpy()
+    shuffled: Array = np.argsort(keys, kind="stable")[shuffle]
+    return shuffled
 
 
-def common_scale(real: Sequence[Array]) -> tuple[Array, Array]:
+def common_scale(real: Sequence[Source]) -> tuple[Array, Array]:
     """Shift and scale [d] that centre the real samples and give them total variance d.
 
     The mean is taken out coordinate by coordinate (a translation: no distance changes). Vectors [n, d] are divided

@@ -1,6 +1,8 @@
 """What every family shares: fit, save, load. A family adds its networks, its objectives and its sampler."""
 
 import json
+import math
+import os
 import platform
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -104,8 +106,10 @@ class Family(nn.Module):
         settings = self._training(samples, steps, budget, given)
         record = self._describe(samples, settings, seed)
         folder = Path(out) if out is not None else None
+        writes = int(os.environ.get("RANK", "0")) == 0  # of several processes, one
         if folder is not None and (folder / RECORD).exists():
-            _refuse_other(folder, record, resume)
+            if writes:
+                _refuse_other(folder, record, resume)
             if (folder / WEIGHTS).exists():
                 return self._take(folder)
         with torch.random.fork_rng(devices=[]):
@@ -114,9 +118,10 @@ class Family(nn.Module):
         self.scaling = Scaling.fit(samples)
         self.record = record | {"scaling": self.scaling.to_dict()}
         rows = rng.generator(seed, "moments")
-        few = torch.randperm(len(samples), generator=rows)[:MOMENT_ROWS]
+        most = max(2, min(MOMENT_ROWS, MOMENT_VALUES // math.prod(samples.event_shape)))
+        few = torch.randperm(len(samples), generator=rows)[:most]
         self.prepare(self._scaled(samples.batch(few), rng.generator(seed, "dequantise")))
-        if folder is not None:
+        if folder is not None and writes:
             write_atomic(folder / RECORD, json.dumps(self.record, indent=2) + "\n")
         train(
             self,
@@ -128,14 +133,19 @@ class Family(nn.Module):
             tensorboard=tensorboard,
             show=show,
         )
-        if folder is not None:
+        if folder is not None and writes:
             self.save(folder)
         return self
 
-    def save(self, path: str | Path) -> Path:
-        """Write model.json and weights.safetensors into the folder `path`; each whole, or not at all."""
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write model.json and weights.safetensors into the folder `path`; each whole, or not at all.
+
+        Raises BadInput if another run is there and `force` is not set.
+        """
         self._must_be_fitted()
         folder = Path(path)
+        if not force and (folder / RECORD).exists() and _read_record(folder) != json.loads(json.dumps(self.record)):
+            raise BadInput(f"{folder} holds another run: give another folder, or force=True to replace it")
         write_atomic(folder / RECORD, json.dumps(self.record, indent=2) + "\n")
         write_tensors(folder / WEIGHTS, self.tensors(), {"format": FORMAT, "family": self.record["family"]})
         return folder
@@ -170,11 +180,13 @@ class Family(nn.Module):
     def _check_events(self, x: Tensor) -> Tensor:
         expected = tuple(self.record["data"]["event_shape"]) if self.record else ()
         self._must_be_fitted()
-        if tuple(x.shape[1:]) != expected:
+        if tuple(x.shape[1:]) != expected or not len(x):
             raise BadInput(
-                f"the model was fitted to events of shape {list(expected)}, and these are {list(x.shape[1:])}"
+                f"the model was fitted to events of shape {list(expected)} and takes n of them, not {list(x.shape)}"
             )
-        return x
+        if x.is_complex():
+            raise BadInput(f"the model takes real numbers, not {x.dtype}")
+        return x.to(next(self.parameters()).dtype)
 
     def _training(
         self,
@@ -211,12 +223,18 @@ class Family(nn.Module):
         self.scaling = Scaling.from_dict(self.record["scaling"])
         self.build(tuple(self.record["data"]["event_shape"]))
         tensors, _ = read_tensors(folder / WEIGHTS)
-        self.restore(tensors)
+        try:
+            self.restore(tensors)
+        except (RuntimeError, KeyError) as error:
+            raise BadInput(
+                f"{folder / WEIGHTS} does not fit the {RECORD} beside it: one is damaged or of another run; fit again"
+            ) from error
         self.eval()
         return self
 
 
 MOMENT_ROWS = 16_384  # rows from which the mean and covariance kept with a model are estimated
+MOMENT_VALUES = 2**25  # and values, so that large events do not fill the memory
 
 
 def load(path: str | Path, families: Sequence[type[Family]]) -> Family:
@@ -232,7 +250,13 @@ def load(path: str | Path, families: Sequence[type[Family]]) -> Family:
         raise BadInput(
             f"the run in {folder} has not finished: go on with it by fitting again with --resume (resume=True)"
         )
-    return known[record["family"]](**record["settings"])._take(folder)
+    try:
+        fresh = known[record["family"]](**record["settings"])
+    except TypeError as error:
+        raise BadInput(
+            f"{folder / RECORD} has settings that this version does not know ({error}): fit again"
+        ) from error
+    return fresh._take(folder)
 
 
 def _read_record(folder: Path) -> dict[str, Any]:
@@ -243,6 +267,8 @@ def _read_record(folder: Path) -> dict[str, Any]:
         raise BadInput(f"{folder} holds no run ({RECORD} is missing): give the --out of a `monge fit`") from error
     except (ValueError, OSError) as error:
         raise BadInput(f"{path} cannot be read ({error}): it is damaged; fit again") from error
+    if record.get("format", FORMAT) > FORMAT:
+        raise BadInput(f"{path} has format {record['format']}, and this version reads {FORMAT}: update monge")
     missing = [name for name in ("format", "family", "settings", "data", "scaling") if name not in record]
     if missing or record["format"] != FORMAT:
         raise BadInput(

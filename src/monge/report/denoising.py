@@ -16,7 +16,8 @@ LEVELS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)  # in standard deviations of the data
 class Denoising(NamedTuple):
     """Samples with noise added and taken away again, in data units.
 
-    clean: [k, *event]. sigma: [s]. noisy, denoised: [s, k, *event].
+    clean: [k, *event]. sigma: [s]; in standard deviations of each channel where the model keeps one scale a channel.
+    noisy, denoised: [s, k, *event].
     """
 
     clean: Tensor
@@ -30,7 +31,8 @@ def denoising(
 ) -> Denoising:
     """Add noise of standard deviation sigma to x and let the model take it away: y = x + sigma z, D(y, sigma).
 
-    sigma: levels in data units; by default 0.1 to 4 standard deviations of x.
+    sigma: levels in data units; by default 0.1 to 4 standard deviations of x. A model that keeps one scale a channel
+        has its noise, too, in units of them.
 
     >>> class Shrink:  # E[x | y] for x ~ N(0, Id)
     ...     def denoise(self, y, sigma):
@@ -38,9 +40,12 @@ def denoising(
     >>> denoising(Shrink(), torch.ones(3, 2), sigma=[0.5, 1.0]).denoised.shape
     torch.Size([2, 3, 2])
     """
-    spread = float(x.std()) or 1.0
+    scaling = getattr(model, "scaling", None)
+    unit, spread = torch.ones(()), float(x.std()) or 1.0
+    if scaling is not None and not scaling.is_common:
+        unit, spread = scaling.scale.to(x), 1.0
     levels = torch.tensor([level * spread for level in LEVELS] if sigma is None else list(sigma))
     noise = [rng.normal(tuple(x.shape), seed, "report", "noise", i, dtype=x.dtype) for i in range(len(levels))]
-    noisy = [x + level * z for level, z in zip(levels, noise, strict=True)]
+    noisy = [x + level * unit * z for level, z in zip(levels, noise, strict=True)]
     denoised = [model.denoise(y, float(level)) for level, y in zip(levels, noisy, strict=True)]
     return Denoising(x, levels, torch.stack(noisy), torch.stack(denoised))

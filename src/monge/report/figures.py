@@ -137,9 +137,10 @@ def spectrum(real: Any, generated: Any) -> Figure:
 
 def scatter(real: Any, generated: Any) -> Figure:
     """Vectors [n, d]: two clouds for d = 2, histograms for d = 1, else the corner plot of up to 6 coordinates."""
-    x, g = rows(real, POINTS), rows(generated, POINTS)
+    count = min(len(real), len(generated), POINTS)  # of each, or the larger cloud would look the wider one
+    x, g = rows(real, count), rows(generated, count)
     size = min(x.shape[1], COORDINATES)
-    limits = [_range(x[:, i]) for i in range(size)]
+    limits = [_range(np.concatenate([x[:, i], g[:, i]])) for i in range(size)]
     if size == 2:
         figure = _empty(WIDTH * 1.6, WIDTH * 0.85)
         for i, (cloud, name, colour) in enumerate(((x, "real", REAL), (g, "generated", GENERATED))):

@@ -14,7 +14,7 @@ from monge.report import figures
 from monge.report.denoising import Denoising
 from monge.report.looks import Look, rows
 
-GRID, PAIRS, STRIPS, WALKS = 30, 7, 2, 2  # pictures shown; a block of neighbours has PAIRS of them
+GRID, PAIRS, STRIPS, WALKS = 28, 7, 2, 2  # pictures shown; a block of neighbours has PAIRS of them
 SMALLEST_SPECTRUM = 16  # sites on the shortest side
 
 
@@ -84,7 +84,7 @@ def _copying(m: Material) -> Panel | None:
     if m.event == (2,):
         drawn = figures.neighbours(e.generated, e.nearest, e.distance)
         return _panel("Is it copying?", caption, ("generated samples linked to training samples", drawn))
-    blocks = [slice(start, start + PAIRS) for start in (0, PAIRS) if start < len(e.generated)]
+    blocks = [slice(start, start + PAIRS) for start in range(0, min(GRID, len(e.generated)), PAIRS)]
     drawings = [
         (
             "generated samples and their neighbours",

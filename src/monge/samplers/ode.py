@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monge import progress, rng
+from monge.denoisers import velocity_in_log
 from monge.errors import BadInput, NumericalFailure
 from monge.linalg import DiagonalCovariance, Moments
 from monge.protocols import Denoiser, LogProb
@@ -58,6 +59,8 @@ def log_prob(
     >>> (log_prob(Oracle(law), x).value - law.log_prob(x)).abs() < 1e-3
     tensor([True])
     """
+    if not (rtol > 0 and atol > 0):
+        raise BadInput(f"rtol and atol must be above 0, not {rtol} and {atol}")
     if probes is not None and probes < 2:
         raise BadInput(f"Hutchinson's estimator needs at least 2 probes to state its error, not {probes}")
     moments = _moments(denoiser, moments, x)
@@ -85,11 +88,16 @@ def encode(
     moments: Moments | None = None,
     rtol: float = 1e-5,
     atol: float = 1e-5,
+    batch_size: int = 512,
 ) -> Float[Tensor, "n *event"]:
-    """Latent z of x: the transport to sigma_max, whitened by the Gaussian law there; z ~ N(0, Id) if D is right."""
+    """Latent z of x: the transport to sigma_max, whitened by the Gaussian law there; z ~ N(0, Id) if D is right.
+
+    Events are integrated `batch_size` at a time, each within the tolerance whoever it is integrated with.
+    """
     moments = _moments(denoiser, moments, x)
-    y, _ = _flow(denoiser, x, (sigma_min, sigma_max), Tolerance(rtol, atol), None)
-    return moments.whiten(y, sigma_max)
+    ways = (sigma_min, sigma_max), Tolerance(rtol, atol)
+    ends = [_flow(denoiser, part, *ways, None)[0] for part in torch.split(x, batch_size)]
+    return moments.whiten(torch.cat(ends), sigma_max)
 
 
 def decode(
@@ -101,11 +109,13 @@ def decode(
     moments: Moments | None = None,
     rtol: float = 1e-5,
     atol: float = 1e-5,
+    batch_size: int = 512,
 ) -> Float[Tensor, "n *event"]:
     """x of a latent z: the inverse of `encode`."""
     moments = _moments(denoiser, moments, z)
-    y, _ = _flow(denoiser, moments.noised_sample(z, sigma_max), (sigma_max, sigma_min), Tolerance(rtol, atol), None)
-    return y
+    ways = (sigma_max, sigma_min), Tolerance(rtol, atol)
+    starts = torch.split(moments.noised_sample(z, sigma_max), batch_size)
+    return torch.cat([_flow(denoiser, part, *ways, None)[0] for part in starts])
 
 
 def _moments(denoiser: Denoiser, moments: Moments | None, x: Tensor) -> Moments:
@@ -132,7 +142,7 @@ def _flow(
         sigma = time.exp().to(y.dtype).expand(len(y))
         with torch.enable_grad() if columns else torch.no_grad():
             y = y.detach().requires_grad_(columns > 0)
-            field = y - denoiser(y, sigma)
+            field = velocity_in_log(denoiser(y, sigma), y)
         if signs is None:
             return field, change
         return field.detach(), _divergence(field, y, signs)

@@ -13,6 +13,7 @@ from monge.linalg import DiagonalCovariance, Moments
 from monge.protocols import Denoiser
 from monge.samplers.solvers import ExponentialMultistep, Past, Solver, Step
 
+FEW_CALLS = 6
 BATCH_VALUES = 2**20  # values held at a time when no batch size is given
 SLOPE = 7.0  # rho of Karras et al. (2022): steps crowd towards small sigma
 
@@ -79,7 +80,8 @@ def reverse_diffusion(
     denoiser: (y [n, *event], sigma [n]) -> E[x | y]. If it has `blind = True`, sigma is only a plan, and the noise
         level at each step is the one that its residual shows.
     nfe: denoiser calls per sample; never exceeded.
-    solver: rule for one step; ExponentialMultistep(order=2) unless given.
+    solver: rule for one step; ExponentialMultistep unless given, of order 2; for fewer than 6 calls, whose steps are
+        too long to extrapolate over, of order 1 and without moments, which is DDIM at alpha = 0.
     moments: mean and covariance of the data (the denoiser's own `.moments` if it has them). With them the walk
         starts at N(m, C + sigma_max^2) and not at N(0, sigma_max^2), and the default solver moves the Gaussian part
         of the law exactly, paying denoiser calls only for what is not Gaussian.
@@ -96,9 +98,11 @@ def reverse_diffusion(
     tensor([1., 1.])
     """
     _check(n, nfe, alpha, sigma_min, sigma_max)
-    solver = solver or ExponentialMultistep(order=2)
     zero = torch.zeros([1] * len(event_shape), dtype=dtype, device=device)  # broadcasts: no mean, no covariance
-    moments = moments or getattr(denoiser, "moments", None) or Moments(zero, DiagonalCovariance(zero))
+    nothing = Moments(zero, DiagonalCovariance(zero))
+    moments = moments or getattr(denoiser, "moments", None) or nothing
+    few = solver is None and nfe < FEW_CALLS
+    solver = solver or ExponentialMultistep(order=1 if few else 2)
     grid = levels(max(1, -(-nfe // solver.calls)), sigma_min, sigma_max)
     size = batch_size or max(1, BATCH_VALUES // max(1, int(torch.Size(event_shape).numel())))
     parts: list[Tensor] = []
@@ -108,7 +112,7 @@ def reverse_diffusion(
             rows = min(size, n - first)
             z = rng.normal((rows, *event_shape), seed, "start", start=start + first, dtype=dtype, device=device)
             y = moments.noised_sample(z, sigma_max)
-            walk = _Walk(denoiser, solver, moments, alpha, seed, start + first, trace, advance)
+            walk = _Walk(denoiser, solver, nothing if few else moments, alpha, seed, start + first, trace, advance)
             parts.append(walk.run(y, grid))
             if trace:
                 frames.append(walk.trajectory(parts[-1]))

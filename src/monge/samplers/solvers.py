@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from monge.denoisers import velocity
 from monge.errors import BadInput
 from monge.linalg import Moments
 
@@ -91,7 +92,7 @@ class EulerMaruyama:
     memory: int = field(default=0, init=False)
 
     def step(self, now: Step) -> Tensor:
-        slope = (1 + now.alpha) * (now.y - now.x_hat) / now.sigma
+        slope = (1 + now.alpha) * velocity(now.x_hat, now.y, now.sigma)
         return _diffused(now, now.y + (now.sigma_next - now.sigma) * slope)
 
 
@@ -105,9 +106,9 @@ class Heun:
 
     def step(self, now: Step) -> Tensor:
         width = now.sigma_next - now.sigma
-        slope = (1 + now.alpha) * (now.y - now.x_hat) / now.sigma
+        slope = (1 + now.alpha) * velocity(now.x_hat, now.y, now.sigma)
         guess = _diffused(now, now.y + width * slope)
-        slope_next = (1 + now.alpha) * (guess - now.denoise(guess, now.sigma_next)) / now.sigma_next
+        slope_next = (1 + now.alpha) * velocity(now.denoise(guess, now.sigma_next), guess, now.sigma_next)
         return guess + width * (slope_next - slope) / 2
 
 

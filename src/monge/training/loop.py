@@ -9,6 +9,7 @@ import csv
 import dataclasses
 import io
 import math
+import os
 import signal
 import threading
 import time
@@ -73,17 +74,20 @@ def train(
     """
     from lightning_fabric import Fabric  # 3 s to import
 
-    fabric = Fabric(accelerator="auto", devices="auto" if _launched() else 1, precision=settings.precision)  # type: ignore[arg-type]
-    if _launched():
-        fabric.launch()
+    fabric = Fabric(accelerator="auto", precision=settings.precision, **_processes())  # type: ignore[arg-type]
+    fabric.launch()
     loop = _Loop(fabric, model, objectives, samples, settings, seed, out, tensorboard)
     loop.resume()
     loop.run(show and fabric.is_global_zero)
     loop.finish()
 
 
-def _launched() -> bool:
-    return torch.distributed.is_torchelastic_launched()
+def _processes() -> dict[str, Any]:
+    """One process, or those that torchrun started, whose gradients are averaged."""
+    if not torch.distributed.is_torchelastic_launched():
+        return {"devices": 1}
+    world, here = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    return {"strategy": "ddp", "devices": here, "num_nodes": world // here}
 
 
 class _Loop:
@@ -114,8 +118,9 @@ class _Loop:
         self.rows = Rows(len(samples), settings.batch_size, seed)
         self.step, self.elapsed = 0, 0.0
         self.checkpoints = Checkpoints(out / "checkpoints") if out else None
-        self.log = _Log(out / "log.csv", ["step", "seconds", "lr", *self.names]) if out else None
-        self.board = _board(out) if tensorboard and out and fabric.is_global_zero else None
+        writes = out if fabric.is_global_zero else None
+        self.log = _Log(writes / "log.csv", ["step", "seconds", "lr", *self.names]) if writes else None
+        self.board = _board(writes) if tensorboard and writes else None
 
     # -- state ---------------------------------------------------------------------------------------------
 
@@ -139,6 +144,8 @@ class _Loop:
     def resume(self) -> None:
         found = self.checkpoints.last() if self.checkpoints else None
         if found is None:
+            if self.log:
+                self.log.cut(0)
             return
         tensors, header = found
         mine, theirs = self.identity(), header["training"]
@@ -191,34 +198,45 @@ class _Loop:
             advance(self.fraction() * total)
             while self.fraction() < 1.0:
                 before = self.fraction()
-                losses = self.one_step()
+                losses, good = self.one_step()
                 sums += losses
                 count += 1
-                bad_step = torch.where(losses.isfinite().all() | (bad_step >= 0), bad_step, self.step)
+                bad_step = torch.where(good | (bad_step >= 0), bad_step, self.step)
                 self.step += 1
-                self.elapsed = earlier + time.monotonic() - begun
+                clock = time.monotonic()
+                self.elapsed, due, stop = self.agreed(
+                    earlier + clock - begun, clock - saved > self.settings.checkpoint_s, stopped.is_set()
+                )
                 numbers: dict[str, float] = {}
-                due = time.monotonic() - saved > self.settings.checkpoint_s
-                if self.step % self.settings.log_every == 0 or due or stopped.is_set() or self.fraction() >= 1.0:
-                    self.refuse_bad(int(bad_step))
+                if self.step % self.settings.log_every == 0 or due or stop or self.fraction() >= 1.0:
+                    self.refuse_bad(bad_step)
                     numbers = dict(zip(self.names, (sums / count).tolist(), strict=True))
                     sums.zero_()
                     count = 0
                     self.record(numbers)
                 advance((self.fraction() - before) * total, **numbers)
-                if due or stopped.is_set():
+                if due or stop:
                     self.save()
                     saved = time.monotonic()
-                if stopped.is_set():
+                if stop:
                     raise KeyboardInterrupt
 
-    def one_step(self) -> Tensor:
+    def agreed(self, elapsed: float, due: bool, stop: bool) -> tuple[float, bool, bool]:
+        """The largest of what any process says, so that all of them leave the loop at one step."""
+        if self.fabric.world_size == 1:
+            return elapsed, due, stop
+        said = torch.tensor([elapsed, due, stop], dtype=torch.float64, device=self.fabric.device)
+        most = self.fabric.all_gather(said).amax(0).tolist()
+        return most[0], bool(most[1]), bool(most[2])
+
+    def one_step(self) -> tuple[Tensor, Tensor]:
+        """The losses, and whether they and the gradients are finite: a weight is only as good as its gradient."""
         rank, world = self.fabric.global_rank, self.fabric.world_size
         index = self.rows.at(self.step)[rank::world]
         device = self.fabric.device
         x = self.samples.batch(index).to(device, non_blocking=True)
         y = None if self.samples.y is None else self.samples.y[index].to(device, non_blocking=True)
-        losses = []
+        losses, good = [], torch.tensor(True, device=device)
         for i, (module, optimizer) in enumerate(zip(self.modules, self.optimizers, strict=True)):
             for group in optimizer.param_groups:
                 group["lr"] = self.lr()
@@ -226,15 +244,17 @@ class _Loop:
             loss = module(Batch(x, y, self.step, generator))
             optimizer.zero_grad()
             self.fabric.backward(loss)
-            self.fabric.clip_gradients(module, optimizer, max_norm=self.settings.clip, error_if_nonfinite=False)
+            norm = self.fabric.clip_gradients(module, optimizer, max_norm=self.settings.clip, error_if_nonfinite=False)
             optimizer.step()
             losses.append(loss.detach())
+            good = good & loss.detach().isfinite() & norm.isfinite()
         decay = min(self.settings.average, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.values()), list(self.parameters.values()), 1 - decay)
-        return torch.stack(losses)
+        return torch.stack(losses), good
 
-    def refuse_bad(self, bad_step: int) -> None:
+    def refuse_bad(self, bad: Tensor) -> None:
+        bad_step = int(self.fabric.all_gather(bad).max())
         if bad_step < 0:
             return
         at = self.rows.at(bad_step)
@@ -246,10 +266,10 @@ class _Loop:
         )
         kept = self.checkpoints.paths()[-1:] if self.checkpoints else []
         where = f"the last good checkpoint is {kept[0]}" if kept else "no checkpoint had been written"
-        raise NumericalFailure(f"the loss is not finite at step {bad_step}: {cause}; {where}")
+        raise NumericalFailure(f"the loss or its gradient is not finite at step {bad_step}: {cause}; {where}")
 
     def record(self, numbers: dict[str, float]) -> None:
-        if self.log and self.fabric.is_global_zero:
+        if self.log:
             self.log.add([self.step, round(self.elapsed, 3), self.lr(), *numbers.values()])
         if self.board:
             for name, value in numbers.items():
