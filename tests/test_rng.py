@@ -23,6 +23,27 @@ def test_addresses_differ_in_every_part():
             assert not torch.equal(first, second)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_the_same_draw_rounded(dtype):
+    z, exact = rng.normal((2000, 3), 0, "half", dtype=dtype), rng.normal((2000, 3), 0, "half")
+    assert z.dtype == dtype
+    assert torch.equal(z, exact.to(dtype))
+    u = rng.uniform((2000, 3), 0, "half", dtype=dtype)
+    assert 0 < u.min() <= u.max() < 1
+
+
+def test_generators_use_all_the_bits_of_their_key(monkeypatch):
+    """Two addresses whose keys agree in the 32 bits that torch would take of a seed."""
+    keys = iter([7, 7 + 2**32, 7 + 2**70, 7])
+    monkeypatch.setattr(rng, "key", lambda *_: next(keys))
+    first, *others = [torch.randn(1000, generator=rng.generator(0)) for _ in range(4)]
+    assert not torch.allclose(first, others[0])
+    assert not torch.allclose(first, others[1])
+    assert torch.equal(first, others[2])
+    assert abs(first.mean()) < 4 / 1000**0.5
+    assert abs(first.var() - 1) < 4 * (2 / 1000) ** 0.5
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_normal_has_the_normal_law(dtype):
     z = rng.normal((100_000, 3), 0, "law", dtype=dtype)

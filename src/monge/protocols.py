@@ -2,12 +2,13 @@
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 
 class LogProb(NamedTuple):
-    """Log-densities with their provenance.
+    """Log-densities with their provenance: what every `log_prob` returns, of a law written down or learned.
 
     value: [n] nats, with respect to Lebesgue measure in data units.
     error: [n] standard error of `value` (zero where it is exact up to the integrator's tolerance).
@@ -17,6 +18,11 @@ class LogProb(NamedTuple):
     value: Float[Tensor, " n"]
     error: Float[Tensor, " n"]
     method: str
+
+    @classmethod
+    def exact(cls, value: Float[Tensor, " n"], method: str = "closed form") -> "LogProb":
+        """Of a formula: no error but rounding."""
+        return cls(value, torch.zeros_like(value), method)
 
 
 @runtime_checkable
@@ -37,7 +43,7 @@ class Density(Protocol):
     @property
     def event_shape(self) -> tuple[int, ...]: ...
     def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]: ...
-    def log_prob(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]: ...
+    def log_prob(self, x: Float[Tensor, "n *event"]) -> LogProb: ...
     def score(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]: ...
 
 

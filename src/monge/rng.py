@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 WORDS_PER_COUNT = 8  # one Philox4x64 counter yields four 64-bit words, that is eight of 32 bits
+# of torch's CPU generator, a Mersenne twister: its state holds 624 words of 32 bits as int64, after 24 bytes
+TWISTER_WORDS, TWISTER_START = 624, 24
 
 
 def key(seed: int, *path: int | str) -> int:
@@ -33,7 +35,15 @@ def generator(seed: int, *path: int | str, device: torch.device | str = "cpu") -
     >>> torch.equal(torch.rand(2, generator=generator(0, "a")), torch.rand(2, generator=generator(0, "a")))
     True
     """
-    return torch.Generator(device=device).manual_seed(key(seed, *path) & 0x7FFF_FFFF_FFFF_FFFF)
+    whole = key(seed, *path)
+    made = torch.Generator(device=device).manual_seed(whole & 0x7FFF_FFFF_FFFF_FFFF)
+    if made.device.type == "cpu":  # it would take 32 bits of its seed, and a long run would meet the same draws again
+        state = made.get_state()
+        words = np.random.Philox(key=whole).random_raw(TWISTER_WORDS // 2).view(np.uint32).astype(np.int64)
+        end = TWISTER_START + 8 * TWISTER_WORDS
+        state[TWISTER_START:end] = torch.from_numpy(words).view(torch.uint8)
+        made.set_state(state)
+    return made
 
 
 def _words(n: int, size: int, start: int, address: tuple[int | str, ...]) -> Tensor:
@@ -58,8 +68,8 @@ def uniform(
     """
     n, size = shape[0], math.prod(shape[1:])
     u = (_words(n, size, start, address).to(torch.float64) + 0.5) * 2.0**-32
-    # float32 rounds the last values up to 1: keep them inside
-    u = u.to(dtype).clamp_(max=1.0 - torch.finfo(dtype).eps / 2)
+    # float32 rounds the last values up to 1, and half precision the first ones down to 0: keep them inside
+    u = u.to(dtype).clamp_(torch.finfo(dtype).tiny, 1.0 - torch.finfo(dtype).eps / 2)
     return u.reshape(shape).to(device)
 
 
@@ -79,8 +89,9 @@ def normal(
     """
     n, size = shape[0], math.prod(shape[1:])
     pairs = -(-size // 2)
-    words = _words(n, 2 * pairs, start, address).to(dtype).add_(0.5).mul_(2.0**-32)
+    wide = dtype if torch.finfo(dtype).bits >= 32 else torch.float32  # half precision has no room for 2^32 values
+    words = _words(n, 2 * pairs, start, address).to(wide).add_(0.5).mul_(2.0**-32)
     radius = words[:, :pairs].log().mul_(-2.0).sqrt_()
     angle = words[:, pairs:] * (2.0 * math.pi)
     z = torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :size]
-    return z.reshape(shape).to(device)
+    return z.reshape(shape).to(device, dtype)

@@ -30,7 +30,7 @@ LAWS = {
 def test_oracle_is_tweedie(law, sigma):
     density = LAWS[law]()
     y = 2 * rng.normal((50, 2), 0, "y", dtype=torch.float64).requires_grad_()
-    (score,) = torch.autograd.grad(density.noised(sigma).log_prob(y).sum(), y)
+    (score,) = torch.autograd.grad(density.noised(sigma).log_prob(y).value.sum(), y)
     x_hat = Oracle(density)(y.detach(), torch.full((50,), sigma, dtype=torch.float64))
     assert torch.allclose(denoisers.from_score(score, y.detach(), sigma), x_hat, rtol=1e-8, atol=1e-8)
     assert torch.allclose(denoisers.score(x_hat, y.detach(), sigma), score, rtol=1e-6, atol=1e-6)

@@ -53,7 +53,7 @@ def test_log_prob_is_a_density_in_data_units(model):
     got = model.log_prob(x)
     assert got.value.shape == got.error.shape == (300,)
     # the gap is the model's KL, small, and no unit is lost: a forgotten scale would show as 2 log 1.18 = 0.33
-    gap = law.log_prob(x) - got.value
+    gap = law.log_prob(x).value - got.value
     assert abs(gap.mean()) < 4 * gap.std() / math.sqrt(300) + 0.03
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -36,6 +37,23 @@ def process(request):
 
 def test_is_a_process(process):
     assert isinstance(process, Process)
+
+
+@pytest.mark.parametrize("t", [0.5, [0.25, 0.5], np.float64(0.5), np.array([0.25, 0.5]), 0])
+def test_times_and_levels_are_numbers_arrays_or_tensors(process, t):
+    exact = torch.as_tensor(t, dtype=F)
+    for part, expected in zip(process.marginal(t), process.marginal(exact), strict=True):
+        assert torch.allclose(part.to(F), expected, rtol=1e-5)
+    for part, expected in zip(process.drive(t), process.drive(exact), strict=True):
+        assert torch.allclose(part.to(F), expected, rtol=1e-5)
+    assert torch.allclose(process.time(t).to(F), process.time(exact), rtol=1e-5)
+    x, z = torch.ones(2, 3), torch.zeros(2, 3)
+    assert torch.allclose(perturb(process, x, t, z), perturb(process, x, exact, z), rtol=1e-5)
+    for call in (process.marginal, process.drive, process.time):
+        with pytest.raises(BadInput, match="not ndarray"):
+            call(np.array(["late"]))
+        with pytest.raises(BadInput, match=r"t = 0|zero or more"):
+            call(-1.0)
 
 
 def test_nothing_has_happened_at_the_start(process):
@@ -88,7 +106,7 @@ def test_perturbed_law_is_the_noised_law_scaled(process, t):
     scale, sigma = process.marginal(times[0])
     noised = law.noised(float(sigma))
     # log-likelihood of y / scale under the noised law, whose mean is minus the entropy
-    value = noised.log_prob(y / scale)
+    value = noised.log_prob(y / scale).value
     entropy = noised.log_z + 1.0
     assert abs(value.mean() + entropy) < 5 * value.std() / math.sqrt(n)
 

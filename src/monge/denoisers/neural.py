@@ -39,7 +39,7 @@ class Neural(nn.Module):
         self.blind = blind
 
     def forward(
-        self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"], label: Int[Tensor, " n"] | None = None
+        self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"] | float, label: Int[Tensor, " n"] | None = None
     ) -> Float[Tensor, "n *event"]:
         if self.blind:
             r = y.flatten(1).square().mean(1).sqrt().clamp_min(torch.finfo(y.dtype).tiny ** 0.5)
@@ -49,7 +49,7 @@ class Neural(nn.Module):
             return guess
         level = per_sample(sigma, y)
         spread = (level.square() + self.sigma_data**2).sqrt()
-        out = self.net(y / spread, sigma.log() / 4, label)
+        out = self.net(y / spread, level.reshape(-1).log() / 4, label)
         denoised: Tensor = torch.addcmul(
             y * (self.sigma_data / spread).square(), level * (self.sigma_data / spread), out
         )

@@ -9,6 +9,7 @@ from torch import Tensor
 from monge import rng
 from monge.densities.checks import events, levels
 from monge.errors import BadInput
+from monge.protocols import LogProb
 
 CHUNK_VALUES = 2**22  # pairs held at a time
 COLUMNS = 4096
@@ -39,14 +40,15 @@ class Empirical:
 
     def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
         """-log p(x) of the noised measure; Z = 1."""
-        return -self.log_prob(x)
+        return -self.log_prob(x).value
 
-    def log_prob(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
+    def log_prob(self, x: Float[Tensor, "n *event"]) -> LogProb:
         """log of the mean over points of N(x; x_i, bandwidth^2). Raises BadInput without noise."""
         level = levels(self._must_be_noised(), events(x, self.event_shape))
         log_sum, _ = self._sums(x.flatten(1), level, want_mean=False)
         size = math.prod(self.event_shape)
-        return log_sum - math.log(len(self.points)) - size * (0.5 * math.log(2 * math.pi) + math.log(self.bandwidth))
+        log_z = math.log(len(self.points)) + size * (0.5 * math.log(2 * math.pi) + math.log(self.bandwidth))
+        return LogProb.exact(log_sum - log_z)
 
     def score(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
         """(E[x_i | x] - x) / bandwidth^2. Raises BadInput without noise."""

@@ -10,6 +10,7 @@ from monge import rng
 from monge.densities.checks import events, levels
 from monge.errors import BadInput
 from monge.linalg import Covariance, DenseCovariance, DiagonalCovariance, Moments, StationaryCovariance
+from monge.protocols import LogProb
 
 
 class Gaussian:
@@ -20,7 +21,7 @@ class Gaussian:
     Raises BadInput if shapes do not fit or the covariance is not positive semidefinite.
 
     >>> law = Gaussian(torch.tensor([1.0, 0.0]), torch.eye(2))
-    >>> law.log_prob(torch.tensor([[1.0, 0.0]])), law.denoise(torch.tensor([[3.0, 0.0]]), 1.0)
+    >>> law.log_prob(torch.tensor([[1.0, 0.0]])).value, law.denoise(torch.tensor([[3.0, 0.0]]), 1.0)
     (tensor([-1.8379]), tensor([[2., 0.]]))
     """
 
@@ -63,8 +64,8 @@ class Gaussian:
         """1/2 (x - m)' C^-1 (x - m); log_prob = -energy - log Z."""
         return 0.5 * self.moments.whiten(events(x, self.event_shape), 0.0).flatten(1).square().sum(1)
 
-    def log_prob(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
-        return self.moments.log_prob(events(x, self.event_shape))
+    def log_prob(self, x: Float[Tensor, "n *event"]) -> LogProb:
+        return LogProb.exact(self.moments.log_prob(events(x, self.event_shape)))
 
     def score(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
         """grad log p = -C^-1 (x - m)."""

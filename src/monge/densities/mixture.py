@@ -10,6 +10,7 @@ from monge import rng
 from monge.densities.checks import events, levels
 from monge.errors import BadInput
 from monge.linalg import DenseCovariance, Moments
+from monge.protocols import LogProb
 
 CHUNK_VALUES = 2**24  # values in memory at a time
 
@@ -69,10 +70,10 @@ class GaussianMixture:
 
     def energy(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """-log p(x); Z = 1."""
-        return -self.log_prob(x)
+        return -self.log_prob(x).value
 
-    def log_prob(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-        return self._log_terms(events(x, self.event_shape), levels(0.0, x))[0].logsumexp(1)
+    def log_prob(self, x: Float[Tensor, "n d"]) -> LogProb:
+        return LogProb.exact(self._log_terms(events(x, self.event_shape), levels(0.0, x))[0].logsumexp(1))
 
     def score(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """grad log p = sum_k r_k(x) C_k^-1 (m_k - x), r_k the responsibilities."""

@@ -8,12 +8,13 @@ from torch import Tensor
 
 from monge import rng
 from monge.densities.checks import events
+from monge.protocols import LogProb
 
 
 class Banana:
     """p(x) = N(x_1 | x_2^2 / 4, 1) N(x_2 | 0, 4), a bent Gaussian of the plane (variances 1 and 4); Z = 4 pi.
 
-    >>> Banana().log_prob(torch.zeros(1, 2))
+    >>> Banana().log_prob(torch.zeros(1, 2)).value
     tensor([-2.5310])
     """
 
@@ -24,8 +25,8 @@ class Banana:
         x1, x2 = events(x, self.event_shape).unbind(1)
         return 0.5 * (x1 - x2.square() / 4).square() + x2.square() / 8
 
-    def log_prob(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-        return -self.energy(x) - math.log(4 * math.pi)
+    def log_prob(self, x: Float[Tensor, "n d"]) -> LogProb:
+        return LogProb.exact(-self.energy(x) - math.log(4 * math.pi))
 
     def score(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n 2"]:
         """grad log p."""

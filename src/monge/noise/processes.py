@@ -8,14 +8,19 @@ so y = x_t / scale(t) = x_0 + sigma z: samplers and denoisers work in y and sigm
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from monge.errors import BadInput
+
+Numbers = Tensor | NDArray[np.generic] | Sequence[float] | float
 
 
 class Marginal(NamedTuple):
@@ -34,11 +39,11 @@ class Drive(NamedTuple):
 
 @runtime_checkable
 class Process(Protocol):
-    """A linear stochastic differential equation that starts at the data. t is a tensor of times >= 0, any shape."""
+    """A linear stochastic differential equation that starts at the data. t: times >= 0, of any shape."""
 
-    def marginal(self, t: Tensor) -> Marginal: ...
-    def drive(self, t: Tensor) -> Drive: ...
-    def time(self, sigma: Tensor) -> Tensor:
+    def marginal(self, t: Numbers) -> Marginal: ...
+    def drive(self, t: Numbers) -> Drive: ...
+    def time(self, sigma: Numbers) -> Tensor:
         """The time at which the noise level is sigma."""
         ...
 
@@ -62,15 +67,17 @@ class OrnsteinUhlenbeck:
     def __post_init__(self) -> None:
         _positive(kappa=self.kappa, sigma=self.sigma)
 
-    def marginal(self, t: Tensor) -> Marginal:
-        scale = (-self.kappa * _time(t)).exp()
+    def marginal(self, t: Numbers) -> Marginal:
+        t = _time(t)
+        scale = (-self.kappa * t).exp()
         return Marginal(scale, self.sigma * (torch.expm1(2 * self.kappa * t) / (2 * self.kappa)).sqrt())
 
-    def drive(self, t: Tensor) -> Drive:
+    def drive(self, t: Numbers) -> Drive:
+        t = _time(t)
         return Drive(torch.full_like(t, -self.kappa), torch.full_like(t, self.sigma))
 
-    def time(self, sigma: Tensor) -> Tensor:
-        return torch.log1p(2 * self.kappa * (sigma / self.sigma).square()) / (2 * self.kappa)
+    def time(self, sigma: Numbers) -> Tensor:
+        return torch.log1p(2 * self.kappa * (_level(sigma) / self.sigma).square()) / (2 * self.kappa)
 
 
 @dataclass(frozen=True)
@@ -97,15 +104,17 @@ class VarianceExploding:
     def _rate(self) -> float:
         return 2 * math.log(self.sigma_max / self.sigma_min)
 
-    def marginal(self, t: Tensor) -> Marginal:
-        return Marginal(torch.ones_like(_time(t)), self.sigma_min * torch.expm1(self._rate * t).sqrt())
+    def marginal(self, t: Numbers) -> Marginal:
+        t = _time(t)
+        return Marginal(torch.ones_like(t), self.sigma_min * torch.expm1(self._rate * t).sqrt())
 
-    def drive(self, t: Tensor) -> Drive:
+    def drive(self, t: Numbers) -> Drive:
+        t = _time(t)
         diffusion = self.sigma_min * math.sqrt(self._rate) * (0.5 * self._rate * t).exp()
         return Drive(torch.zeros_like(t), diffusion)
 
-    def time(self, sigma: Tensor) -> Tensor:
-        return torch.log1p((sigma / self.sigma_min).square()) / self._rate
+    def time(self, sigma: Numbers) -> Tensor:
+        return torch.log1p((_level(sigma) / self.sigma_min).square()) / self._rate
 
 
 @dataclass(frozen=True)
@@ -133,16 +142,17 @@ class VariancePreserving:
     def _integral(self, t: Tensor) -> Tensor:
         return self.beta_min * t + 0.5 * (self.beta_max - self.beta_min) * t.square()
 
-    def marginal(self, t: Tensor) -> Marginal:
+    def marginal(self, t: Numbers) -> Marginal:
         integral = self._integral(_time(t))
         return Marginal((-0.5 * integral).exp(), torch.expm1(integral).sqrt())
 
-    def drive(self, t: Tensor) -> Drive:
+    def drive(self, t: Numbers) -> Drive:
+        t = _time(t)
         beta = self.beta_min + t * (self.beta_max - self.beta_min)
         return Drive(-0.5 * beta, beta.sqrt())
 
-    def time(self, sigma: Tensor) -> Tensor:
-        integral = torch.log1p(sigma.square())
+    def time(self, sigma: Numbers) -> Tensor:
+        integral = torch.log1p(_level(sigma).square())
         # the positive root of slope t^2 / 2 + beta_min t = integral, in the form that holds for slope = 0
         slope = self.beta_max - self.beta_min
         return 2 * integral / (self.beta_min + (self.beta_min**2 + 2 * slope * integral).sqrt())
@@ -156,33 +166,58 @@ class LinearInterpolant:
     Marginal(scale=tensor(0.5000), sigma=tensor(1.))
     """
 
-    def marginal(self, t: Tensor) -> Marginal:
-        if (_time(t) >= 1).any():
-            raise BadInput("the linear interpolant lives on 0 <= t < 1: at t = 1 nothing of the data is left")
+    def marginal(self, t: Numbers) -> Marginal:
+        t = self._before_the_end(t)
         return Marginal(1 - t, t / (1 - t))
 
-    def drive(self, t: Tensor) -> Drive:
+    def drive(self, t: Numbers) -> Drive:
+        t = self._before_the_end(t)
         return Drive(-1 / (1 - t), (2 * t / (1 - t)).sqrt())
 
-    def time(self, sigma: Tensor) -> Tensor:
+    def time(self, sigma: Numbers) -> Tensor:
+        sigma = _level(sigma)
         return sigma / (1 + sigma)
 
+    @staticmethod
+    def _before_the_end(t: Numbers) -> Tensor:
+        t = _time(t)
+        if (t >= 1).any():
+            raise BadInput("the linear interpolant lives on 0 <= t < 1: at t = 1 nothing of the data is left")
+        return t
 
-def perturb(process: Process, x: Float[Tensor, "n *event"], t: Tensor, z: Float[Tensor, "n *event"]) -> Tensor:
+
+def perturb(process: Process, x: Float[Tensor, "n *event"], t: Numbers, z: Float[Tensor, "n *event"]) -> Tensor:
     """x_t for unit noise z and times t, one for all or [n].
 
     >>> perturb(LinearInterpolant(), torch.ones(1, 2), torch.tensor(0.25), torch.zeros(1, 2))
     tensor([[0.7500, 0.7500]])
     """
-    scale, sigma = process.marginal(t)
-    shape = (-1, *[1] * (x.ndim - 1)) if t.ndim else ()
+    scale, sigma = (part.to(x) for part in process.marginal(t))
+    shape = (-1, *[1] * (x.ndim - 1)) if scale.ndim else ()
     return scale.reshape(shape) * (x + sigma.reshape(shape) * z)
 
 
-def _time(t: Tensor) -> Tensor:
-    if not (t >= 0).all():
+def _time(t: Numbers) -> Tensor:
+    times = _real(t, "times")
+    if not (times >= 0).all():
         raise BadInput("a noising process starts at t = 0: times must be zero or more")
-    return t
+    return times
+
+
+def _level(sigma: Numbers) -> Tensor:
+    levels = _real(sigma, "noise levels")
+    if not (levels >= 0).all():
+        raise BadInput("noise levels must be zero or more")
+    return levels
+
+
+def _real(values: Numbers, what: str) -> Tensor:
+    """As a tensor of real numbers; integers become float32."""
+    try:
+        tensor = torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadInput(f"{what} must be numbers, an array or a tensor, not {type(values).__name__}") from error
+    return tensor if tensor.is_floating_point() else tensor.to(torch.get_default_dtype())
 
 
 def _positive(**values: float) -> None:
