@@ -1,5 +1,6 @@
 """The loop: every row once an epoch, resumed runs that end where whole ones do, failures that lose nothing."""
 
+import csv
 import errno
 import os
 
@@ -10,8 +11,20 @@ from safetensors.torch import save_file
 from monge import files
 from monge.data import Samples
 from monge.errors import BadInput, NumericalFailure
-from monge.training import Checkpoints, Objective, Training, read_tensors, seconds, train, write_tensors
-from monge.training.loop import Rows
+from monge.report import read_log
+from monge.training import (
+    AdamW,
+    Checkpoints,
+    Loss,
+    Objective,
+    Training,
+    constant,
+    read_tensors,
+    seconds,
+    train,
+    write_tensors,
+)
+from monge.training.rows import Rows
 
 
 class Line(torch.nn.Module):
@@ -187,3 +200,172 @@ def test_tensorboard_when_asked(tmp_path):
     model = Line()
     train(model, [Fit(model)], samples(), Training(steps=10), out=tmp_path, tensorboard=True, show=False)
     assert any((tmp_path / "tensorboard").iterdir())
+
+
+class Pair(torch.nn.Module):
+    """A generator of three numbers and the critic that it must please."""
+
+    def __init__(self):
+        super().__init__()
+        self.made, self.critic = torch.nn.Parameter(torch.zeros(3)), torch.nn.Parameter(torch.zeros(3))
+        self.register_buffer("chain", torch.zeros(4))
+
+
+class Critic(Objective):
+    name = "critic"
+    repeats = 3
+    optimiser = AdamW(lr=0.05, betas=(0.5, 0.9), weight_decay=0.0, schedule=constant)
+
+    def __init__(self, pair):
+        super().__init__()
+        self.pair, self.seen = pair, []
+
+    def moves(self):
+        return [self.pair.critic]
+
+    def forward(self, batch):
+        self.seen.append((batch.step, batch.x))
+        with torch.no_grad():
+            self.pair.chain += torch.randn(4, generator=batch.generator)
+        gap = (self.pair.made - batch.x.mean(0)) @ self.pair.critic
+        return Loss(gap + self.pair.critic.square().sum(), {"gap": gap, "chain": self.pair.chain.mean()})
+
+
+class Maker(Objective):
+    name = "maker"
+
+    def __init__(self, pair):
+        super().__init__()
+        self.pair = pair
+
+    def moves(self):
+        return [self.pair.made]
+
+    def forward(self, batch):
+        return -(self.pair.made @ self.pair.critic)
+
+
+def play(out=None, steps=60, stop_at=None, data=None, **settings):
+    pair = Pair()
+    critic = Critic(pair)
+    if stop_at is not None:
+        critic.register_forward_pre_hook(lambda _, args: _raise() if args[0].step == stop_at else None)
+    given = {"steps": steps, "batch_size": 8, "lr": 0.02, "warmup": 0, "checkpoint_s": 0.0, **settings}
+    train(pair, [critic, Maker(pair)], data or samples(), Training(**given), out=out, show=False)
+    return pair, critic
+
+
+class Stop(Exception):
+    pass
+
+
+def _raise():
+    raise Stop
+
+
+def test_an_objective_moves_what_it_lists_and_nothing_else():
+    pair = Pair()
+    still = Critic(pair)
+    train(pair, [still], samples(), Training(steps=5), show=False)
+    assert torch.equal(pair.made, torch.zeros(3))
+    assert not torch.equal(pair.critic, torch.zeros(3))
+    assert pair.made.grad is None
+    still.moves = list
+    with pytest.raises(BadInput, match="'critic' moves no parameter"):
+        train(pair, [still], samples(), Training(steps=5), show=False)
+
+
+def test_each_repeat_has_a_batch_of_its_own():
+    """Three draws a round for the critic and one for the maker, none the same: an epoch of 48 rows is 6 draws of 8."""
+    _, critic = play(steps=3, data=Samples(torch.arange(144.0).reshape(48, 3)))
+    assert [step for step, _ in critic.seen] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    first = torch.cat([x for _, x in critic.seen[:5]])  # the maker had the fourth draw
+    assert len(first.unique(dim=0)) == 40
+
+
+def test_optimisers_are_those_of_the_objectives(tmp_path):
+    play(tmp_path, steps=20, log_every=10, checkpoint_s=100.0)
+    rows = list(csv.DictReader((tmp_path / "log.csv").open()))
+    assert list(rows[0]) == [
+        *("step", "seconds", "critic/lr", "maker/lr", "critic", "critic/gap", "critic/chain", "maker")
+    ]
+    assert [float(row["critic/lr"]) for row in rows] == [0.05, 0.05]
+    assert float(rows[-1]["maker/lr"]) == pytest.approx(0.0, abs=1e-12)
+    assert all(value != "" for row in rows for value in row.values())
+
+
+def test_objectives_of_one_name_are_told_apart(tmp_path):
+    model = Line()
+    train(model, [Fit(model), Fit(model)], samples(), Training(steps=20), out=tmp_path, show=False)
+    rows = read_log(tmp_path / "log.csv")
+    assert len(rows) == 2
+    assert {"fit", "fit 2"} <= set(rows[0])
+
+
+def test_chains_are_saved_and_resumed_with_the_rest(tmp_path):
+    whole, _ = play(tmp_path / "whole")
+    with pytest.raises(Stop):
+        play(tmp_path / "cut", stop_at=23)
+    again, _ = play(tmp_path / "cut")
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
+    assert whole.chain.abs().min() > 0
+
+
+def test_held_out_rows_are_never_learned_from_and_stop_a_run_that_overfits(tmp_path):
+    """A table of weights, one a row: rows that are learned say nothing of others, whose loss only rises."""
+
+    class Rote(Objective):
+        def __init__(self, model):
+            super().__init__()
+            self.model, self.learned = model, set()
+
+        def forward(self, batch):
+            if self.training:
+                self.learned |= set(batch.x[:, 0].tolist())
+            return (self.model.weight - batch.x[:, :1] * torch.tensor([1.0, -1.0, 1.0])).square().mean()
+
+    data = Samples(torch.cat([torch.ones(45, 3), -torch.ones(15, 3)]) * (1 + 1e-3 * torch.arange(60.0))[:, None])
+    model = Line()
+    objective = Rote(model)
+    settings = Training(
+        steps=2000, batch_size=16, lr=0.01, warmup=0, average=0.0, validation=0.25, validate_every=10, patience=3
+    )
+    train(model, [objective], data, settings, seed=3, out=tmp_path, show=False)
+    rows = list(csv.DictReader((tmp_path / "log.csv").open()))
+    held = Rows(60, 16, 3, 0.25).held_out
+    assert not objective.learned & set(data.x[held, 0].tolist())
+    found = [float(row["held-out loss"]) for row in rows if row["held-out loss"]]
+    assert int(rows[-1]["step"]) < 2000
+    assert found.index(min(found)) == len(found) - 1 - 3
+    # the weights kept are those of the lowest held-out loss
+    again = (model.weight.detach() - data.x[held, :1] * torch.tensor([1.0, -1.0, 1.0])).square().mean()
+    assert float(again) == pytest.approx(min(found), rel=1e-4)
+
+
+def test_a_stopped_run_with_patience_goes_on_to_the_same_end(tmp_path):
+    options = {"validation": 0.2, "validate_every": 10, "patience": 2, "steps": 60}
+    whole, _ = play(tmp_path / "whole", **options)
+    with pytest.raises(Stop):
+        play(tmp_path / "cut", stop_at=25, **options)
+    again, _ = play(tmp_path / "cut", **options)
+    assert torch.equal(whole.made, again.made)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"precision": "bf16-true"}, "32-true or bf16-mixed, not bf16-true"),
+        ({"precision": "16-mixed"}, "32-true or bf16-mixed, not 16-mixed"),
+        ({"patience": 3}, "patience needs rows to judge by"),
+        ({"validation": 1.5}, "share of the rows"),
+    ],
+)
+def test_settings_that_would_not_work_are_refused_at_the_door(wrong, message):
+    with pytest.raises(BadInput, match=message):
+        Training(**wrong)
+    with pytest.raises(BadInput, match="leaves 50 to learn from and 0"):
+        Rows(50, 8, 0, 0.001)
+
+
+def test_mixed_precision_learns():
+    assert (run(steps=300, precision="bf16-mixed") - samples().x.mean(0)).abs().max() < 4 / 50**0.5

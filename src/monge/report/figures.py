@@ -98,13 +98,14 @@ def loss(log: str | Path | Sequence[Mapping[str, Any]]) -> Figure:
         raise BadInput("the training log has no rows: train for some steps before drawing it")
     steps = np.array([float(row["step"]) for row in found])
     figure, axes = _figure(WIDTH, 2.6)
-    names = [name for name in found[0] if name not in ("step", "seconds", "lr")]
-    bins = np.array_split(np.arange(len(steps)), min(50, len(steps)))
+    names = [name for name in found[0] if name not in ("step", "seconds", "lr") and not name.endswith("/lr")]
     for name, colour in zip(names, itertools.cycle(CYCLE)):
-        values = np.array([float(row[name]) for row in found])
-        axes.plot(steps, values, color=colour, alpha=0.3, linewidth=0.8)
-        axes.plot([steps[b].mean() for b in bins], [values[b].mean() for b in bins], color=colour, label=name)
-    every = [float(row[name]) for row in found for name in names]
+        told = [i for i, row in enumerate(found) if row[name] != ""]
+        at, values = steps[told], np.array([float(found[i][name]) for i in told])
+        bins = np.array_split(np.arange(len(at)), min(50, len(at)))
+        axes.plot(at, values, color=colour, alpha=0.3, linewidth=0.8)
+        axes.plot([at[b].mean() for b in bins], [values[b].mean() for b in bins], color=colour, label=name)
+    every = [float(row[name]) for row in found for name in names if row[name] != ""]
     if min(every) > 0 and max(every) > 10 * min(every):
         axes.set_yscale("log")
     axes.set_xlabel("step")

@@ -2,15 +2,19 @@
 
 from monge.training.checkpoint import Checkpoints, read_tensors, write_tensors
 from monge.training.loop import train
-from monge.training.objectives import Batch, Objective
-from monge.training.settings import DEFAULT_STEPS, Training, seconds
+from monge.training.objectives import Batch, Loss, Objective
+from monge.training.settings import DEFAULT_STEPS, AdamW, Training, constant, cosine, seconds
 
 __all__ = [
     "DEFAULT_STEPS",
+    "AdamW",
     "Batch",
     "Checkpoints",
+    "Loss",
     "Objective",
     "Training",
+    "constant",
+    "cosine",
     "read_tensors",
     "seconds",
     "train",

@@ -1,20 +1,15 @@
 """The one training loop: any number of objectives, one stream of batches, weights averaged along the way.
 
-Step k is a function of (seed, k) and the state before it: which rows it sees and what noise it draws are
+Draw k is a function of (seed, k) and the state before it: which rows it sees and what noise it draws are
 addressed, not consumed. So a run killed at any moment and resumed from its last checkpoint ends with the same
 weights, bit for bit, as one that was left alone (on the same machine, when `steps` rules and not a budget).
 """
 
-import csv
 import dataclasses
-import io
-import math
 import os
-import signal
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,34 +18,16 @@ from torch import Tensor, nn
 
 from monge import progress, rng
 from monge.data import Samples
-from monge.errors import BadInput, MissingExtra, NumericalFailure
-from monge.files import write_atomic
+from monge.errors import BadInput, NumericalFailure
 from monge.training.checkpoint import Checkpoints
-from monge.training.objectives import Batch, Objective
+from monge.training.interrupts import stoppable
+from monge.training.journal import Journal
+from monge.training.objectives import Batch, Loss, Objective, titles
+from monge.training.rows import Rows
 from monge.training.settings import Training
+from monge.training.state import State
 
-
-class Rows:
-    """Which rows a step sees: position p of an endless list of seeded shuffles of 0..n-1."""
-
-    def __init__(self, n: int, batch_size: int, seed: int) -> None:
-        self.n, self.batch_size, self.seed = n, batch_size, seed
-        self._shuffles: dict[int, Tensor] = {}
-
-    def at(self, step: int) -> Tensor:
-        parts, position, left = [], step * self.batch_size, self.batch_size
-        while left:
-            epoch, offset = divmod(position, self.n)
-            rows = self._shuffle(epoch)[offset : offset + left]
-            parts.append(rows)
-            position, left = position + len(rows), left - len(rows)
-        return torch.cat(parts)
-
-    def _shuffle(self, epoch: int) -> Tensor:
-        if epoch not in self._shuffles:
-            shuffle = torch.randperm(self.n, generator=rng.generator(self.seed, "epoch", epoch))
-            self._shuffles = {epoch: shuffle}
-        return self._shuffles[epoch]
+HELD_OUT_ROWS = 8192  # rows of the validation share that a held-out loss is taken on, at most
 
 
 def train(
@@ -66,11 +43,12 @@ def train(
 ) -> None:
     """Minimise the objectives in turn; leave in `model` the running average of its weights.
 
-    With `out`, writes out/log.csv and out/checkpoints/, and goes on from the last checkpoint found there.
+    A step is a round: each objective in order, as often as it says, each time on a batch of its own. With `out`,
+    writes out/log.csv and out/checkpoints/, and goes on from the last checkpoint found there.
 
     Raises NumericalFailure at a loss that is not finite (the last good checkpoint stays), BadInput if the
-    checkpoint found belongs to another training, DiskFull if a checkpoint cannot be written (the one before stays).
-    Ctrl-C writes a checkpoint, then raises KeyboardInterrupt.
+    checkpoint found belongs to another training or an objective moves nothing, DiskFull if a checkpoint cannot be
+    written (the one before stays). Ctrl-C writes a checkpoint, then raises KeyboardInterrupt.
     """
     from lightning_fabric import Fabric  # 3 s to import
 
@@ -102,25 +80,32 @@ class _Loop:
         out: Path | None,
         tensorboard: bool,
     ) -> None:
-        self.fabric, self.model, self.samples, self.settings = fabric, model, samples, settings
-        self.seed = seed
-        self.names = [objective.name for objective in objectives]
-        self.modules, self.optimizers = [], []
-        for objective in objectives:
-            moved = [p for p in objective.parameters() if p.requires_grad]
-            optimizer = torch.optim.AdamW(moved, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
-            module, optimizer = fabric.setup(objective, optimizer)
-            self.modules.append(module)
-            self.optimizers.append(optimizer)
-        model.to(fabric.device)
-        self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self.average = {name: p.detach().clone() for name, p in self.parameters.items()}
-        self.rows = Rows(len(samples), settings.batch_size, seed)
+        self.fabric, self.samples, self.settings, self.seed = fabric, samples, settings, seed
+        self.objectives, self.titles = objectives, titles(objectives)
+        self.state = State(model, objectives, fabric.device)
+        self.moved = [self.optimise(*pair) for pair in zip(self.titles, objectives, strict=True)]
+        for tensor in (*self.state.parameters.values(), *self.state.average.values()) if fabric.world_size > 1 else ():
+            torch.distributed.broadcast(tensor.detach(), 0)
+        self.rows = Rows(len(samples), settings.batch_size, seed, settings.validation)
         self.step, self.elapsed = 0, 0.0
+        self.lowest, self.misses = float("inf"), 0
+        self.sums: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=fabric.device))
+        self.counts: defaultdict[str, int] = defaultdict(int)
         self.checkpoints = Checkpoints(out / "checkpoints") if out else None
-        writes = out if fabric.is_global_zero else None
-        self.log = _Log(writes / "log.csv", ["step", "seconds", "lr", *self.names]) if writes else None
-        self.board = _board(writes) if tensorboard and writes else None
+        self.journal = Journal(out, tensorboard=tensorboard) if out and fabric.is_global_zero else None
+
+    def optimise(self, title: str, objective: Objective) -> list[nn.Parameter]:
+        """Give an objective its optimiser; the parameters that it moves."""
+        how, moved = objective.optimiser, [p for p in objective.moves() if p.requires_grad]
+        if not moved:
+            raise BadInput(f"the objective {title!r} moves no parameter: list them in its moves()")
+        lr = how.lr if how.lr is not None else self.settings.lr
+        decay = how.weight_decay if how.weight_decay is not None else self.settings.weight_decay
+        optimizer = torch.optim.AdamW(moved, lr=lr, betas=how.betas, weight_decay=decay, fused=True)
+        for group in optimizer.param_groups:
+            group["peak"] = lr
+        self.state.optimizers.append(optimizer)
+        return moved
 
     # -- state ---------------------------------------------------------------------------------------------
 
@@ -130,90 +115,64 @@ class _Loop:
         return {name: value for name, value in named.items() if name not in ("checkpoint_s", "log_every")}
 
     def save(self) -> None:
-        if self.checkpoints is None or not self.fabric.is_global_zero:
+        if self.checkpoints is None:
             return
-        tensors = {f"weights/{name}": value for name, value in self.model.state_dict().items()}
-        tensors |= {f"average/{name}": value for name, value in self.average.items()}
-        for i, optimizer in enumerate(self.optimizers):
-            for j, state in optimizer.state_dict()["state"].items():
-                tensors |= {f"optimizer/{i}/{j}/{name}": torch.as_tensor(value) for name, value in state.items()}
-        self.checkpoints.save(
-            self.step, tensors, {"step": self.step, "elapsed": self.elapsed, "training": self.identity()}
-        )
+        tensors = self.state.tensors(self.fabric)
+        header = {"step": self.step, "elapsed": self.elapsed, "lowest": self.lowest, "misses": self.misses}
+        if self.fabric.is_global_zero:
+            self.checkpoints.save(self.step, tensors, {**header, "training": self.identity()})
 
     def resume(self) -> None:
         found = self.checkpoints.last() if self.checkpoints else None
-        if found is None:
-            if self.log:
-                self.log.cut(0)
-            return
-        tensors, header = found
-        mine, theirs = self.identity(), header["training"]
-        for name in mine:
-            if mine[name] != theirs.get(name):
-                raise BadInput(
-                    f"the run was started with {name}={theirs.get(name)} and cannot go on with {name}={mine[name]}: "
-                    "give the same value, or another --out"
-                )
-        groups: dict[str, dict[str, Tensor]] = {"weights": {}, "average": {}, "optimizer": {}}
-        for name, value in tensors.items():
-            group, _, rest = name.partition("/")
-            groups[group][rest] = value
-        self.model.load_state_dict(groups["weights"])
-        for name, value in groups["average"].items():
-            self.average[name].copy_(value)
-        for i, optimizer in enumerate(self.optimizers):
-            whole = optimizer.state_dict()
-            whole["state"] = {}
-            for path, value in groups["optimizer"].items():
-                which, j, field = path.split("/")
-                if int(which) == i:
-                    whole["state"].setdefault(int(j), {})[field] = value
-            optimizer.load_state_dict(whole)
-        self.step, self.elapsed = header["step"], header["elapsed"]
-        if self.log:
-            self.log.cut(self.step)
+        if found is not None:
+            tensors, header = found
+            mine, theirs = self.identity(), header["training"]
+            for name in mine:
+                if mine[name] != theirs.get(name):
+                    raise BadInput(
+                        f"the run was started with {name}={theirs.get(name)} and cannot go on with "
+                        f"{name}={mine[name]}: give the same value, or another --out"
+                    )
+            self.state.load(tensors, self.fabric.global_rank)
+            self.step, self.elapsed = header["step"], header["elapsed"]
+            self.lowest, self.misses = header["lowest"], header["misses"]
+        if self.journal:
+            self.journal.cut(self.step)
 
     # -- the loop ------------------------------------------------------------------------------------------
 
     def fraction(self) -> float:
         """How much of the training is done, in [0, 1]."""
+        if self.settings.patience is not None and self.misses >= self.settings.patience:
+            return 1.0
         if self.settings.steps is not None:
             return self.step / self.settings.steps
         return min(1.0, self.elapsed / (self.settings.budget or 1.0))
 
-    def lr(self) -> float:
-        warm = min(1.0, (self.step + 1) / self.settings.warmup) if self.settings.warmup else 1.0
-        return self.settings.lr * warm * 0.5 * (1 + math.cos(math.pi * self.fraction()))
-
     def run(self, show: bool) -> None:
-        self.model.train()
-        device = self.fabric.device
+        self.state.whole.train()
         begun, earlier = time.monotonic(), self.elapsed
         saved = begun
-        sums, count = torch.zeros(len(self.modules), device=device), 0
-        bad_step = torch.tensor(-1, device=device)
+        bad_step = torch.tensor(-1, device=self.fabric.device)
         total = self.settings.steps or self.settings.budget or 1.0
-        with _stoppable() as stopped, progress.bar("training", total, show=show) as advance:
+        with stoppable() as stopped, progress.bar("training", total, show=show) as advance:
             advance(self.fraction() * total)
             while self.fraction() < 1.0:
                 before = self.fraction()
-                losses, good = self.one_step()
-                sums += losses
-                count += 1
+                good = self.round()
                 bad_step = torch.where(good | (bad_step >= 0), bad_step, self.step)
                 self.step += 1
                 clock = time.monotonic()
                 self.elapsed, due, stop = self.agreed(
                     earlier + clock - begun, clock - saved > self.settings.checkpoint_s, stopped.is_set()
                 )
+                judged = self.rows.held_out.numel() > 0 and (
+                    self.step % self.settings.validate_every == 0 or self.fraction() >= 1.0
+                )
                 numbers: dict[str, float] = {}
-                if self.step % self.settings.log_every == 0 or due or stop or self.fraction() >= 1.0:
+                if self.step % self.settings.log_every == 0 or due or stop or judged or self.fraction() >= 1.0:
                     self.refuse_bad(bad_step)
-                    numbers = dict(zip(self.names, (sums / count).tolist(), strict=True))
-                    sums.zero_()
-                    count = 0
-                    self.record(numbers)
+                    numbers = self.record(judged)
                 advance((self.fraction() - before) * total, **numbers)
                 if due or stop:
                     self.save()
@@ -229,114 +188,120 @@ class _Loop:
         most = self.fabric.all_gather(said).amax(0).tolist()
         return most[0], bool(most[1]), bool(most[2])
 
-    def one_step(self) -> tuple[Tensor, Tensor]:
-        """The losses, and whether they and the gradients are finite: a weight is only as good as its gradient."""
+    def draws(self) -> range:
+        """The draws of this round."""
+        each = sum(objective.repeats for objective in self.objectives)
+        return range(self.step * each, (self.step + 1) * each)
+
+    def round(self) -> Tensor:
+        """Whether all losses and gradients are finite: a weight is only as good as its gradient."""
+        good = torch.tensor(True, device=self.fabric.device)
+        draws = iter(self.draws())
+        for i, objective in enumerate(self.objectives):
+            for _ in range(objective.repeats):
+                good = good & self.update(i, next(draws))
+        self.state.track(min(self.settings.average, (1 + self.step) / (10 + self.step)))
+        return good
+
+    def update(self, i: int, draw: int) -> Tensor:
+        """One step of an objective on its draw."""
+        objective, optimizer, moved = self.objectives[i], self.state.optimizers[i], self.moved[i]
         rank, world = self.fabric.global_rank, self.fabric.world_size
-        index = self.rows.at(self.step)[rank::world]
+        for group in optimizer.param_groups:
+            group["lr"] = self.lr(i)
+        loss = self.loss(objective, self.rows.at(draw)[rank::world], "train", draw, rank)
+        optimizer.zero_grad()
+        torch.autograd.backward(loss.value, inputs=moved)
+        if world > 1:
+            _average(moved, world)
+        norm = nn.utils.clip_grad_norm_(moved, self.settings.clip)
+        optimizer.step()
+        value = loss.value.detach()
+        for name, number in {"": value, **loss.numbers}.items():
+            self.tell(self.titles[i] + (f"/{name}" if name else ""), number)
+        return value.isfinite() & norm.isfinite()
+
+    def loss(self, objective: Objective, rows: Tensor, *address: int | str) -> Loss:
         device = self.fabric.device
-        x = self.samples.batch(index).to(device, non_blocking=True)
-        y = None if self.samples.y is None else self.samples.y[index].to(device, non_blocking=True)
-        losses, good = [], torch.tensor(True, device=device)
-        for i, (module, optimizer) in enumerate(zip(self.modules, self.optimizers, strict=True)):
-            for group in optimizer.param_groups:
-                group["lr"] = self.lr()
-            generator = rng.generator(self.seed, "train", self.step, i, rank, device=device)
-            loss = module(Batch(x, y, self.step, generator))
-            optimizer.zero_grad()
-            self.fabric.backward(loss)
-            norm = self.fabric.clip_gradients(module, optimizer, max_norm=self.settings.clip, error_if_nonfinite=False)
-            optimizer.step()
-            losses.append(loss.detach())
-            good = good & loss.detach().isfinite() & norm.isfinite()
-        decay = min(self.settings.average, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.values()), list(self.parameters.values()), 1 - decay)
-        return torch.stack(losses), good
+        x = self.samples.batch(rows).to(device, non_blocking=True)
+        y = None if self.samples.y is None else self.samples.y[rows].to(device, non_blocking=True)
+        with self.fabric.autocast():
+            found = objective(Batch(x, y, self.step, rng.generator(self.seed, *address, device=device)))
+        return found if isinstance(found, Loss) else Loss(found)
+
+    def lr(self, i: int) -> float:
+        warm = min(1.0, (self.step + 1) / self.settings.warmup) if self.settings.warmup else 1.0
+        peak: float = self.state.optimizers[i].param_groups[0]["peak"]
+        return peak * warm * self.objectives[i].optimiser.schedule(self.fraction())
+
+    def held_out(self) -> float:
+        """The first objective's loss on the rows that are never learned from, by the averaged weights."""
+        self.state.swap_average()
+        self.state.whole.eval()
+        buffers = {name: buffer.clone() for name, buffer in self.state.buffers().items()}
+        total = torch.zeros((), device=self.fabric.device)
+        rows = self.rows.held_out[:HELD_OUT_ROWS]
+        for k, some in enumerate(torch.split(rows, max(self.settings.batch_size, 256))):
+            total += len(some) * self.loss(self.objectives[0], some, "held out", k).value.detach()
+        for name, buffer in self.state.buffers().items():
+            buffer.copy_(buffers[name])
+        self.state.whole.train()
+        self.state.swap_average()
+        mean: float = self.fabric.all_gather(total).mean().item() / len(rows)
+        if self.settings.patience is not None:
+            self.misses += 1
+            if mean < self.lowest:
+                self.lowest, self.misses = mean, 0
+                self.state.keep_best()
+        return mean
 
     def refuse_bad(self, bad: Tensor) -> None:
         bad_step = int(self.fabric.all_gather(bad).max())
         if bad_step < 0:
             return
-        at = self.rows.at(bad_step)
-        finite = bool(self.samples.batch(at).isfinite().all())
-        cause = (
-            f"the learning rate {self.settings.lr:g} is probably too high"
-            if finite
-            else "the batch has NaN or infinity"
-        )
+        self.step = bad_step
+        finite = all(bool(self.samples.batch(self.rows.at(draw)).isfinite().all()) for draw in self.draws())
+        rates = " or ".join(f"{rate:g}" for rate in sorted({o.param_groups[0]["peak"] for o in self.state.optimizers}))
+        cause = f"the learning rate {rates} is probably too high" if finite else "the batch has NaN or infinity"
         kept = self.checkpoints.paths()[-1:] if self.checkpoints else []
         where = f"the last good checkpoint is {kept[0]}" if kept else "no checkpoint had been written"
         raise NumericalFailure(f"the loss or its gradient is not finite at step {bad_step}: {cause}; {where}")
 
-    def record(self, numbers: dict[str, float]) -> None:
-        if self.log:
-            self.log.add([self.step, round(self.elapsed, 3), self.lr(), *numbers.values()])
-        if self.board:
-            for name, value in numbers.items():
-                self.board.add_scalar(name, value, self.step)
+    def tell(self, name: str, number: Tensor | float) -> None:
+        self.sums[name] = self.sums[name] + torch.as_tensor(number, device=self.fabric.device).detach()
+        self.counts[name] += 1
+
+    def record(self, judged: bool) -> dict[str, float]:
+        """The means since the last record, and the held-out loss if it is time for one, written down."""
+        names = list(self.sums)
+        means = torch.stack([self.sums[name] / self.counts[name] for name in names]).tolist()
+        numbers = dict(zip(names, means, strict=True))
+        self.sums.clear()
+        self.counts.clear()
+        if judged:
+            numbers[f"held-out {self.titles[0]}"] = self.held_out()
+        if self.journal:
+            one = len(self.titles) == 1
+            rates = {"lr" if one else f"{title}/lr": self.lr(i) for i, title in enumerate(self.titles)}
+            self.journal.add(self.step, {"seconds": round(self.elapsed, 3), **rates, **numbers})
+        return numbers
 
     def finish(self) -> None:
-        """Keep everything for a later look, then let the average be the model."""
+        """Keep everything for a later look, then let the average be the model, or the best of it."""
         self.save()
-        if self.board:
-            self.board.close()
-        with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                parameter.copy_(self.average[name])
-        self.model.eval()
+        if self.journal:
+            self.journal.close()
+        self.state.average.update(self.state.best)
+        self.state.swap_average()
+        self.state.whole.eval()
 
 
-class _Log:
-    """log.csv: one row per logged step, flushed as it comes."""
-
-    def __init__(self, path: Path, columns: list[str]) -> None:
-        self.path, self.columns = path, columns
-        if not path.exists():
-            write_atomic(path, ",".join(columns) + "\n")
-
-    def add(self, row: list[Any]) -> None:
-        with self.path.open("a", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerow(row)
-
-    def cut(self, step: int) -> None:
-        """Forget the rows after `step`: they will be written again."""
-        with self.path.open(newline="") as file:
-            rows = [row for row in csv.reader(file) if row and (row[0] == "step" or _at_most(row[0], step))]
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        write_atomic(self.path, text.getvalue())
-
-
-def _at_most(text: str, step: int) -> bool:
-    return text.isdigit() and int(text) <= step
-
-
-def _board(out: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise MissingExtra("tensorboard", group="tensorboard") from error
-    return SummaryWriter(str(out / "tensorboard"))
-
-
-@contextmanager
-def _stoppable() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C or SIGTERM into a flag, so that a step is never cut in two; a second one acts at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in signals}
-
-    def ask(number: int, _frame: object) -> None:
-        stop.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in signals:
-        signal.signal(number, ask)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _average(parameters: Iterable[nn.Parameter], world: int) -> None:
+    """The mean of the gradients over processes, in one message."""
+    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    torch.distributed.all_reduce(flat)
+    flat /= world
+    parts = torch.split(flat, [gradient.numel() for gradient in gradients])
+    for parameter, part in zip(parameters, parts, strict=True):
+        parameter.grad = part.reshape(parameter.shape)

@@ -1,11 +1,14 @@
 """How to train: the settings that travel together."""
 
+import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from monge.errors import BadInput
 
 DEFAULT_STEPS = 3000
+PRECISIONS = ("32-true", "bf16-mixed")
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -23,16 +26,56 @@ def seconds(budget: str | float) -> float:
     return float(match[1]) * UNITS[match[2]]
 
 
+def cosine(fraction: float) -> float:
+    """Half a cosine from 1 to 0 over the training.
+
+    >>> round(cosine(0.5), 6)
+    0.5
+    """
+    return 0.5 * (1 + math.cos(math.pi * fraction))
+
+
+def constant(fraction: float) -> float:
+    """1 throughout: for games whose two sides must keep their pace."""
+    return 1.0
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """How an objective's parameters are moved (Loshchilov and Hutter 2019).
+
+    lr: peak learning rate; weight_decay: decay of the weights; None for what the training says.
+    betas: memory of the mean and of the square of the gradient. schedule: share of the peak that the learning rate
+    has when a fraction of the training is done, after the training's warm-up.
+
+    Raises BadInput for values out of range.
+    """
+
+    lr: float | None = None
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float | None = None
+    schedule: Callable[[float], float] = cosine
+
+    def __post_init__(self) -> None:
+        if not (self.lr is None or self.lr > 0) or not all(0 <= beta < 1 for beta in self.betas):
+            raise BadInput(f"AdamW needs lr > 0 and betas in [0, 1), not lr={self.lr}, betas={self.betas}")
+
+
 @dataclass(frozen=True)
 class Training:
     """Settings of one training.
 
     steps: number of steps, or None when `budget` rules. budget: wall-clock seconds, or None.
-    batch_size: rows per step. lr: peak learning rate, reached after `warmup` steps and brought down to 0 by a
-    half cosine. clip: largest norm of the gradient. average: decay per step of the running average of the weights
-    that is kept as the model. checkpoint_s: seconds between checkpoints.
+    batch_size: rows per draw. lr: peak learning rate, reached after `warmup` steps and brought down to 0 by a
+    half cosine, unless an objective says otherwise. clip: largest norm of the gradient. average: decay per step of
+    the running average of the weights that is kept as the model. precision: "32-true", or "bf16-mixed".
+    checkpoint_s: seconds between checkpoints.
+    validation: share of the rows kept aside; the first objective's loss on them, by the averaged weights, is told
+    every `validate_every` steps. patience: stop when it has not fallen for so many times, and keep the weights that
+    had the lowest; None to go on to the end, and keep the last.
 
-    Raises BadInput unless exactly one of steps and budget is given, and for values out of range.
+    Raises BadInput unless exactly one of steps and budget is given, for values out of range, and for patience without
+    validation.
     """
 
     steps: int | None = DEFAULT_STEPS
@@ -46,11 +89,21 @@ class Training:
     precision: str = "32-true"
     checkpoint_s: float = 20.0
     log_every: int = 10
+    validation: float = 0.0
+    validate_every: int = 100
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.budget is None):
             raise BadInput(f"give either steps or a budget, not steps={self.steps} with budget={self.budget}")
-        for name, least in (("steps", 1), ("batch_size", 1), ("lr", 1e-12), ("log_every", 1)):
+        counts = ("steps", "batch_size", "log_every", "validate_every", "patience")
+        for name, least in (*((name, 1) for name in counts), ("lr", 1e-12)):
             value = getattr(self, name)
             if value is not None and not value >= least:
                 raise BadInput(f"{name} must be at least {least}, not {value}")
+        if self.precision not in PRECISIONS:
+            raise BadInput(f"precision must be {' or '.join(PRECISIONS)}, not {self.precision}")
+        if not 0 <= self.validation < 1:
+            raise BadInput(f"validation is a share of the rows, 0 to 1, not {self.validation}")
+        if self.patience is not None and not self.validation:
+            raise BadInput("patience needs rows to judge by: give validation=0.1, say")
