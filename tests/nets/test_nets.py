@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from monge.errors import BadInput
-from monge.nets import MLP, UNet, network
+from monge.nets import MLP, Adapted, Size, Spec, UNet, conditioner, critic, denoiser, generator
 
 
 def stirred(net):
@@ -17,7 +17,7 @@ def stirred(net):
 
 @pytest.mark.parametrize("event", [(2,), (1, 7), (2, 16), (1, 8, 8), (3, 5, 9), (1, 28, 28), (1, 4, 6, 8)])
 def test_network_keeps_shape_and_passes_gradients(event):
-    net = stirred(network(event))
+    net = stirred(denoiser(Spec(event)))
     y = torch.randn(3, *event, requires_grad=True)
     out = net(y, torch.zeros(3))
     assert out.shape == y.shape
@@ -29,13 +29,13 @@ def test_network_keeps_shape_and_passes_gradients(event):
 @pytest.mark.parametrize("event", [(3,), (1, 8, 8)])
 def test_level_is_seen(event):
     y, low, high = torch.randn(2, *event), torch.full((2,), -1.0), torch.full((2,), 1.0)
-    net = stirred(network(event))
+    net = stirred(denoiser(Spec(event)))
     assert not torch.allclose(net(y, low), net(y, high))
 
 
 @pytest.mark.parametrize("event", [(3,), (1, 8, 8)])
 def test_labels_are_seen_and_may_be_left_out(event):
-    net = stirred(network(event, classes=3))
+    net = stirred(denoiser(Spec(event, classes=3)))
     y, level = torch.randn(2, *event), torch.zeros(2)
     outs = [net(y, level, torch.tensor([label, label])) for label in range(3)] + [net(y, level)]
     for i, first in enumerate(outs):
@@ -79,8 +79,90 @@ def test_bad_dimensions_are_refused():
     with pytest.raises(BadInput, match="1, 2 or 3 space dimensions"):
         UNet(4, 1)
     with pytest.raises(BadInput, match="no network for events of shape"):
-        network((1, 2, 2, 2, 2))
+        Spec((1, 2, 2, 2, 2))
 
 
 def test_mlp_of_one_feature():
     assert MLP(1, width=8, blocks=1)(torch.zeros(2, 1), torch.zeros(2)).shape == (2, 1)
+
+
+EVENTS = [(2,), (1, 7), (3, 5, 9), (1, 16, 16), (1, 4, 6, 8)]
+TOLD = {"nothing": {}, "labels": {"classes": 3}, "vectors": {"features": 2}}
+
+
+def given(told, n):
+    if told == "nothing":
+        return [None]
+    if told == "labels":
+        return [torch.full((n,), label) for label in range(4)]  # the last is "none given"
+    return [torch.zeros(n, 2), torch.ones(n, 2), torch.full((n, 2), float("nan"))]
+
+
+@pytest.mark.parametrize("told", TOLD)
+@pytest.mark.parametrize("event", EVENTS)
+def test_every_role_has_its_shapes_gradients_and_conditions(event, told):
+    spec, size, n = Spec(event, **TOLD[told]), Size(widths=(16,) if len(event) == 1 else (8, 8), blocks=1), 3
+    roles = {
+        "denoiser": (denoiser(spec, size), (n, *event), lambda net, y: net(torch.randn(n, *event), torch.zeros(n), y)),
+        "critic": (critic(spec, size, outputs=2), (n, 2), lambda net, y: net(torch.randn(n, *event), y)),
+        "generator": (generator(spec, size, latent=5), (n, *event), lambda net, y: net(torch.randn(n, 5), y)),
+        "conditioner": (
+            conditioner(spec, size, inside=1, outside=4),
+            (n, 4, *event[1:]),
+            lambda net, y: net(torch.randn(n, 1, *event[1:]), y),
+        ),
+    }
+    for name, (net, shape, call) in roles.items():
+        stirred(net)
+        outs = []
+        for label in given(told, n):
+            torch.manual_seed(0)
+            outs.append(call(net, label))
+        assert all(out.shape == shape for out in outs), name
+        sum(out.square().sum() for out in outs).backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters()), name
+        for i, first in enumerate(outs):
+            assert all(not torch.allclose(first, second) for second in outs[i + 1 :]), name
+        if told != "nothing":  # a row without a condition is a row of which nothing is said
+            torch.manual_seed(0)
+            assert torch.allclose(call(net, None), outs[-1], atol=1e-6), name
+
+
+def test_sizes_can_be_set():
+    spec = Spec((1, 16, 16))
+    net = denoiser(spec, Size(widths=(8, 16, 24), blocks=3, attention=(2,), dropout=0.1))
+    assert [len(stage) for stage in net.down] == [3, 3, 3]
+    assert net.made_with["widths"] == (8, 16, 24)
+    assert sum("Attention" in type(module).__name__ for module in net.modules()) == 7  # down, middle and up
+    assert denoiser(Spec((5,)), Size(widths=(77,), blocks=2)).first.out_features == 77
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: denoiser(Spec((5,)), Size(widths=(8, 16))), "give one width"),
+        (lambda: denoiser(Spec((5,)), Size(attention=(0,))), "leave attention out"),
+        (lambda: Size(widths=()), "widths must be"),
+        (lambda: Size(widths=(8,), attention=(1,)), "attention names scales 0 to 0"),
+        (lambda: Size(blocks=0), "blocks must be"),
+        (lambda: Size(dropout=1.0), "dropout must be"),
+        (lambda: Spec((2,), classes=3, features=2), "not both"),
+        (lambda: MLP(2)(torch.zeros(3, 2)), "give one for each row"),
+        (lambda: Adapted(torch.nn.Linear(2, 3), Spec((2,))), r"must return \[2, 2\] for \[2, 2\], not \[2, 3\]"),
+        (lambda: Adapted(torch.nn.Linear(4, 4), Spec((2,))), r"Linear fails on events of shape \[2\]"),
+    ],
+)
+def test_sizes_and_networks_that_do_not_fit_are_refused(call, message):
+    with pytest.raises(BadInput, match=message):
+        call()
+
+
+def test_networks_of_strangers_take_what_they_take():
+    class Told(torch.nn.Module):
+        def forward(self, x, level):
+            return x * level[:, None]
+
+    net = Adapted(Told(), Spec((2,)))
+    assert torch.equal(net(torch.ones(3, 2), torch.full((3,), 2.0), None), torch.full((3, 2), 2.0))
+    assert Adapted(torch.nn.Linear(2, 2), Spec((2,))).takes == 1
+    assert Adapted(MLP(2, width=8), Spec((2,))).takes == 3

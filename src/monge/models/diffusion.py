@@ -14,7 +14,7 @@ from monge.denoisers import Neural, per_sample
 from monge.errors import BadInput
 from monge.linalg import Moments
 from monge.models.family import Family
-from monge.nets import network
+from monge.nets import Spec, denoiser
 from monge.protocols import LogProb
 from monge.samplers import Trajectory
 from monge.training import Batch, Objective, Training
@@ -122,7 +122,7 @@ class Diffusion(Family):
         return Training(batch_size=64)
 
     def build(self, event_shape: tuple[int, ...]) -> None:
-        net = network(event_shape, periodic=self.settings["periodic"])
+        net = denoiser(Spec(event_shape, periodic=self.settings["periodic"]))
         self.denoiser = Neural(net, blind=self.settings["blind"])
         self.register_buffer("widest", torch.ones(()))
 

@@ -1,8 +1,25 @@
 """Networks: tensor in, tensor out. No noise, no loss, no data."""
 
+from monge.nets.adapted import Adapted
 from monge.nets.embedding import Condition, Fourier
 from monge.nets.mlp import MLP
-from monge.nets.sizes import network
+from monge.nets.pyramids import Down, Up
+from monge.nets.sizes import conditioner, critic, denoiser, generator
+from monge.nets.spec import Size, Spec
 from monge.nets.unet import UNet
 
-__all__ = ["MLP", "Condition", "Fourier", "UNet", "network"]
+__all__ = [
+    "MLP",
+    "Adapted",
+    "Condition",
+    "Down",
+    "Fourier",
+    "Size",
+    "Spec",
+    "UNet",
+    "Up",
+    "conditioner",
+    "critic",
+    "denoiser",
+    "generator",
+]

@@ -1,10 +1,12 @@
-"""What a network is told besides y: the noise level and, when there is one, the class."""
+"""What a network is told besides its input: a noise level, and a class or a vector."""
 
 import math
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
+
+from monge.errors import BadInput
 
 
 class Fourier(nn.Module):
@@ -29,21 +31,40 @@ class Fourier(nn.Module):
 
 
 class Condition(nn.Module):
-    """One vector per sample from the noise level and the class: what the blocks of a network are modulated by.
+    """One vector per sample from what is given: the blocks of a network are modulated by it.
 
-    Class index `classes` (one past the last) stands for "no class given" (course (21), classifier-free form).
+    level: whether a noise level is told. classes: labels 0 to classes - 1, and `classes` for "no label given" (course
+    (21), classifier-free form). features: length of a vector condition; a row of NaN is "none given". A label or vector
+    that is None is given to no sample.
     """
 
-    def __init__(self, width: int, classes: int = 0) -> None:
+    def __init__(self, width: int, classes: int = 0, features: int = 0, level: bool = True) -> None:
         super().__init__()
-        self.classes = classes
-        self.level = nn.Sequential(Fourier(64), nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width))
+        self.classes, self.features = classes, features
+        self.level = (
+            nn.Sequential(Fourier(64), nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width)) if level else None
+        )
         self.label = nn.Embedding(classes + 1, width) if classes else None
+        self.vector = (
+            nn.Sequential(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width)) if features else None
+        )
+        self.start = nn.Parameter(torch.zeros(width)) if features or not level else None
 
-    def forward(self, level: Float[Tensor, " n"], label: Int[Tensor, " n"] | None) -> Float[Tensor, "n width"]:
-        total: Tensor = self.level(level)
+    def forward(
+        self, n: int, level: Float[Tensor, " n"] | None, label: Shaped[Tensor, " n *k"] | None
+    ) -> Float[Tensor, "n width"]:
+        total: Tensor | float = 0.0
+        if self.level is not None:
+            if level is None:
+                raise BadInput("this network is told a noise level: give one for each row")
+            total = self.level(level)
         if self.label is not None:
-            total = total + self.label(
-                torch.full_like(level, self.classes, dtype=torch.long) if label is None else label
-            )
-        return nn.functional.silu(total)
+            none = self.label.weight[-1:].expand(n, -1)
+            total = total + (none if label is None else self.label(label))
+        if self.start is not None:
+            told = self.start.expand(n, -1)
+            if self.vector is not None and label is not None:
+                given = label.isfinite().all(1, keepdim=True)
+                told = torch.where(given, self.vector(label.nan_to_num()), told)
+            total = total + told
+        return nn.functional.silu(torch.as_tensor(total))

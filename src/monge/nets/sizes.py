@@ -1,47 +1,122 @@
-"""Network sizes chosen from the shape of the data."""
+"""Networks by their role, of a size that suits the events."""
 
 import math
+from typing import Any
 
 from torch import nn
 
 from monge.errors import BadInput
 from monge.nets.mlp import MLP
+from monge.nets.pyramids import Down, Up
+from monge.nets.spec import Size, Spec
 from monge.nets.unet import UNet
 
-SMALLEST_SIDE = 4  # a U-Net stops halving here
+SMALLEST_SIDE = 4  # a network stops halving the space here
 SMALL_SIDE = 16  # up to here one block a scale is enough, and every site is within reach of the convolutions
 ATTENTION_SITES = 64  # attention where at most so many sites look at one another
 
 
-def network(event_shape: tuple[int, ...], *, classes: int = 0, periodic: bool = False) -> nn.Module:
-    """A network of sensible size: an MLP for [d], a U-Net for [C, *space] with one, two or three dimensions.
+def denoiser(spec: Spec, size: Size | None = None) -> nn.Module:
+    """(y [n, *event], level [n], label or None) -> [n, *event]: an MLP for vectors, else a U-Net.
 
-    The U-Net halves the space until its shortest side is 4 (at most four scales). Above 16 pixels it has two
-    blocks a scale and lets sites attend to one another at the coarsest scale, if there are at most 64 of them.
+    Unless `size` says otherwise, the U-Net halves the space until its shortest side is 4 (at most four scales). Above
+    16 pixels it has two blocks a scale and lets sites attend to one another at the coarsest scale, if there are at
+    most 64 of them.
 
-    Raises BadInput for an event with no axis or more than four.
-
-    >>> type(network((2,))).__name__, type(network((1, 8, 8))).__name__
+    >>> type(denoiser(Spec((2,)))).__name__, type(denoiser(Spec((1, 8, 8)))).__name__
     ('MLP', 'UNet')
     """
-    if len(event_shape) == 1:
-        width = min(512, max(128, 32 * math.isqrt(event_shape[0])))
-        return MLP(event_shape[0], width=width, blocks=3, classes=classes)
-    if not 2 <= len(event_shape) <= 4:
-        raise BadInput(f"no network for events of shape {event_shape}: give [d] or [C, *space] with 1 to 3 dimensions")
-    channels, *space = event_shape
+    if not spec.space:
+        return MLP(spec.event_shape[0], **_perceptron(spec, size))
+    return UNet(len(spec.space), spec.event_shape[0], periodic=spec.periodic, **_convolutions(spec, size))
+
+
+def critic(spec: Spec, size: Size | None = None, *, outputs: int = 1) -> nn.Module:
+    """(x [n, *event], label or None) -> [n, outputs]: a score for each event.
+
+    >>> import torch
+    >>> critic(Spec((1, 8, 8)))(torch.zeros(5, 1, 8, 8)).shape
+    torch.Size([5, 1])
+    """
+    if not spec.space:
+        return _Unlevelled(
+            MLP(spec.event_shape[0], outputs=outputs, level=False, zero=False, **_perceptron(spec, size))
+        )
+    return Down(spec.event_shape, outputs=outputs, periodic=spec.periodic, **_convolutions(spec, size))
+
+
+def generator(spec: Spec, size: Size | None = None, *, latent: int) -> nn.Module:
+    """(z [n, latent], label or None) -> [n, *event].
+
+    >>> import torch
+    >>> generator(Spec((3, 8, 8)), latent=16)(torch.zeros(5, 16)).shape
+    torch.Size([5, 3, 8, 8])
+    """
+    if not spec.space:
+        wide = _perceptron(spec, size)
+        return _Unlevelled(MLP(latent, outputs=spec.event_shape[0], level=False, zero=False, **wide))
+    return Up(latent, spec.event_shape, periodic=spec.periodic, **_convolutions(spec, size))
+
+
+def conditioner(spec: Spec, size: Size | None = None, *, inside: int, outside: int) -> nn.Module:
+    """(part [n, inside, *space], label or None) -> [n, outside, *space]: parameters of one part from another.
+
+    inside, outside: numbers of coordinates, or of channels at every site. It starts as the function 0: the bijector
+    that it steers starts as the identity.
+
+    >>> import torch
+    >>> conditioner(Spec((3,)), inside=2, outside=4)(torch.zeros(5, 2)).shape
+    torch.Size([5, 4])
+    """
+    if not spec.space:
+        return _Unlevelled(MLP(inside, outputs=outside, level=False, **_perceptron(spec, size)))
+    options = _convolutions(spec, size)
+    if size is None or size.widths is None:
+        options |= {"widths": options["widths"][:1], "blocks": 2, "attention": ()}
+    net = UNet(len(spec.space), inside, outputs=outside, level=False, periodic=spec.periodic, **options)
+    return _Unlevelled(net)
+
+
+class _Unlevelled(nn.Module):
+    """A network without a noise level, called with its input and a label."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Any, label: Any = None) -> Any:
+        return self.net(x, None, label)
+
+
+def _perceptron(spec: Spec, size: Size | None) -> dict[str, Any]:
+    size = size or Size()
+    if size.widths is not None and len(size.widths) > 1:
+        raise BadInput(f"vectors have one scale: give one width, not {size.widths}")
+    if size.attention:
+        raise BadInput("vectors have no sites that could attend to one another: leave attention out")
+    return {
+        "width": size.widths[0] if size.widths else min(512, max(128, 32 * math.isqrt(spec.event_shape[0]))),
+        "blocks": size.blocks or 3,
+        "classes": spec.classes,
+        "condition": spec.features,
+        "dropout": size.dropout,
+    }
+
+
+def _convolutions(spec: Spec, size: Size | None) -> dict[str, Any]:
+    size, space = size or Size(), spec.space
     scales = 1
     while scales < 4 and min(space) >> scales >= SMALLEST_SIDE:
         scales += 1
-    widths = [32 * 2**scale for scale in range(scales)]
-    sites = math.prod(-(-side // 2 ** (scales - 1)) for side in space)
+    widths = size.widths or tuple(32 * 2**scale for scale in range(scales))
+    sites = math.prod(-(-side // 2 ** (len(widths) - 1)) for side in space)
     large = max(space) > SMALL_SIDE
-    return UNet(
-        len(space),
-        channels,
-        widths=widths,
-        blocks=2 if large else 1,
-        attention=(scales - 1,) if large and sites <= ATTENTION_SITES else (),
-        classes=classes,
-        periodic=periodic,
-    )
+    attention = (len(widths) - 1,) if large and sites <= ATTENTION_SITES else ()
+    return {
+        "widths": widths,
+        "blocks": size.blocks or (2 if large else 1),
+        "attention": attention if size.attention is None else size.attention,
+        "classes": spec.classes,
+        "condition": spec.features,
+        "dropout": size.dropout,
+    }

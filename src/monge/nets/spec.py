@@ -1,0 +1,70 @@
+"""What a network is made for, and how large it is to be."""
+
+from dataclasses import dataclass
+
+from monge.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The events that a network works on, and what it is told besides.
+
+    event_shape: [d] or [C, *space]. kind: "vectors", "images" or "fields". classes: number of labels, 0 for none.
+    features: length of a vector condition, 0 for none. periodic: circular padding, for fields on a torus.
+
+    Raises BadInput for an event with no axis or more than four, or for labels and vectors at once.
+    """
+
+    event_shape: tuple[int, ...]
+    kind: str = "vectors"
+    classes: int = 0
+    features: int = 0
+    periodic: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "event_shape", tuple(self.event_shape))
+        if not 1 <= len(self.event_shape) <= 4:
+            raise BadInput(
+                f"no network for events of shape {self.event_shape}: give [d] or [C, *space] with 1 to 3 dimensions"
+            )
+        if self.classes and self.features:
+            raise BadInput("a network is told a label or a vector, not both")
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """Sides of the space; () for vectors."""
+        return self.event_shape[1:]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a network is; None for what suits the events.
+
+    widths: channels at each scale, the finest first; for vectors the one width of the layers. blocks: residual blocks
+    a scale. attention: the scales (0 is the finest) at which sites look at one another. dropout: share of values
+    dropped inside a block.
+
+    Raises BadInput for widths or blocks below 1, or a dropout outside [0, 1).
+
+    >>> Size(widths=(16, 32), blocks=1)
+    Size(widths=(16, 32), blocks=1, attention=None, dropout=0.0)
+    """
+
+    widths: tuple[int, ...] | None = None
+    blocks: int | None = None
+    attention: tuple[int, ...] | None = None
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.widths is not None and (not self.widths or min(self.widths) < 1):
+            raise BadInput(f"widths must be one number or more, each at least 1, not {self.widths}")
+        if self.blocks is not None and self.blocks < 1:
+            raise BadInput(f"blocks must be at least 1, not {self.blocks}")
+        if not 0 <= self.dropout < 1:
+            raise BadInput(f"dropout must be a share below 1, not {self.dropout}")
+        if (
+            self.attention is not None
+            and self.widths is not None
+            and set(self.attention) - set(range(len(self.widths)))
+        ):
+            raise BadInput(f"attention names scales 0 to {len(self.widths) - 1}, not {self.attention}")
