@@ -3,6 +3,7 @@
 from monge.data.builtin import BUILTINS, digits, patches
 from monge.data.fields import c_alpha, gaussian_field, power_law_spectrum
 from monge.data.images import read_image
+from monge.data.labels import Labels
 from monge.data.planar import banana, checkerboard, moons, pinwheel, rings
 from monge.data.samples import RowView, Samples
 from monge.data.scaling import Scaling
@@ -10,6 +11,7 @@ from monge.data.sources import load
 
 __all__ = [
     "BUILTINS",
+    "Labels",
     "RowView",
     "Samples",
     "Scaling",

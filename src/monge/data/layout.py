@@ -166,17 +166,21 @@ def assemble(
 
 
 def labels(table: Table) -> tuple[Tensor | None, tuple[str, ...] | None]:
-    """Labels as int64 [n], and the names of text labels; None when y is not one integer or name a row.
+    """Labels as int64 [n], and the names of text labels; or vectors as float32 [n, k], from [n] or [n, k] real numbers.
+
+    None when y is neither.
 
     >>> labels(Table(np.zeros((3, 1)), np.array(["b", "a", "b"])))
     (tensor([1, 0, 1]), ('a', 'b'))
     """
     y, classes = table.y, table.classes
-    if y is None or y.shape != (len(table.x),):
+    if y is None or y.ndim not in (1, 2) or len(y) != len(table.x) or y.dtype.kind not in "biufUS":
         return None, None
     if y.dtype.kind in "US":
+        if y.ndim == 2:
+            return None, None
         names, y = np.unique(y.astype(str), return_inverse=True)
         classes = tuple(str(name) for name in names)
-    elif y.dtype.kind not in "biu" and not (y.dtype.kind == "f" and bool((y == np.floor(y)).all())):
-        return None, None
+    elif y.ndim == 2 or not bool((y == np.floor(y)).all()):
+        return torch.from_numpy(y.reshape(len(y), -1).astype(np.float32)), None
     return torch.from_numpy(y.astype(np.int64)), classes

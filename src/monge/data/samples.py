@@ -42,7 +42,7 @@ class Samples:
     x: [n, *event], in data units: vectors [n, d], images [n, C, H, W], fields [n, C, *space] with 1 to 3
         space dimensions. float32, or the file's own dtype for memory maps and image files; `batch`
         converts.
-    y: [n] int64 labels, or None; `classes` are their names.
+    y: [n] int64 labels, whose names are `classes`; or [n, k] float32, a vector that goes with each sample; or None.
     kind: "vectors", "images" or "fields".
     quantum: the step of the grid on which integer data live (1.0 for pixels), None for continuous data.
     limits: (low, high), the range of quantised data.
@@ -58,7 +58,7 @@ class Samples:
     (Samples(three: 3 vectors of 2), (2,), tensor([[4., 5.]]))
     """
 
-    y: Int[Tensor, " n"] | None
+    y: Shaped[Tensor, " n *k"] | None
     kind: str
     name: str
     classes: tuple[str, ...] | None
@@ -88,10 +88,8 @@ class Samples:
             raise BadInput(f"kind {kind!r} is not known: give one of {', '.join(AXES)}")
         if x.ndim not in AXES[kind]:
             raise BadInput(f"{kind} came as a tensor {list(x.shape)}: give [n, d] vectors or [n, C, *space]")
-        if y is not None and (y.shape != (n,) or y.dtype != torch.int64):
-            raise BadInput(f"labels must be int64 [{n}], one a sample: they came as {y.dtype} {list(y.shape)}")
-        if y is not None and classes is not None and n and not 0 <= int(y.min()) <= int(y.max()) < len(classes):
-            raise BadInput(f"labels must lie in 0..{len(classes) - 1}, one for each of {len(classes)} classes")
+        if y is not None:
+            _check_labels(y, n, classes)
         self.__dict__.update(
             y=y,
             kind=kind,
@@ -227,6 +225,21 @@ class Samples:
             split_record=split_record,
             rows=self._at(indices),
         )
+
+
+def _check_labels(y: Tensor, n: int, classes: tuple[str, ...] | None) -> None:
+    """Raise `BadInput` unless y is a label or a vector for each of n samples."""
+    if y.dtype == torch.float32 and y.ndim == 2 and len(y) == n and y.shape[1]:
+        if not bool(y.isfinite().all()):
+            raise BadInput("the vectors that go with the samples hold NaN or infinity: drop or repair those rows")
+        return
+    if y.shape != (n,) or y.dtype != torch.int64:
+        raise BadInput(
+            f"labels must be int64 [{n}], one a sample, or float32 [{n}, k], a vector each: they came as "
+            f"{y.dtype} {list(y.shape)}"
+        )
+    if classes is not None and n and not 0 <= int(y.min()) <= int(y.max()) < len(classes):
+        raise BadInput(f"labels must lie in 0..{len(classes) - 1}, one for each of {len(classes)} classes")
 
 
 def at_least_two(n: int, name: str) -> None:

@@ -1,0 +1,139 @@
+"""What rows are told apart by: a label each, or a vector."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Shaped
+from torch import Tensor
+
+from monge.data.samples import Samples
+from monge.errors import BadInput
+
+SHOWN = 12  # names listed in a message
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels, or vectors, that a model was told; what it can be asked for is checked against them.
+
+    count: one more than the largest label; 0 where rows have vectors. seen: the labels that rows had. names: theirs, or
+    None. mean, std, low, high: of the vectors, a number for each of their values.
+
+    "None given" is the label `count`, or a vector of NaN.
+
+    >>> labels = Labels.of(Samples(torch.eye(3), torch.tensor([0, 1, 1]), classes=("cat", "dog")))
+    >>> labels.encode("dog", 2), labels.none(1)
+    (tensor([1, 1]), tensor([2]))
+    """
+
+    count: int = 0
+    seen: tuple[int, ...] = ()
+    names: tuple[str, ...] | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, samples: Samples) -> "Labels | None":
+        """Those of a data set; None if it has none. Raises BadInput for a negative label."""
+        y = samples.y
+        if y is None:
+            return None
+        if y.ndim == 1:
+            if int(y.min()) < 0:
+                raise BadInput(f"labels must be 0 or more, and {samples.name} has {int(y.min())}: number them from 0")
+            count = len(samples.classes) if samples.classes else int(y.max()) + 1
+            return cls(count, tuple(sorted(set(y.tolist()))), samples.classes)
+        std = y.std(0, correction=0)
+        parts = (y.mean(0), torch.where(std > 0, std, 1.0), y.amin(0), y.amax(0))
+        return cls(0, (), None, *(tuple(part.tolist()) for part in parts))
+
+    @property
+    def features(self) -> int:
+        """Length of the vectors; 0 for labels."""
+        return len(self.mean)
+
+    def scaled(self, y: Shaped[Tensor, " n *k"]) -> Shaped[Tensor, " n *k"]:
+        """As a network is told: labels as they are, vectors of mean 0 and variance 1."""
+        return (y - y.new_tensor(self.mean)) / y.new_tensor(self.std) if self.features else y
+
+    def none(self, n: int) -> Shaped[Tensor, " n *k"]:
+        """n times "none given"."""
+        return torch.full((n, self.features), torch.nan) if self.features else torch.full((n,), self.count)
+
+    def dropped(self, y: Shaped[Tensor, " n *k"], where: Bool[Tensor, " n"]) -> Shaped[Tensor, " n *k"]:
+        """y with "none given" where asked."""
+        none = self.none(len(y)).to(y)
+        return torch.where(where[:, None] if self.features else where, none, y)
+
+    def encode(self, label: Any, n: int) -> Shaped[Tensor, " n *k"]:
+        """What a person asks for, as a network is told, one for each of n: a label or its name, n of them, or a vector.
+
+        Raises BadInput for a label that no row had, and for a number of labels or of values that does not fit; warns of
+        a vector beyond those seen.
+        """
+        return self._vectors(label, n) if self.features else self._labels(label, n)
+
+    def _labels(self, label: Any, n: int) -> Tensor:
+        each = label.tolist() if hasattr(label, "tolist") else label
+        each = [each] if isinstance(each, str) or not isinstance(each, Sequence) else list(each)
+        if len(each) not in (1, n):
+            raise BadInput(f"give one label, or one for each of {n} samples, not {len(each)}")
+        return torch.tensor([self._number(one) for one in each]).expand(n)
+
+    def _number(self, label: Any) -> int:
+        if isinstance(label, str) and self.names and label in self.names:
+            number = self.names.index(label)
+        elif isinstance(label, str) and not label.strip().isdigit():
+            number = -1
+        elif isinstance(label, str | int) or (isinstance(label, float) and label.is_integer()):
+            number = int(label)
+        else:
+            number = -1
+        if number not in self.seen:
+            raise BadInput(f"no label {label!r}: the model was trained on {self.told}")
+        return number
+
+    def _vectors(self, label: Any, n: int) -> Tensor:
+        try:
+            y = torch.as_tensor(label, dtype=torch.float32)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise BadInput(f"no vector {label!r}: the model was trained on {self.told}") from error
+        y = y.reshape(1, -1) if y.ndim < 2 else y
+        if y.shape not in ((1, self.features), (n, self.features)) or not bool(y.isfinite().all()):
+            raise BadInput(
+                f"the model was trained on {self.told}: give one such, or one for each of {n} samples, not "
+                f"{list(y.shape)}{'' if bool(y.isfinite().all()) else ' with NaN or infinity'}"
+            )
+        if bool((y < y.new_tensor(self.low)).any() | (y > y.new_tensor(self.high)).any()):
+            warnings.warn(f"a vector lies beyond those of training, {self.told}: what comes is a guess", stacklevel=4)
+        return self.scaled(y).expand(n, -1)
+
+    @property
+    def told(self) -> str:
+        """In words: what the model can be asked for."""
+        if self.features:
+            return f"vectors of {self.features} between {list(self.low)} and {list(self.high)}"
+        shown = [self.names[i] if self.names else str(i) for i in self.seen[:SHOWN]]
+        return f"{', '.join(shown)}{', ...' if len(self.seen) > SHOWN else ''}"
+
+    def name(self, label: int) -> str:
+        """The name of a label, or its number."""
+        return self.names[label] if self.names else str(label)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Labels":
+        """What `to_dict` wrote. Raises BadInput for anything else."""
+        try:
+            fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+            return cls(**fields)
+        except TypeError as error:
+            raise BadInput(f"not labels as to_dict writes them ({error}): take them from a model.json") from error
