@@ -30,7 +30,8 @@ class Denoiser(Protocol):
     """D(y, sigma) = E[x | y] for y = x + sigma z, z ~ N(0, Id) (course, section 6.2.3, Tweedie-Miyasawa).
 
     y: [n, *event], sigma: [n]; returns [n, *event]. A denoiser that carries `blind = True` does not read sigma.
-    One that carries `moments` (mean and covariance of the data) lets a sampler start exactly.
+    One that carries `moments` (mean and covariance of the data) lets a sampler start exactly. One that is told a label
+    is `monge.denoisers.Labelled`, which binds it.
     """
 
     def __call__(self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n *event"]: ...

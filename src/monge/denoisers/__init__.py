@@ -10,15 +10,18 @@ from monge.denoisers.algebra import (
     velocity,
     velocity_in_log,
 )
+from monge.denoisers.labelled import Labelled, part
 from monge.denoisers.neural import Neural
 from monge.denoisers.oracle import Oracle
 
 __all__ = [
+    "Labelled",
     "Neural",
     "Oracle",
     "from_noise",
     "from_score",
     "noise",
+    "part",
     "per_sample",
     "residual_level",
     "score",

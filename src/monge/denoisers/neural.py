@@ -1,7 +1,7 @@
 """A network made into a denoiser."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from monge.denoisers.algebra import per_sample
@@ -39,7 +39,10 @@ class Neural(nn.Module):
         self.blind = blind
 
     def forward(
-        self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"] | float, label: Int[Tensor, " n"] | None = None
+        self,
+        y: Float[Tensor, "n *event"],
+        sigma: Float[Tensor, " n"] | float,
+        label: Shaped[Tensor, " n *k"] | None = None,
     ) -> Float[Tensor, "n *event"]:
         if self.blind:
             r = y.flatten(1).square().mean(1).sqrt().clamp_min(torch.finfo(y.dtype).tiny ** 0.5)

@@ -1,8 +1,10 @@
 """The families: each lists its objectives and knows how to sample."""
 
 from pathlib import Path
+from typing import Any
 
-from monge.models import family
+from monge.errors import BadInput
+from monge.models import records
 from monge.models.diffusion import Diffusion
 from monge.models.family import Family
 
@@ -11,8 +13,11 @@ FAMILIES: tuple[type[Family], ...] = (Diffusion,)
 __all__ = ["FAMILIES", "Diffusion", "Family", "load"]
 
 
-def load(path: str | Path) -> Family:
+def load(path: str | Path, **given: Any) -> Family:
     """The fitted model in a run's folder.
+
+    given: objects that the run cannot make again, a network of your own for instance (`save` said which). A family of
+    your own is loaded by its class, `Mine.load(path)`.
 
     Raises BadInput if the folder holds no run, an unfinished one, or a damaged one.
 
@@ -21,4 +26,10 @@ def load(path: str | Path) -> Family:
     ...
     monge.errors.BadInput: no/such/run holds no run (model.json is missing): give the --out of a `monge fit`
     """
-    return family.load(path, FAMILIES)
+    name = records.read(Path(path))["family"]
+    known = {family.__name__: family for family in FAMILIES}
+    if name not in known:
+        raise BadInput(
+            f"{path} holds a {name}, which is not one of {', '.join(known)}: load it by its class, {name}.load(...)"
+        )
+    return known[name].load(path, **given)

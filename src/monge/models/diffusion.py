@@ -2,20 +2,22 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from monge import rng, samplers
+from monge import samplers
 from monge.data import Samples
-from monge.denoisers import Neural, per_sample
+from monge.denoisers import Labelled, Neural, per_sample
 from monge.errors import BadInput
 from monge.linalg import Moments
 from monge.models.family import Family
-from monge.nets import Spec, denoiser
-from monge.protocols import LogProb
+from monge.nets import Adapted, Size, Spec, denoiser
+from monge.noise import Process
+from monge.protocols import Denoiser, LogProb
 from monge.samplers import Trajectory
 from monge.training import Batch, Objective, Training
 
@@ -40,44 +42,64 @@ class Denoising(Objective):
     """min E |D(x + sigma z) - x|^2 / c_out(sigma)^2 (course (141); Karras et al. 2022).
 
     log sigma is normal, where most is to be learned; for a tenth of the samples it is uniform over the range of the
-    sampler, so that no level is met for the first time while sampling.
+    transport, so that no level is met for the first time while sampling. With a process, sigma is that of a time drawn
+    uniformly. Labels are dropped for a share of the rows, so that one network is both conditional and not.
     """
 
     def __init__(self, family: "Diffusion") -> None:
         super().__init__()
         self.denoiser = family.denoiser
-        self._scaled = family._scaled
-        self.center, self.width = family.settings["level_mean"], family.settings["level_std"]
-        levels = family.levels()
+        self.scaled, self.labels = family.scaled, family.labels
+        settings, levels = family.settings, family.levels(sampling=False)
+        self.dropout: float = settings["label_dropout"]
+        self.center, self.width = settings["level_mean"], settings["level_std"]
         self.lowest, self.highest = math.log(levels.sigma_min), math.log(levels.sigma_max)
+        self.process: Process | None = settings["noise"]
+        if self.process is not None:
+            self.first, self.last = (float(self.process.time(level)) for level in levels)
 
     def forward(self, batch: Batch) -> Float[Tensor, ""]:
-        x = self._scaled(batch.x, batch.generator)
+        x = self.scaled(batch.x, batch.generator)
         options: dict[str, Any] = {"generator": batch.generator, "device": x.device, "dtype": x.dtype}
-        normal = self.center + self.width * torch.randn(len(x), **options)
-        uniform = self.lowest + (self.highest - self.lowest) * torch.rand(len(x), **options)
-        sigma = torch.where(torch.rand(len(x), **options) < UNIFORM_SHARE, uniform, normal).exp()
+        sigma, label = self._levels(len(x), options), None
+        if self.labels is not None and batch.y is not None:
+            forgotten = torch.rand(len(x), **options) < self.dropout
+            label = self.labels.dropped(self.labels.scaled(batch.y), forgotten)
         z = torch.randn(x.shape, **options)
-        error = self.denoiser(x + per_sample(sigma, x) * z, sigma) - x
+        error = self.denoiser(x + per_sample(sigma, x) * z, sigma, label) - x
         loss: Tensor = (self.denoiser.loss_weight(sigma) * error.square().flatten(1).mean(1)).mean()
         return loss
+
+    def _levels(self, n: int, options: dict[str, Any]) -> Float[Tensor, " n"]:
+        if self.process is not None:
+            return self.process.marginal(self.first + (self.last - self.first) * torch.rand(n, **options)).sigma
+        normal = self.center + self.width * torch.randn(n, **options)
+        uniform = self.lowest + (self.highest - self.lowest) * torch.rand(n, **options)
+        return torch.where(torch.rand(n, **options) < UNIFORM_SHARE, uniform, normal).exp()
 
 
 class Diffusion(Family):
     """Score diffusion with a network of the data's size as denoiser.
 
+    net: the network, (y [n, *event], level [n], label or None) -> [n, *event], or one that takes fewer of these; or a
+        `monge.nets.Size`; chosen from the data unless given. A network is copied.
+    noise: a `monge.noise.Process`: levels are trained at times drawn uniformly between those of sigma_min and
+        sigma_max. Unless given, log sigma is drawn around level_mean with deviation level_std, in units of the data's
+        s.d.
+    labels: whether the denoiser is told the labels, or vectors, that data have; None: if there are any, and the
+        network takes them. label_dropout: share of the rows for which it is not told, and learns the law of all.
     blind: the denoiser is not told the noise level (Mallat's version), and the sampler reads it off the residual.
     periodic: circular padding, for fields on a torus.
-    level_mean, level_std: mean and s.d. of log sigma in training, in units of the data's s.d.
     sigma_min, sigma_max: the range that samples are drawn through, in the same units. Unless given, sigma_min is
         0.002, or for quantised data half a grid step, at which rounding the posterior mean errs less than a network
         does below it (a quarter step where a step is more than a quarter of the data's s.d., as for binary data:
         there half a step would round rare values away); and sigma_max is 10 times the data's largest principal s.d.,
         where their law is Gaussian to 1e-3.
 
-    Raises BadInput unless 0 < sigma_min < sigma_max < infinity and level_std > 0.
+    Raises BadInput unless 0 < sigma_min < sigma_max < infinity, level_std > 0 and 0 <= label_dropout <= 1.
 
-    Can `fit`, `sample`, `denoise`, `log_prob`, `encode`, `decode`, `save`.
+    Can `fit`, `sample`, `denoise`, `log_prob`, `encode`, `decode`, `save`, each with a `label` where it was trained
+    with labels.
 
     >>> import monge
     >>> model = monge.Diffusion().fit(torch.randn(64, 2, generator=torch.manual_seed(0)), steps=5, show=False)
@@ -92,6 +114,10 @@ class Diffusion(Family):
     def __init__(
         self,
         *,
+        net: nn.Module | Size | None = None,
+        noise: Process | None = None,
+        labels: bool | None = None,
+        label_dropout: float = 0.2,
         blind: bool = False,
         periodic: bool = False,
         level_mean: float = -1.0,
@@ -100,6 +126,10 @@ class Diffusion(Family):
         sigma_max: float | None = None,
     ) -> None:
         super().__init__(
+            net=net,
+            noise=noise,
+            labels=labels,
+            label_dropout=label_dropout,
             blind=blind,
             periodic=periodic,
             level_mean=level_mean,
@@ -107,6 +137,7 @@ class Diffusion(Family):
             sigma_min=sigma_min,
             sigma_max=sigma_max,
         )
+        self.takes_labels = labels is not False
         low, high = sigma_min if sigma_min is not None else 0.0, sigma_max if sigma_max is not None else math.inf
         if not low < high or low < 0 or sigma_min == 0 or sigma_max == math.inf:
             raise BadInput(
@@ -115,14 +146,26 @@ class Diffusion(Family):
             )
         if not 0 < level_std < math.inf or not math.isfinite(level_mean):
             raise BadInput(f"log sigma needs a finite mean and deviation > 0, not {level_mean} and {level_std}")
+        if not 0 <= label_dropout <= 1:
+            raise BadInput(f"label_dropout is a share of the rows, 0 to 1, not {label_dropout}")
 
     def defaults(self, samples: Samples) -> Training:
+        if self.settings["labels"] and samples.y is None:
+            raise BadInput(f"labels=True, and {samples.name} has no labels: leave it out, or give data with a y")
         if samples.kind == "vectors":
             return Training(batch_size=256)
         return Training(batch_size=64)
 
-    def build(self, event_shape: tuple[int, ...]) -> None:
-        net = denoiser(Spec(event_shape, periodic=self.settings["periodic"]))
+    def build(self, spec: Spec) -> None:
+        net, spec = self.settings["net"], replace(spec, periodic=self.settings["periodic"])
+        if isinstance(net, nn.Module):
+            net = Adapted(net, spec)
+            if self.labels is not None and net.takes < 3:
+                if self.settings["labels"]:
+                    raise BadInput("labels=True, and the network takes none: give one that does, (y, level, label)")
+                self.labels = None
+        else:
+            net = denoiser(spec, net)
         self.denoiser = Neural(net, blind=self.settings["blind"])
         self.register_buffer("widest", torch.ones(()))
 
@@ -153,6 +196,7 @@ class Diffusion(Family):
         start: int = 0,
         nfe: int = 20,
         alpha: float = 0.0,
+        label: Any = None,
         batch_size: int | None = None,
         trace: bool = False,
         show: bool = True,
@@ -160,22 +204,24 @@ class Diffusion(Family):
         """Draw n samples with at most `nfe` denoiser calls each, [n, *event] in data units and on the data's grid.
 
         alpha: 0 for the deterministic transport, 1 for Anderson's reversed diffusion (course (135)).
+        label: of all samples, or n of them, by number or name; or vectors, where it was trained with such; None for
+            the law of all.
         trace: return the `Trajectory` in data units, for pictures.
         Sample start + i of a seed does not depend on n or on batch_size.
 
-        Raises BadInput for n < 1, nfe < 1, alpha < 0.
+        Raises BadInput for n < 1, nfe < 1, alpha < 0, and for a label that was not trained on.
         """
-        options = {"nfe": nfe, "alpha": alpha, "batch_size": batch_size, "show": show}
+        options = {"nfe": nfe, "alpha": alpha, "label": label, "batch_size": batch_size, "show": show}
         if not trace:
             return super().sample(n, seed=seed, start=start, **options)
-        scaling = self._must_be_fitted()
-        way: Trajectory = self._sample(n, seed, start, trace=True, **options)
+        scaling = self.must_be_fitted()
+        way: Trajectory = self.draw(n, seed, start, trace=True, **options)
         frames = [torch.stack([scaling.inverse(frame) for frame in part.cpu()]) for part in (way.y, way.x_hat)]
         return Trajectory(scaling.quantise(scaling.inverse(way.x.cpu())), way.sigma * scaling.unit, *frames)
 
-    def _sample(self, n: int, seed: int, start: int, **options: Any) -> Any:
+    def draw(self, n: int, seed: int, start: int, *, label: Any = None, **options: Any) -> Any:
         return samplers.reverse_diffusion(
-            self.denoiser,
+            self._bound(label, n),
             tuple(self.record["data"]["event_shape"]),
             n,
             seed=seed,
@@ -186,36 +232,39 @@ class Diffusion(Family):
         )
 
     @torch.no_grad()
-    def denoise(self, y: Float[Tensor, "n *event"], sigma: Tensor | float) -> Float[Tensor, "n *event"]:
-        """E[x | y] for y = x + sigma z, y and sigma in data units; sigma a number or [n].
+    def denoise(
+        self, y: Float[Tensor, "n *event"], sigma: Tensor | float, *, label: Any = None
+    ) -> Float[Tensor, "n *event"]:
+        """E[x | y], or E[x | y, label], for y = x + sigma z, y and sigma in data units; sigma a number or [n].
 
         Vectors whose coordinates have their own scales were standardised one by one: there sigma is in units of each
         coordinate's standard deviation, and likewise for channels. At sigma = 0 nothing is noise, and y comes back.
 
         Raises BadInput for sigma that is negative, not finite or not one value or n.
         """
-        scaling = self._must_be_fitted()
-        scaled = scaling.forward(self._check_events(y)).to(self.device)
+        scaling = self.must_be_fitted()
+        scaled = scaling.forward(self.check(y)).to(self.device)
         level = torch.as_tensor(sigma, dtype=scaled.dtype, device=self.device)
         if level.ndim > 1 or level.numel() not in (1, len(y)):
             raise BadInput(f"sigma must be a number or one for each of {len(y)} events, not {list(level.shape)}")
         if not bool(((level >= 0) & level.isfinite()).all()):
             raise BadInput("sigma must be 0 or more, and finite: it is the standard deviation of the noise")
         level = level.expand(len(y)) / scaling.unit
-        x_hat = self.denoiser(scaled, level.clamp(min=TINY))
+        x_hat = self._bound(label, len(y))(scaled, level.clamp(min=TINY))
         return scaling.inverse(torch.where(per_sample(level, scaled) > 0, x_hat, scaled)).to(y.device)
 
     def log_prob(
         self,
         x: Float[Tensor, "n *event"],
         *,
+        label: Any = None,
         probes: int | None = None,
         seed: int = 0,
         rtol: float = 1e-5,
         atol: float = 1e-5,
         show: bool = True,
     ) -> LogProb:
-        """log p(x) in nats and data units, by the deterministic transport.
+        """log p(x), or log p(x | label), in nats and data units, by the deterministic transport.
 
         The divergence is exact up to 64 values an event, else estimated by 16 probes; `probes` overrules. Quantised
         data are spread uniformly over their grid step first, so the value is that of a density, and its mean a
@@ -224,12 +273,12 @@ class Diffusion(Family):
         is integrated in. A blind denoiser's likelihood takes its answers for those at the nominal level, which holds
         where an event has many values.
         """
-        scaling = self._must_be_fitted()
+        scaling = self.must_be_fitted()
         if probes is None and math.prod(x.shape[1:]) > EXACT_DIVERGENCE:
             probes = PROBES
-        scaled = self._scaled(self._check_events(x), rng.generator(seed, "dequantise", device=x.device))
+        scaled = self.scaled(self.check(x), seed)
         value, error, method = samplers.log_prob(
-            self.denoiser,
+            self._bound(label, len(x)),
             scaled.to(self.device),
             probes=probes,
             seed=seed,
@@ -240,21 +289,21 @@ class Diffusion(Family):
         )
         return LogProb(value.to(x.device) + scaling.log_det, error.to(x.device), method)
 
-    def encode(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+    def encode(self, x: Float[Tensor, "n *event"], *, label: Any = None) -> Float[Tensor, "n *event"]:
         """Latent of x: standard normal if the model is right; quantised data stand at the middle of their step."""
-        scaling = self._must_be_fitted()
-        scaled = scaling.forward(self._check_events(x)).to(self.device)
-        return samplers.encode(self.denoiser, scaled, **self._range()).to(x.device)
+        scaling = self.must_be_fitted()
+        scaled = scaling.forward(self.check(x)).to(self.device)
+        return samplers.encode(self._bound(label, len(x)), scaled, **self._range()).to(x.device)
 
-    def decode(self, z: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+    def decode(self, z: Float[Tensor, "n *event"], *, label: Any = None) -> Float[Tensor, "n *event"]:
         """x of a latent, the inverse of `encode` (data units, not rounded to a grid)."""
-        scaling = self._must_be_fitted()
-        x = samplers.decode(self.denoiser, self._check_events(z).to(self.device), **self._range())
+        scaling = self.must_be_fitted()
+        x = samplers.decode(self._bound(label, len(z)), self.check(z).to(self.device), **self._range())
         return scaling.inverse(x).to(z.device)
 
     def levels(self, sampling: bool = True) -> "Levels":
         """The noise levels that the transport runs between, scaled units; the likelihood goes below the grid step."""
-        scaling = self._must_be_fitted()
+        scaling = self.units
         lowest = SIGMA_MIN
         if sampling and scaling.quantum is not None:
             step = scaling.quantum / scaling.unit
@@ -264,6 +313,11 @@ class Diffusion(Family):
         return Levels(
             *(given if given is not None else own for given, own in zip(asked, (lowest, highest), strict=True))
         )
+
+    def _bound(self, label: Any, n: int) -> Denoiser:
+        """The denoiser of n rows that are told a label, or none."""
+        told = self.told(label, n)
+        return self.denoiser if told is None else Labelled(self.denoiser, told)
 
     def _range(self, sampling: bool = False) -> dict[str, Any]:
         return {**self.levels(sampling)._asdict(), "moments": self.moments.to(self.device)}

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monge import progress, rng
-from monge.denoisers import velocity_in_log
+from monge.denoisers import part, velocity_in_log
 from monge.errors import BadInput, NumericalFailure
 from monge.linalg import DiagonalCovariance, Moments
 from monge.protocols import Denoiser, LogProb
@@ -70,7 +70,8 @@ def log_prob(
             y = x[first : first + batch_size]
             shape = (len(y), probes or 0, *y.shape[1:])
             signs = rng.uniform(shape, seed, "probes", start=first, dtype=y.dtype, device=y.device).sub(0.5).sign()
-            end, change = _flow(denoiser, y, (sigma_min, sigma_max), Tolerance(rtol, atol), signs)
+            own = part(denoiser, first, len(y))
+            end, change = _flow(own, y, (sigma_min, sigma_max), Tolerance(rtol, atol), signs)
             total = moments.log_prob(end, sigma_max)[:, None] + change
             values.append(total.mean(1))
             errors.append(total.std(1) / math.sqrt(probes) if probes else torch.zeros_like(values[-1]))
@@ -95,9 +96,7 @@ def encode(
     Events are integrated `batch_size` at a time, each within the tolerance whoever it is integrated with.
     """
     moments = _moments(denoiser, moments, x)
-    ways = (sigma_min, sigma_max), Tolerance(rtol, atol)
-    ends = [_flow(denoiser, part, *ways, None)[0] for part in torch.split(x, batch_size)]
-    return moments.whiten(torch.cat(ends), sigma_max)
+    return moments.whiten(_carry(denoiser, x, (sigma_min, sigma_max), Tolerance(rtol, atol), batch_size), sigma_max)
 
 
 def decode(
@@ -113,14 +112,21 @@ def decode(
 ) -> Float[Tensor, "n *event"]:
     """x of a latent z: the inverse of `encode`."""
     moments = _moments(denoiser, moments, z)
-    ways = (sigma_max, sigma_min), Tolerance(rtol, atol)
-    starts = torch.split(moments.noised_sample(z, sigma_max), batch_size)
-    return torch.cat([_flow(denoiser, part, *ways, None)[0] for part in starts])
+    start = moments.noised_sample(z, sigma_max)
+    return _carry(denoiser, start, (sigma_max, sigma_min), Tolerance(rtol, atol), batch_size)
 
 
 def _moments(denoiser: Denoiser, moments: Moments | None, x: Tensor) -> Moments:
     nothing = Moments(torch.zeros_like(x[0]), DiagonalCovariance(torch.zeros_like(x[0])))
     return moments or getattr(denoiser, "moments", None) or nothing
+
+
+def _carry(denoiser: Denoiser, y: Tensor, sigmas: tuple[float, float], tolerance: Tolerance, batch_size: int) -> Tensor:
+    """y at the second of two noise levels, `batch_size` rows at a time."""
+    firsts = range(0, len(y), batch_size)
+    rows = [y[first : first + batch_size] for first in firsts]
+    owners = [part(denoiser, first, len(some)) for first, some in zip(firsts, rows, strict=True)]
+    return torch.cat([_flow(own, some, sigmas, tolerance, None)[0] for own, some in zip(owners, rows, strict=True)])
 
 
 def _flow(

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monge import progress, rng
-from monge.denoisers import per_sample, residual_level
+from monge.denoisers import part, per_sample, residual_level
 from monge.errors import BadInput, NumericalFailure
 from monge.linalg import DiagonalCovariance, Moments
 from monge.protocols import Denoiser
@@ -112,7 +112,8 @@ def reverse_diffusion(
             rows = min(size, n - first)
             z = rng.normal((rows, *event_shape), seed, "start", start=start + first, dtype=dtype, device=device)
             y = moments.noised_sample(z, sigma_max)
-            walk = _Walk(denoiser, solver, nothing if few else moments, alpha, seed, start + first, trace, advance)
+            own, gauss = part(denoiser, first, rows), nothing if few else moments
+            walk = _Walk(own, solver, gauss, alpha, seed, start + first, trace, advance)
             parts.append(walk.run(y, grid))
             if trace:
                 frames.append(walk.trajectory(parts[-1]))

@@ -1,0 +1,43 @@
+"""A denoiser that is told a label, as one that is not asked for any."""
+
+from collections.abc import Callable
+
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from monge.errors import BadInput
+from monge.linalg import Moments
+from monge.protocols import Denoiser
+
+
+class Labelled:
+    """D(y, sigma) = E[x | y, label] from a denoiser (y, sigma, label): the label is bound, one for all rows or each.
+
+    A label each belongs to its row of the whole: samplers that work in batches take `part` of it.
+
+    Raises BadInput for labels of another number than the rows.
+
+    >>> import torch
+    >>> D = Labelled(lambda y, sigma, label: y * label[:, None], torch.tensor([2, 3]))
+    >>> D(torch.ones(2, 1), torch.ones(2)).T, part(D, 1, 1)(torch.ones(1, 1), torch.ones(1))
+    (tensor([[2., 3.]]), tensor([[3.]]))
+    """
+
+    def __init__(self, denoiser: Callable[[Tensor, Tensor, Tensor], Tensor], label: Shaped[Tensor, " n *k"]) -> None:
+        self.denoiser, self.label = denoiser, label
+        self.blind = bool(getattr(denoiser, "blind", False))
+        self.moments: Moments | None = getattr(denoiser, "moments", None)
+
+    def __call__(self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n *event"]:
+        if len(self.label) not in (1, len(y)):
+            raise BadInput(f"there are {len(self.label)} labels for {len(y)} rows: give one, or one for each row")
+        return self.denoiser(y, sigma, self.label.expand(len(y), *self.label.shape[1:]))
+
+    def part(self, first: int, n: int) -> "Labelled":
+        """That of rows first .. first + n."""
+        return self if len(self.label) == 1 else Labelled(self.denoiser, self.label[first : first + n])
+
+
+def part(denoiser: Denoiser, first: int, n: int) -> Denoiser:
+    """The denoiser of rows first .. first + n: the same, unless each row has its own label."""
+    return denoiser.part(first, n) if isinstance(denoiser, Labelled) else denoiser

@@ -1,0 +1,108 @@
+"""model.json: what a run is, written and read."""
+
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from monge import objects
+from monge.data import Samples
+from monge.errors import BadInput
+from monge.training import Training
+
+FORMAT = 2
+RECORD, WEIGHTS = "model.json", "weights.safetensors"
+NEEDED = ("format", "family", "settings", "data", "scaling")
+
+
+def describe(
+    family: str, settings: dict[str, Any], samples: Samples, training: Training | None, seed: int
+) -> dict[str, Any]:
+    """What is known of a run before it starts. `training` is {} for a fit in closed form."""
+    kept = {} if training is None else vars(training)
+    return {
+        "format": FORMAT,
+        "family": family,
+        "settings": {name: objects.describe(value) for name, value in settings.items()},
+        "data": samples.describe(),
+        "seed": seed,
+        "training": {name: value for name, value in kept.items() if name not in ("checkpoint_s", "log_every")},
+        "versions": {"monge": version("monge"), "torch": torch.__version__, "python": platform.python_version()},
+    }
+
+
+def to_json(record: dict[str, Any]) -> str:
+    return json.dumps(record, indent=2) + "\n"
+
+
+def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    """Whether two records are of one run."""
+    return bool(json.loads(to_json(first)) == json.loads(to_json(second)))
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The record in a run's folder. Raises BadInput if it is missing, damaged or of another format."""
+    path = folder / RECORD
+    try:
+        record: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise BadInput(f"{folder} holds no run ({RECORD} is missing): give the --out of a `monge fit`") from error
+    except (ValueError, OSError) as error:
+        raise BadInput(f"{path} cannot be read ({error}): it is damaged; fit again") from error
+    if record.get("format", FORMAT) > FORMAT:
+        raise BadInput(f"{path} has format {record['format']}, and this version reads {FORMAT}: update monge")
+    missing = [name for name in NEEDED if name not in record]
+    if missing or record["format"] != FORMAT:
+        raise BadInput(
+            f"{path} is not a run of format {FORMAT} (missing: {', '.join(missing) or 'nothing'}): fit again"
+        )
+    return record
+
+
+def refuse_other(folder: Path, record: dict[str, Any], resume: bool) -> None:
+    """Raise BadInput unless the run in `folder` is the one that `record` describes, and may be gone on with."""
+    if not resume:
+        raise BadInput(f"{folder} holds another run: give another --out, or --resume (resume=True) to go on with it")
+    here, there = _identity(record), _identity(read(folder))
+    for name in here:
+        if here[name] != there.get(name):
+            raise BadInput(
+                f"the run in {folder} has {name}={there.get(name)}, and you ask for {name}={here[name]}: "
+                "give the same to go on with it, or another --out"
+            )
+
+
+def _identity(record: dict[str, Any]) -> dict[str, Any]:
+    whole: dict[str, Any] = json.loads(to_json(record))
+    names = {name: whole[name] for name in ("family", "settings", "seed")}
+    return {**names, "data": whole["data"]["fingerprint"], **whole["training"]}
+
+
+def settings_of(record: dict[str, Any], folder: Path, given: dict[str, Any]) -> dict[str, Any]:
+    """The settings that a family was made with: the record's, and objects `given` in place of those it cannot make.
+
+    Raises BadInput if one is missing, or if one is given that the record does not ask for.
+    """
+    missing = strangers(record)
+    for name in given:
+        if name not in missing:
+            asks = f"it needs {', '.join(missing)}" if missing else "it needs none"
+            raise BadInput(f"{folder} does not ask for {name}: {asks}")
+    for name, kind in missing.items():
+        if name not in given:
+            raise BadInput(
+                f"the {name} of the run in {folder} is a {kind}, which cannot be made again from the folder: "
+                f"load it with monge.load({str(folder)!r}, {name}={kind.rpartition('.')[2]}(...))"
+            )
+    return {
+        name: given[name] if name in given else objects.rebuild(value) for name, value in record["settings"].items()
+    }
+
+
+def strangers(record: dict[str, Any]) -> dict[str, str]:
+    """Settings that cannot be made again from the record, and the class of each."""
+    found = {name: objects.needed(value) for name, value in record["settings"].items()}
+    return {name: kinds[0] for name, kinds in found.items() if kinds}
