@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/monge demo
 
 test: $(VENV)/.installed-test
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/.installed-test
 	@$(BIN)/ruff check .

@@ -2,20 +2,23 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
+from pathlib import Path
 
 import pytest
 import torch
+from toys import TOYS
 
 import monge
 from monge import rng
 from monge.data import Samples
 from monge.errors import BadInput
+from monge.evaluation import Verdict
 from monge.models import FAMILIES
+from monge.protocols import LogProb, SupportsLogProb
 
+ALL = (*FAMILIES, *TOYS)
 STEPS = 12
 DATA = {
     "vectors": lambda: Samples(rng.normal((60, 3), 0, "v") * torch.tensor([1.0, 2.0, 1.5]) + 4.0),
@@ -26,7 +29,7 @@ DATA = {
 }
 
 
-@pytest.fixture(params=FAMILIES, ids=lambda family: family.__name__)
+@pytest.fixture(params=ALL, ids=lambda family: family.__name__)
 def family(request):
     return request.param
 
@@ -36,8 +39,13 @@ def data(request):
     return DATA[request.param]()
 
 
+def is_stepped(family, data):
+    return family().defaults(data) is not None
+
+
 def fitted(family, data, **options):
-    return family().fit(data, **{"steps": STEPS, "show": False, **options})
+    steps = {"steps": STEPS} if is_stepped(family, data) else {}
+    return family().fit(data, **{"show": False, **steps, **options})
 
 
 def test_fit_sample_save_load(family, data, tmp_path):
@@ -45,17 +53,18 @@ def test_fit_sample_save_load(family, data, tmp_path):
     x = model.sample(5, seed=3)
     assert x.shape == (5, *data.event_shape)
     assert x.dtype == torch.float32
-    again = monge.load(tmp_path / "run")
+    again = family.load(tmp_path / "run")
     assert type(again) is family
+    if family in FAMILIES:
+        assert type(monge.load(tmp_path / "run")) is family
     assert torch.equal(again.sample(5, seed=3), x)
-    assert {"model.json", "weights.safetensors", "log.csv", "checkpoints"} <= {
-        p.name for p in (tmp_path / "run").iterdir()
-    }
+    written = {"model.json", "weights.safetensors", *(["log.csv", "checkpoints"] if is_stepped(family, data) else [])}
+    assert {p.name for p in (tmp_path / "run").iterdir()} == written
     record = json.loads((tmp_path / "run" / "model.json").read_text())
     assert record["data"]["fingerprint"] == data.fingerprint
     assert record["seed"] == 0
     model.save(tmp_path / "copy")
-    assert torch.equal(monge.load(tmp_path / "copy").sample(5, seed=3), x)
+    assert torch.equal(family.load(tmp_path / "copy").sample(5, seed=3), x)
 
 
 def test_samples_are_in_the_data_s_units_and_on_its_grid(family):
@@ -73,8 +82,11 @@ def test_sample_belongs_to_its_index(family, data):
 
 
 def test_seed_decides_everything(family, data):
-    assert torch.equal(fitted(family, data, seed=4).sample(3), fitted(family, data, seed=4).sample(3))
-    assert not torch.equal(fitted(family, data, seed=4).sample(3), fitted(family, data, seed=5).sample(3))
+    first, again, other = (fitted(family, data, seed=seed) for seed in (4, 4, 5))
+    assert torch.equal(first.sample(3), again.sample(3))
+    assert not torch.equal(first.sample(30), first.sample(30, seed=1))
+    if is_stepped(family, data):
+        assert any(not torch.equal(value, other.tensors()[name]) for name, value in first.tensors().items())
 
 
 def test_refuses_what_it_cannot_use(family, data, tmp_path):
@@ -83,8 +95,12 @@ def test_refuses_what_it_cannot_use(family, data, tmp_path):
     model = fitted(family, data, out=tmp_path / "run")
     with pytest.raises(BadInput, match="holds another run"):
         fitted(family, data, out=tmp_path / "run")
-    with pytest.raises(BadInput, match="steps=12, and you ask for steps=13"):
-        fitted(family, data, out=tmp_path / "run", steps=13, resume=True)
+    if is_stepped(family, data):
+        with pytest.raises(BadInput, match="steps=12, and you ask for steps=13"):
+            fitted(family, data, out=tmp_path / "run", steps=13, resume=True)
+    else:
+        with pytest.raises(BadInput, match="fitted in closed form, without steps"):
+            family().fit(data, steps=13)
     with pytest.raises(BadInput, match="data="):
         fitted(family, Samples(data.x + 1, kind=data.kind), out=tmp_path / "run", resume=True)
     with pytest.raises(BadInput, match="n must be at least 1"):
@@ -93,19 +109,55 @@ def test_refuses_what_it_cannot_use(family, data, tmp_path):
 
 def test_refuses_damaged_runs(family, tmp_path):
     with pytest.raises(BadInput, match="holds no run"):
-        monge.load(tmp_path)
+        family.load(tmp_path)
     fitted(family, DATA["vectors"](), out=tmp_path / "run")
     weights = tmp_path / "run" / "weights.safetensors"
-    weights.write_bytes(weights.read_bytes()[:1000])
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
     with pytest.raises(BadInput, match="truncated"):
-        monge.load(tmp_path / "run")
+        family.load(tmp_path / "run")
     weights.unlink()
     with pytest.raises(BadInput, match="has not finished"):
-        monge.load(tmp_path / "run")
+        family.load(tmp_path / "run")
     record = tmp_path / "run" / "model.json"
     record.write_text(record.read_text()[:50])
     with pytest.raises(BadInput, match="cannot be read"):
-        monge.load(tmp_path / "run")
+        family.load(tmp_path / "run")
+
+
+def test_what_it_draws_can_be_judged(family):
+    data = DATA["vectors"]()
+    x = fitted(family, data).sample(120)
+    verdict = monge.audit(x, holdout=rng.normal((120, 3), 1, "v") * torch.tensor([1.0, 2.0, 1.5]) + 4.0, train=data.x)
+    assert isinstance(verdict, Verdict)
+
+
+def test_a_likelihood_is_in_the_data_s_units(family):
+    """Twice as large, the same shape: log p falls by log 2 for each value."""
+    if not isinstance(family(), SupportsLogProb):
+        pytest.skip("it has no likelihood")
+    data = DATA["vectors"]()
+    small = fitted(family, data).log_prob(data.x[:5])
+    large = fitted(family, Samples(2 * data.x)).log_prob(2 * data.x[:5])
+    assert isinstance(small, LogProb)
+    assert torch.allclose(small.value - 3 * torch.tensor(2.0).log(), large.value, atol=1e-3)
+
+
+def test_a_fit_that_did_not_end_is_not_fitted(family, tmp_path, monkeypatch):
+    data = DATA["vectors"]()
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    model = family()
+    monkeypatch.setattr(family, "learn", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(data, out=tmp_path / "run", show=False)
+    for use in (lambda: model.sample(2), lambda: model.save(tmp_path / "elsewhere")):
+        with pytest.raises(BadInput, match="was not fitted to the end: fit it again"):
+            use()
+    assert not (tmp_path / "elsewhere").exists()
+    monkeypatch.undo()
+    assert fitted(family, data).sample(2).shape == (2, 3)
 
 
 def test_finished_run_is_taken_as_it_is(family, data, tmp_path):
@@ -116,35 +168,17 @@ def test_finished_run_is_taken_as_it_is(family, data, tmp_path):
     assert torch.equal(first.sample(2), again.sample(2))
 
 
-SCRIPT = """
-import sys, torch, monge
-torch.set_num_threads(1)
-family = next(f for f in monge.models.FAMILIES if f.__name__ == sys.argv[1])
-x = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
-family().fit(x, steps=int(sys.argv[2]), out=sys.argv[3], resume=True, checkpoint_s=0.2, show=False)
-"""
-
-
-@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])
-def test_killed_run_resumes_to_the_same_bits(family, tmp_path, blow):
-    """A real kill of a real process in the middle of training."""
-    steps = 400
-    script = tmp_path / "fit.py"
-    script.write_text(SCRIPT)
-    command = [sys.executable, str(script), family.__name__, str(steps)]
-    subprocess.run([*command, str(tmp_path / "whole")], check=True)
-    process = subprocess.Popen([*command, str(tmp_path / "cut")], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "cut" / "checkpoints").glob("*.safetensors")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(blow)
-    assert process.wait() != 0
-    assert not (tmp_path / "cut" / "weights.safetensors").exists()  # it had not finished
-    subprocess.run([*command, str(tmp_path / "cut")], check=True)
-    expected, _ = monge.training.read_tensors(tmp_path / "whole" / "weights.safetensors")
-    got, _ = monge.training.read_tensors(tmp_path / "cut" / "weights.safetensors")
-    assert expected.keys() == got.keys()
-    assert all(torch.equal(expected[name], got[name]) for name in expected)
+def test_killed_runs_resume_to_the_same_bits(tmp_path):
+    """Real kills of real processes in the middle of training, of every family."""
+    script = Path(__file__).with_name("killing.py")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, script, tmp_path], capture_output=True, text=True, timeout=170, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    told = [(family.__name__, "SIGKILL") for family in ALL]
+    told += [(family.__name__, "SIGINT") for family in ALL if is_stepped(family, DATA["vectors"]())]
+    assert sorted(line.split() for line in done.stdout.splitlines()) == sorted(map(list, told))
 
 
 TOGETHER = """

@@ -41,7 +41,7 @@ def classifier_two_sample(
 
     Raises `BadInput` if a cloud has fewer rows than folds.
 
-    >>> x, y = torch.randn(60, 2), torch.randn(80, 2) + 5
+    >>> x, y = torch.randn(60, 2), torch.randn(80, 2) + 9
     >>> classifier_two_sample(x, y).accuracy
     1.0
     """

@@ -1,0 +1,177 @@
+"""Four small families, each against the public base alone: what one file of a family needs."""
+
+import math
+
+import torch
+from torch import nn
+
+from monge import rng
+from monge.data import Samples
+from monge.models import Family
+from monge.nets import Size, critic, generator
+from monge.protocols import LogProb
+from monge.training import AdamW, Loss, Objective, Training, constant
+
+# -- a generator against a critic: two objectives, one of which runs twice a round -----------------------------------
+
+
+class Critic(Objective):
+    name, repeats, optimiser = "critic", 2, AdamW(lr=1e-3, betas=(0.0, 0.9), weight_decay=0.0, schedule=constant)
+
+    def __init__(self, gan):
+        super().__init__()
+        self.gan = gan
+
+    def moves(self):
+        return self.gan.critic.parameters()
+
+    def forward(self, batch):
+        x = self.gan.scaled(batch.x, batch.generator)
+        z = torch.randn(len(x), self.gan.settings["latent"], generator=batch.generator, device=x.device)
+        real, made = self.gan.critic(x), self.gan.generator(z).detach()
+        fooled = self.gan.critic(made)
+        value = nn.functional.softplus(-real).mean() + nn.functional.softplus(fooled).mean()
+        return Loss(value, {"real": real.sigmoid().mean(), "made": fooled.sigmoid().mean()})
+
+
+class Generator(Objective):
+    name, optimiser = "generator", AdamW(lr=1e-3, betas=(0.0, 0.9), weight_decay=0.0, schedule=constant)
+
+    def __init__(self, gan):
+        super().__init__()
+        self.gan = gan
+
+    def moves(self):
+        return self.gan.generator.parameters()
+
+    def forward(self, batch):
+        z = torch.randn(len(batch.x), self.gan.settings["latent"], generator=batch.generator, device=batch.x.device)
+        return nn.functional.softplus(-self.gan.critic(self.gan.generator(z))).mean()
+
+
+class ToyGAN(Family):
+    def __init__(self, latent: int = 4):
+        super().__init__(latent=latent)
+
+    def build(self, spec):
+        size = Size(widths=(8, 8) if spec.space else (16,), blocks=1)
+        self.generator = generator(spec, size, latent=self.settings["latent"])
+        self.critic = critic(spec, size)
+
+    def objectives(self):
+        return [Critic(self), Generator(self)]
+
+    @torch.no_grad()
+    def draw(self, n, seed, start):
+        return self.generator(rng.normal((n, self.settings["latent"]), seed, "latent", start=start))
+
+
+# -- an invertible map: one objective, a likelihood and a latent -----------------------------------------------------
+
+
+class Likelihood(Objective):
+    def __init__(self, flow):
+        super().__init__()
+        self.flow = flow
+
+    def forward(self, batch):
+        nats = -self.flow.log_density(self.flow.scaled(batch.x, batch.generator)).mean()
+        return Loss(nats / batch.x[0].numel(), {"nats": nats})
+
+
+class ToyFlow(Family):
+    """z = (x - shift) exp(-log_scale), value by value."""
+
+    def build(self, spec):
+        self.shift = nn.Parameter(torch.zeros(spec.event_shape))
+        self.log_scale = nn.Parameter(torch.full(spec.event_shape, 0.5))
+
+    def objectives(self):
+        return [Likelihood(self)]
+
+    def defaults(self, samples):
+        return Training(batch_size=32, lr=1e-2, warmup=0)
+
+    def log_density(self, x):
+        z = ((x - self.shift) * (-self.log_scale).exp()).flatten(1)
+        return -0.5 * (z.square() + math.log(2 * math.pi)).sum(1) - self.log_scale.sum()
+
+    def log_prob(self, x):
+        value = self.log_density(self.scaled(self.check(x), 0)) + self.must_be_fitted().log_det
+        return LogProb.exact(value.detach(), "change of variables")
+
+    @torch.no_grad()
+    def draw(self, n, seed, start):
+        z = rng.normal((n, *self.shift.shape), seed, "latent", start=start)
+        return self.shift + self.log_scale.exp() * z
+
+
+# -- a closed form: no step ------------------------------------------------------------------------------------------
+
+
+class ToyGaussian(Family):
+    """The mean and variance of every value."""
+
+    def defaults(self, samples):
+        return None
+
+    def build(self, spec):
+        self.register_buffer("mean", torch.zeros(spec.event_shape))
+        self.register_buffer("std", torch.ones(spec.event_shape))
+
+    def learn(self, samples: Samples, training, **options):
+        x = self.scaled(samples.batch(range(len(samples))), options["seed"])
+        self.mean.copy_(x.mean(0))
+        self.std.copy_(x.std(0))
+
+    def draw(self, n, seed, start):
+        return self.mean + self.std * rng.normal((n, *self.mean.shape), seed, "latent", start=start)
+
+
+# -- an energy, learned with chains that are carried from step to step -----------------------------------------------
+
+
+class Contrast(Objective):
+    """E_data[U] - E_chains[U], the chains moved by Langevin steps of the current energy; they are no weights."""
+
+    chains: torch.Tensor
+
+    def __init__(self, gibbs):
+        super().__init__()
+        self.gibbs = gibbs
+        self.register_buffer("chains", rng.normal((64, *gibbs.log_precision.shape), 0, "chains"))
+
+    def forward(self, batch):
+        x = self.gibbs.scaled(batch.x, batch.generator)
+        for _ in range(3):
+            z = torch.randn(self.chains.shape, generator=batch.generator, device=x.device)
+            self.chains.copy_(self.gibbs.langevin(self.chains, z))
+        data, chains = self.gibbs.energy(x).mean(), self.gibbs.energy(self.chains).mean()
+        return Loss(data - chains, {"chains": self.chains.std()})
+
+
+class ToyGibbs(Family):
+    """U(x) = sum exp(log_precision) (x - center)^2 / 2."""
+
+    def build(self, spec):
+        self.center = nn.Parameter(torch.zeros(spec.event_shape))
+        self.log_precision = nn.Parameter(torch.zeros(spec.event_shape))
+
+    def objectives(self):
+        return [Contrast(self)]
+
+    def energy(self, x):
+        return 0.5 * (self.log_precision.exp() * (x - self.center).square()).flatten(1).sum(1)
+
+    @torch.no_grad()
+    def langevin(self, x, z, step=0.3):
+        return x - step * self.log_precision.exp() * (x - self.center) + (2 * step) ** 0.5 * z
+
+    def draw(self, n, seed, start):
+        x = rng.normal((n, *self.center.shape), seed, "chain", start=start)
+        for k in range(20):
+            x = self.langevin(x, rng.normal(tuple(x.shape), seed, "chain", k, start=start))
+        return x
+
+
+TOYS = (ToyGAN, ToyFlow, ToyGaussian, ToyGibbs)
