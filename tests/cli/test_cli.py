@@ -226,9 +226,84 @@ def test_too_little_held_out_is_said_before_anything_is_drawn(monge, tmp_path):
     assert not (tmp_path / "run" / "samples.npz").exists()
 
 
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """A run on labelled vectors, with settings of its own."""
+    folder = tmp_path_factory.mktemp("labelled")
+    y = np.arange(600) % 3
+    x = np.random.default_rng(0).normal(size=(600, 2)) + 5 * np.eye(3, 2)[y]
+    np.savez(folder / "data.npz", x=x, y=np.array(["ant", "bee", "cat"])[y])
+    arguments = ["fit", str(folder / "data.npz"), "--out", str(folder / "run"), "--steps", "3"]
+    options = [
+        "net=Size(widths=(16,), blocks=1)",
+        "noise=OrnsteinUhlenbeck(kappa=2)",
+        "label-dropout=0.1",
+        "sigma_max=9",
+    ]
+    sets = [word for option in options for word in ("--set", option)]
+    assert cli.run([*arguments, *sets, "--validation", "0.1", "--patience", "2"]) == 0
+    return folder / "run"
+
+
+def test_settings_reach_the_model_and_the_report_tells_them(monge, labelled):
+    record = json.loads((labelled / "model.json").read_text())
+    assert record["settings"]["net"] == {
+        "object": "monge.nets.Size",
+        "settings": {"widths": [16], "blocks": 1, "attention": None, "dropout": 0.0},
+    }
+    assert record["settings"]["noise"]["settings"]["kappa"] == 2
+    assert (record["settings"]["label_dropout"], record["settings"]["sigma_max"]) == (0.1, 9)
+    assert (record["training"]["validation"], record["training"]["patience"]) == (0.1, 2)
+    assert "held-out loss" in (labelled / "log.csv").read_text()
+    assert monge("audit", labelled, "-n", 120)[0] in (0, 1, 3)
+    page = html.unescape((labelled / "report.html").read_text())
+    assert "Samples by label" in page
+    (again,) = [line for line in page.splitlines() if "monge fit" in line and "--set" in line]
+    for told in ("net=Size(widths=(16,)", "noise=OrnsteinUhlenbeck(kappa=2", "label_dropout=0.1", "--patience 2"):
+        assert told in again
+    (labelled / "samples.npz").unlink()
+
+
+def test_sample_by_label_and_by_vector(monge, labelled, tmp_path):
+    import monge as package
+
+    for label in ("bee", "1"):
+        assert monge("sample", labelled, "-n", 5, "-o", tmp_path / f"{label}.npz", "--label", label)[::2] == (0, "")
+        with np.load(tmp_path / f"{label}.npz", allow_pickle=False) as archive:
+            np.testing.assert_array_equal(archive["x"], package.load(labelled).sample(5, label=1).numpy())
+            assert archive["label"].item() == label
+    status, _, err = monge("sample", labelled, "-n", 5, "-o", tmp_path / "x.npz", "--label", "dog")
+    assert status == 2
+    assert "no label 'dog': the model was trained on ant, bee, cat" in err
+    shutil.copy(tmp_path / "bee.npz", labelled / "samples.npz")
+    status, _, err = monge("audit", labelled, "-n", 5)
+    assert status == 2
+    assert "holds samples of label bee alone" in err
+    (labelled / "samples.npz").unlink()
+
+    x = np.random.default_rng(0).normal(size=(300, 2))
+    np.savez(tmp_path / "told.npz", x=x, y=x[:, :1])
+    assert monge("fit", tmp_path / "told.npz", "--out", tmp_path / "run", "--steps", 1)[0] == 0
+    assert monge("sample", tmp_path / "run", "-n", 3, "-o", tmp_path / "v.npz", "--label", "0.5")[0] == 0
+    status, _, err = monge("sample", tmp_path / "run", "-n", 3, "-o", tmp_path / "w.npz", "--label", "bee")
+    assert status == 2
+    assert "give --label numbers" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["fit", "moons", "--out", "OUT", "--set", "blnd=true"], "has no setting blnd: did you mean blind?"),
+        (["fit", "moons", "--out", "OUT", "--set", "blind"], "give a name and a value"),
+        (["fit", "moons", "--out", "OUT", "--set", "blind=3"], "blind must be true or false, not '3'"),
+        (["fit", "moons", "--out", "OUT", "--set", "level_std=wide"], "level_std must be a number"),
+        (["fit", "moons", "--out", "OUT", "--set", "net=Sise(blocks=1)"], "did you mean Size?"),
+        (["fit", "moons", "--out", "OUT", "--set", "net=Size(depth=1)"], "unexpected keyword argument 'depth'"),
+        (["fit", "moons", "--out", "OUT", "--set", "net=open('x')"], "no object open"),
+        (["fit", "moons", "--out", "OUT", "--set", "noise=Size()"], "noise must be"),
+        (["fit", "banana", "--out", "OUT", "--set", "labels=true"], "has no labels"),
+        (["fit", "banana", "--out", "OUT", "--patience", "2"], "patience needs rows"),
+        (["sample", "RUN", "-n", "3", "-o", "x.npz", "--label", "1"], "trained without labels"),
         (["demmo"], "demo"),
         (["fit"], "SOURCE"),
         (["fit", "digit", "--out", "OUT"], "did you mean digits?"),

@@ -11,5 +11,6 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --
 Force = Annotated[bool, typer.Option("--force", help="Replace what stands there.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Number of training steps.")]
 Nfe = Annotated[int | None, typer.Option(min=1, help="Calls of the network for each sample, at most.")]
+Label = Annotated[str | None, typer.Option(help="Only samples of this label, or with this vector: 3, cat, 0.5,1.")]
 Alpha = Annotated[float | None, typer.Option(min=0.0, help="0 deterministic, 1 reversed diffusion.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Samples worked on at a time.")]

@@ -20,13 +20,23 @@ def draw(model: Family, n: int, seed: int, **given: Any) -> Tensor:
     for name in asked:
         if name not in has:
             raise BadInput(f"{type(model).__name__} has no --{name.replace('_', '-')}: leave it out")
+    if "label" in asked and model.labels is not None and model.labels.features:
+        asked["label"] = _numbers(asked["label"])
     if "show" in has:
         asked["show"] = True
     drawn: Tensor = model.sample(n, seed=seed, **asked)
     return drawn
 
 
-def write_samples(path: Path, x: Tensor, **about: float | None) -> None:
+def _numbers(text: str) -> list[float]:
+    """The vector that a text lists."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise BadInput(f"the run was trained with vectors: give --label numbers such as 0.5,1, not {text}") from error
+
+
+def write_samples(path: Path, x: Tensor, **about: float | str | None) -> None:
     """An .npz with x [n, *event] in data units, and how it was drawn."""
     content = io.BytesIO()
     known = {name: np.asarray(value) for name, value in about.items() if value is not None}
@@ -35,6 +45,6 @@ def write_samples(path: Path, x: Tensor, **about: float | None) -> None:
 
 
 def how_drawn(path: Path) -> dict[str, Any]:
-    """What `write_samples` was told of the samples: seed, nfe, alpha; empty for a file of another origin."""
+    """What `write_samples` was told of the samples: seed, nfe, alpha, label; empty for a file of another origin."""
     with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name].item() for name in ("seed", "nfe", "alpha") if name in archive}
+        return {name: archive[name].item() for name in ("seed", "nfe", "alpha", "label") if name in archive}

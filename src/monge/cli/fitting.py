@@ -80,6 +80,16 @@ def fit(
         float, typer.Option(min=0.0, max=0.9, help="Share of the data held out for the audit.")
     ] = HELD_OUT,
     batch_size: BatchSize = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting of the model, such as blind=true; repeat it."),
+    ] = None,
+    validation: Annotated[
+        float | None, typer.Option(min=0.0, max=0.9, help="Share of the data to tell a held-out loss on.")
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="Stop when that loss has not fallen for so many evaluations.")
+    ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard too.")] = False,
 ) -> int:
     """Learn the law of SOURCE. The held-out share is the same for every seed, and is recorded with the run."""
@@ -93,8 +103,10 @@ def fit(
 
     from monge import data
     from monge.cli.names import family
+    from monge.cli.settings import settings
 
-    fresh = family(model)()
+    kind = family(model)
+    fresh = kind(**settings(kind, given or []))
     samples = data.load(source)
     train = samples.split(holdout, SPLIT_SEED)[0] if holdout else samples
     fresh.fit(
@@ -105,6 +117,8 @@ def fit(
         out=out,
         resume=resume,
         batch_size=batch_size,
+        validation=validation,
+        patience=patience,
         tensorboard=tensorboard,
     )
     held = len(samples) - len(train)

@@ -13,7 +13,8 @@ from monge.errors import BadInput
 from monge.models import Family
 
 WORDS = {"true": True, "false": False, "none": None}
-OBJECTS: dict[str, Any] = {name: getattr(home, name) for home in (nets, noise) for name in home.__all__}
+CLASSES = [getattr(home, name) for home in (nets, noise) for name in home.__all__]
+OBJECTS: dict[str, type] = {found.__name__: found for found in CLASSES if isinstance(found, type)}
 
 
 def settings(family: type[Family], given: Sequence[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from monge.cli.arguments import Alpha, BatchSize, Force, Nfe, RunFolder, Seed
+from monge.cli.arguments import Alpha, BatchSize, Force, Label, Nfe, RunFolder, Seed
 from monge.cli.runs import Run
 from monge.errors import BadInput
 from monge.files import refuse_overwrite
@@ -18,6 +18,7 @@ def sample(
     seed: Seed = 0,
     nfe: Nfe = None,
     alpha: Alpha = None,
+    label: Label = None,
     batch_size: BatchSize = None,
     force: Force = False,
 ) -> int:
@@ -31,8 +32,8 @@ def sample(
     import monge
     from monge.cli.drawing import draw, write_samples
 
-    x = draw(monge.load(folder), n, seed, nfe=nfe, alpha=alpha, batch_size=batch_size)
-    write_samples(output, x, seed=seed, nfe=nfe, alpha=alpha)
+    x = draw(monge.load(folder), n, seed, nfe=nfe, alpha=alpha, label=label, batch_size=batch_size)
+    write_samples(output, x, seed=seed, nfe=nfe, alpha=alpha, label=label)
     typer.echo(f"{output}: x {list(x.shape)}, seed {seed}")
     return 0
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from monge import data, models, report
+from monge.cli import names
 from monge.cli.again import load_like, split_again
 from monge.cli.drawing import draw, how_drawn, write_samples
 from monge.cli.names import kebab
 from monge.cli.runs import Run
+from monge.cli.settings import as_options
 from monge.data import Samples
 from monge.errors import BadInput
 from monge.evaluation import NEEDED, Verdict, audit
@@ -19,6 +21,7 @@ from monge.models import Family
 from monge.protocols import SupportsDenoise
 
 SAMPLES = 2000
+LABELS, EACH, EACH_CLOUD = 10, 7, 100  # labels shown in the report, and samples of each, of vectors more
 STRIPS, WALKS, CLOUD = 2, 2, 400  # samples denoised, and walked from noise to data, for the pictures
 
 
@@ -65,6 +68,7 @@ def judge_run(
         holdout=holdout,
         train=train,
         denoising=strips,
+        by_label=_by_label(model, seed),
         trace=model.sample(walks, seed=seed, trace=True) if can_trace else None,
         log=run.log if run.log.exists() else None,
         provenance=_provenance(run, record, len(x), drawn, seed, commands),
@@ -74,12 +78,29 @@ def judge_run(
     return verdict
 
 
+def _by_label(model: Family, seed: int) -> dict[str, Any]:
+    """Samples of each label by its name, of the first of many; none where the model knows no labels."""
+    labels = model.labels
+    if labels is None or labels.features:
+        return {}
+    seen = labels.seen[:LABELS]
+    each = EACH_CLOUD if model.record["data"]["kind"] == "vectors" else EACH
+    x = draw(model, len(seen) * each, seed, label=[label for label in seen for _ in range(each)])
+    return {labels.name(label): x[i * each : (i + 1) * each] for i, label in enumerate(seen)}
+
+
 def _samples(run: Run, model: Family, holdout: Samples, n: int | None, seed: int) -> tuple[Any, dict[str, Any] | None]:
     """The samples to judge, and how those of RUN/samples.npz were drawn; None for new ones."""
     if run.samples.exists():
+        drawn = how_drawn(run.samples)
+        if "label" in drawn:
+            raise BadInput(
+                f"{run.samples} holds samples of label {drawn['label']} alone, and an audit judges the law of all: "
+                "move it elsewhere, or judge it by --generated against a --holdout of that label"
+            )
         found = load_like(run.samples, holdout.kind, holdout.event_shape)
         if len(found) >= (n or 1):
-            return found.x[:n].float(), how_drawn(run.samples)
+            return found.x[:n].float(), drawn
     return draw(model, n or SAMPLES, seed), None
 
 
@@ -105,12 +126,18 @@ def _provenance(
 
 def _commands(run: Run, record: dict[str, Any], n: int, drawn: dict[str, Any] | None, seed: int) -> list[str]:
     about, training = record["data"], record.get("training", {})
-    length = f"--steps {training['steps']}" if training.get("steps") else f"--budget {training.get('budget')}s"
+    length = f"--steps {training['steps']}" if training.get("steps") else ""
+    length = f"--budget {training['budget']}s" if training.get("budget") else length
     held = about["split"]["fraction"] if about["split"] else 0
     folder = shlex.quote(str(run.folder))
+    family = names.family(kebab(record["family"]))
+    options = [*shlex.split(length), "--seed", str(record.get("seed", 0)), "--holdout", str(held)]
+    for name in ("batch_size", "validation", "patience"):
+        options += [f"--{name.replace('_', '-')}", str(training[name])] if training.get(name) else []
+    options += as_options(record["settings"], family)
+    source = shlex.quote(str(about["source"]))
     return [
-        f"monge fit {shlex.quote(str(about['source']))} --model {kebab(record['family'])} --out {folder} "
-        f"{length} --seed {record.get('seed', 0)} --holdout {held} --batch-size {training.get('batch_size')}",
+        f"monge fit {source} --model {kebab(record['family'])} --out {folder} {shlex.join(options)}",
         *([] if drawn is None else [_sample_command(run, n, drawn)]),
         f"monge audit {folder} -n {n} --seed {seed}",
     ]

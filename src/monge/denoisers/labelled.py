@@ -15,6 +15,8 @@ class Labelled:
 
     A label each belongs to its row of the whole: samplers that work in batches take `part` of it.
 
+    moments: mean and covariance of the law of each label; its mean may be one for all rows, or one each, [n, *event].
+
     Raises BadInput for labels of another number than the rows.
 
     >>> import torch
@@ -23,10 +25,14 @@ class Labelled:
     (tensor([[2., 3.]]), tensor([[3.]]))
     """
 
-    def __init__(self, denoiser: Callable[[Tensor, Tensor, Tensor], Tensor], label: Shaped[Tensor, " n *k"]) -> None:
-        self.denoiser, self.label = denoiser, label
+    def __init__(
+        self,
+        denoiser: Callable[[Tensor, Tensor, Tensor], Tensor],
+        label: Shaped[Tensor, " n *k"],
+        moments: Moments | None = None,
+    ) -> None:
+        self.denoiser, self.label, self.moments = denoiser, label, moments
         self.blind = bool(getattr(denoiser, "blind", False))
-        self.moments: Moments | None = getattr(denoiser, "moments", None)
 
     def __call__(self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n *event"]:
         if len(self.label) not in (1, len(y)):
@@ -35,7 +41,12 @@ class Labelled:
 
     def part(self, first: int, n: int) -> "Labelled":
         """That of rows first .. first + n."""
-        return self if len(self.label) == 1 else Labelled(self.denoiser, self.label[first : first + n])
+        if len(self.label) == 1:
+            return self
+        moments, rows = self.moments, slice(first, first + n)
+        if moments is not None and len(moments.mean) == len(self.label):
+            moments = Moments(moments.mean[rows], moments.covariance)
+        return Labelled(self.denoiser, self.label[rows], moments)
 
 
 def part(denoiser: Denoiser, first: int, n: int) -> Denoiser:

@@ -5,6 +5,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from monge.denoisers.algebra import per_sample
+from monge.linalg import Moments
 
 BLIND_FLOOR = 0.05
 
@@ -37,6 +38,7 @@ class Neural(nn.Module):
         self.net = net
         self.sigma_data = sigma_data
         self.blind = blind
+        self.moments: Moments | None = None  # of the data, where they are known
 
     def forward(
         self,

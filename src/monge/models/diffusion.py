@@ -311,13 +311,23 @@ class Diffusion(Family):
         highest = SIGMA_MAX_WIDTHS * float(self.widest)
         asked = self.settings["sigma_min"], self.settings["sigma_max"]
         return Levels(
-            *(given if given is not None else own for given, own in zip(asked, (lowest, highest), strict=True))
+            *(float(given) if given is not None else own for given, own in zip(asked, (lowest, highest), strict=True))
         )
 
     def _bound(self, label: Any, n: int) -> Denoiser:
-        """The denoiser of n rows that are told a label, or none."""
-        told = self.told(label, n)
-        return self.denoiser if told is None else Labelled(self.denoiser, told)
+        """The denoiser of n rows that are told a label, or none, and the moments of their law.
+
+        From as far as sigma_max a denoiser answers with the mean: there each label's own is read off.
+        """
+        moments, told = self.moments.to(self.device), self.told(label, n)
+        if told is None:
+            self.denoiser.moments = moments
+            return self.denoiser
+        kinds, which = torch.unique(told, dim=0, return_inverse=True)
+        far = torch.full((len(kinds),), self.levels().sigma_max, device=self.device)
+        with torch.no_grad():
+            mean = self.denoiser(moments.mean.expand(len(kinds), *moments.mean.shape), far, kinds)
+        return Labelled(self.denoiser, told, Moments(mean[which], moments.covariance))
 
     def _range(self, sampling: bool = False) -> dict[str, Any]:
-        return {**self.levels(sampling)._asdict(), "moments": self.moments.to(self.device)}
+        return self.levels(sampling)._asdict()

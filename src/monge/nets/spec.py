@@ -56,6 +56,10 @@ class Size:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
+        for name in ("widths", "attention"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, tuple):
+                raise BadInput(f"{name} must be a tuple of whole numbers such as (16, 32) or (1,), not {value}")
         if self.widths is not None and (not self.widths or min(self.widths) < 1):
             raise BadInput(f"widths must be one number or more, each at least 1, not {self.widths}")
         if self.blocks is not None and self.blocks < 1:

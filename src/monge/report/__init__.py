@@ -2,6 +2,7 @@
 
 from monge.report.denoising import Denoising, denoising
 from monge.report.figures import (
+    by_label,
     denoising_strip,
     image_grid,
     loss,
@@ -19,6 +20,7 @@ __all__ = [
     "SYMBOLS",
     "Denoising",
     "Look",
+    "by_label",
     "counts",
     "denoising",
     "denoising_strip",

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -36,6 +37,27 @@ def image_grid(x: Any, *, columns: int = 6, look: Look | None = None, title: str
     count = len(x) // columns
     table = [list(x[r * columns : (r + 1) * columns]) for r in range(count)]
     return _table(table, look, title=title)
+
+
+def by_label(samples: Mapping[str, Any], *, look: Look | None = None) -> Figure:
+    """Samples of each label: a row of pictures each, or for vectors a cloud of the first two coordinates each.
+
+    samples: [n, *event] by the label's name.
+
+    >>> by_label({"zero": np.zeros((3, 1, 8, 8)), "one": np.ones((3, 1, 8, 8))}).get_size_inches().round(1)
+    array([4.8, 2.7])
+    """
+    table = [list(rows(x, len(x))) for x in samples.values()]
+    if table[0][0].ndim > 1:
+        return _table(table, look or Look.of(np.stack(table[0])), list(samples))
+    figure, axes = _figure(WIDTH)
+    colours = colormaps["tab10" if len(table) <= 10 else "viridis"]
+    for i, (name, cloud) in enumerate(zip(samples, table, strict=True)):
+        colour = colours(i if len(table) <= 10 else i / (len(table) - 1))
+        x, y = np.stack(cloud)[:, :2].T
+        axes.scatter(x, y, s=8, color=colour, label=name, linewidths=0)
+    _legend(axes)
+    return figure
 
 
 def neighbours(generated: Any, nearest: Any, distance: Any, *, look: Look | None = None) -> Figure:

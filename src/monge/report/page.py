@@ -63,6 +63,7 @@ def write(
     holdout: Any = None,
     train: Any = None,
     denoising: Denoising | None = None,
+    by_label: Mapping[str, Any] | None = None,
     trace: Any = None,
     log: Any = None,
     provenance: Mapping[str, Any] | None = None,
@@ -76,6 +77,7 @@ def write(
 
     samples, holdout, train: generated and real samples, `Samples`, arrays or tensors [n, *event], for pictures that
         need more of them than the evidence holds; train stands in where holdout is not given.
+    by_label: samples of each label, [n, *event] by name.
     denoising: what `monge.report.denoising` returned. trace: what `model.sample(..., trace=True)` returned.
     log: path of a run's log.csv, or its rows. title: the heading; "monge report" by default.
     provenance: how to make it all again, name to value; "commands" is a list of command lines.
@@ -95,7 +97,7 @@ def write(
     shown = []
     if generated is not None and real is not None:
         look = Look.of(real)
-        shown = panels(Material(look, generated, real, evidence, denoising, trace, log))
+        shown = panels(Material(look, generated, real, evidence, denoising, by_label, trace, log))
     page = _template().render(
         title=title or "monge report",
         verdict=verdict,

@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +36,7 @@ class Material:
     real: Any
     evidence: Evidence | None = None
     denoising: Denoising | None = None
+    by_label: Mapping[str, Any] | None = None
     trace: Any = None
     log: Any = None
 
@@ -49,7 +51,7 @@ class Material:
 
 def panels(material: Material) -> list[Panel]:
     """Every panel that the data at hand allow, in the order of the page."""
-    found = [part(material) for part in (_beside, _copying, _denoising, _walk, _training, _spectrum)]
+    found = [part(material) for part in (_beside, _labels, _copying, _denoising, _walk, _training, _spectrum)]
     return [panel for panel in found if panel is not None]
 
 
@@ -66,6 +68,15 @@ def _beside(m: Material) -> Panel:
     caption = f"Drawn at random, none picked by hand; one scale for both{_key(m)}."
     grids = [(name, figures.image_grid(rows(x, GRID), look=m.look, title=name)) for name, x in sets.items()]
     return _panel("Generated beside real", caption, *grids)
+
+
+def _labels(m: Material) -> Panel | None:
+    if not m.by_label or m.event == (1,):
+        return None
+    caption = "Drawn for one label at a time, none picked by hand: each row should show its own, in all its variety."
+    if m.is_vectors:
+        caption = "Drawn for one label at a time: each cloud should lie where that label's real samples do."
+    return _panel("Samples by label", caption, ("samples by label", figures.by_label(m.by_label, look=m.look)))
 
 
 def _key(m: Material) -> str:

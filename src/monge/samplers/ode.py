@@ -63,7 +63,6 @@ def log_prob(
         raise BadInput(f"rtol and atol must be above 0, not {rtol} and {atol}")
     if probes is not None and probes < 2:
         raise BadInput(f"Hutchinson's estimator needs at least 2 probes to state its error, not {probes}")
-    moments = _moments(denoiser, moments, x)
     values, errors = [], []
     with progress.bar("log-likelihood", len(x), show=show) as advance:
         for first in range(0, len(x), batch_size):
@@ -72,7 +71,7 @@ def log_prob(
             signs = rng.uniform(shape, seed, "probes", start=first, dtype=y.dtype, device=y.device).sub(0.5).sign()
             own = part(denoiser, first, len(y))
             end, change = _flow(own, y, (sigma_min, sigma_max), Tolerance(rtol, atol), signs)
-            total = moments.log_prob(end, sigma_max)[:, None] + change
+            total = _moments(own, moments, y).log_prob(end, sigma_max)[:, None] + change
             values.append(total.mean(1))
             errors.append(total.std(1) / math.sqrt(probes) if probes else torch.zeros_like(values[-1]))
             advance(len(y))
@@ -95,8 +94,8 @@ def encode(
 
     Events are integrated `batch_size` at a time, each within the tolerance whoever it is integrated with.
     """
-    moments = _moments(denoiser, moments, x)
-    return moments.whiten(_carry(denoiser, x, (sigma_min, sigma_max), Tolerance(rtol, atol), batch_size), sigma_max)
+    ends = _carry(denoiser, x, (sigma_min, sigma_max), Tolerance(rtol, atol), batch_size)
+    return _moments(denoiser, moments, x).whiten(ends, sigma_max)
 
 
 def decode(
@@ -111,8 +110,7 @@ def decode(
     batch_size: int = 512,
 ) -> Float[Tensor, "n *event"]:
     """x of a latent z: the inverse of `encode`."""
-    moments = _moments(denoiser, moments, z)
-    start = moments.noised_sample(z, sigma_max)
+    start = _moments(denoiser, moments, z).noised_sample(z, sigma_max)
     return _carry(denoiser, start, (sigma_max, sigma_min), Tolerance(rtol, atol), batch_size)
 
 

@@ -100,7 +100,6 @@ def reverse_diffusion(
     _check(n, nfe, alpha, sigma_min, sigma_max)
     zero = torch.zeros([1] * len(event_shape), dtype=dtype, device=device)  # broadcasts: no mean, no covariance
     nothing = Moments(zero, DiagonalCovariance(zero))
-    moments = moments or getattr(denoiser, "moments", None) or nothing
     few = solver is None and nfe < FEW_CALLS
     solver = solver or ExponentialMultistep(order=1 if few else 2)
     grid = levels(max(1, -(-nfe // solver.calls)), sigma_min, sigma_max)
@@ -111,9 +110,10 @@ def reverse_diffusion(
         for first in range(0, n, size):
             rows = min(size, n - first)
             z = rng.normal((rows, *event_shape), seed, "start", start=start + first, dtype=dtype, device=device)
-            y = moments.noised_sample(z, sigma_max)
-            own, gauss = part(denoiser, first, rows), nothing if few else moments
-            walk = _Walk(own, solver, gauss, alpha, seed, start + first, trace, advance)
+            own = part(denoiser, first, rows)
+            gaussian = moments or getattr(own, "moments", None) or nothing
+            y = gaussian.noised_sample(z, sigma_max)
+            walk = _Walk(own, solver, nothing if few else gaussian, alpha, seed, start + first, trace, advance)
             parts.append(walk.run(y, grid))
             if trace:
                 frames.append(walk.trajectory(parts[-1]))
