@@ -1,6 +1,7 @@
 """monge: learn a probability law by moving noise onto data, draw new samples, and know whether to believe them.
 
-The names below are the whole surface; each is imported when it is first used, so that `import monge` costs nothing.
+The names below and those of the families (`monge.models.FAMILIES`) are the whole surface; each is imported when it is
+first used, so that `import monge` costs nothing.
 """
 
 from importlib import import_module
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
         training,
     )
     from monge.evaluation import audit
-    from monge.models import Diffusion, load
+    from monge.models import *  # noqa: F403  (the families)
+    from monge.models import load
 
 __all__ = [
-    "Diffusion",
     "audit",
     "data",
     "denoisers",
@@ -41,7 +42,7 @@ __all__ = [
     "training",
 ]
 
-_HOMES = {"audit": "monge.evaluation", "Diffusion": "monge.models", "load": "monge.models"}
+_HOMES = {"audit": "monge.evaluation", "load": "monge.models"}
 
 
 def __getattr__(name: str) -> Any:
@@ -51,8 +52,14 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module(_HOMES[name]), name)
     if name in __all__:
         return import_module(f"monge.{name}")
+    if name[:1].isupper() and name in (families := _families()):
+        return families[name]
     raise AttributeError(f"module 'monge' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted([*__all__, *_families()])
+
+
+def _families() -> dict[str, Any]:
+    return {family.__name__: family for family in import_module("monge.models").FAMILIES}

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.svm import SVC
 
+import monge
 from monge.data import load
 from monge.evaluation import classifier_two_sample
 
@@ -55,6 +57,18 @@ def test_coverage_is_nine_tenths_of_the_floor_s(verdict):
 def test_no_memorisation_is_flagged(verdict):
     assert verdict["memorisation"]
     assert all(line["status"] != "fail" for line in verdict["memorisation"])
+
+
+def test_digits_are_of_the_class_that_was_asked_for(run):
+    """By a classifier that learned real digits, and knows those held out of it."""
+    train, holdout = load("digits").split(0.2, seed=0)
+    classifier = SVC(gamma=0.001, C=10).fit(train.x.flatten(1).numpy(), train.y.numpy())
+    assert classifier.score(holdout.x.flatten(1).numpy(), holdout.y.numpy()) > 0.97
+    asked = torch.arange(1000) % 10
+    x = monge.load(run).sample(1000, seed=1, label=asked, show=False)
+    right = torch.from_numpy(classifier.predict(x.flatten(1).numpy())) == asked
+    print(f"asked class: {right.double().mean():.3f}")
+    assert right.double().mean() >= 0.95
 
 
 @pytest.mark.parametrize("real", ["all", "holdout"])

@@ -36,6 +36,17 @@ def test_a_label_that_no_row_had_is_refused(label: object) -> None:
         Labels.of(NAMED).encode(label, 3)
 
 
+def test_labels_are_drawn_as_often_as_they_came_each_for_its_sample() -> None:
+    labels = Labels.of(Samples(torch.zeros(10, 1), torch.tensor([2] * 7 + [5] * 3)))
+    assert labels.shares == (0.7, 0.3)
+    y = labels.draw(20_000, seed=1)
+    assert set(y.tolist()) == {2, 5}
+    assert abs((y == 5).double().mean() - 0.3) < 4 * (0.21 / 20_000) ** 0.5
+    assert torch.equal(labels.draw(40, seed=1, start=60), y[60:100])
+    with pytest.raises(BadInput, match="vectors are not drawn"):
+        Labels.of(VECTORS).draw(2)
+
+
 def test_labels_without_names_are_numbers() -> None:
     labels = Labels.of(NUMBERED)
     assert (labels.count, labels.seen) == (6, (1, 3, 5))

@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
+from monge import rng
 from monge.data.samples import Samples
 from monge.errors import BadInput
 
@@ -19,8 +21,8 @@ SHOWN = 12  # names listed in a message
 class Labels:
     """The labels, or vectors, that a model was told; what it can be asked for is checked against them.
 
-    count: one more than the largest label; 0 where rows have vectors. seen: the labels that rows had. names: theirs, or
-    None. mean, std, low, high: of the vectors, a number for each of their values.
+    count: one more than the largest label; 0 where rows have vectors. seen: the labels that rows had, and shares: how
+    many of the rows. names: those of all labels, or None. mean, std, low, high: of the vectors, a number for each of their values.
 
     "None given" is the label `count`, or a vector of NaN.
 
@@ -31,6 +33,7 @@ class Labels:
 
     count: int = 0
     seen: tuple[int, ...] = ()
+    shares: tuple[float, ...] = ()
     names: tuple[str, ...] | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
@@ -47,10 +50,11 @@ class Labels:
             if int(y.min()) < 0:
                 raise BadInput(f"labels must be 0 or more, and {samples.name} has {int(y.min())}: number them from 0")
             count = len(samples.classes) if samples.classes else int(y.max()) + 1
-            return cls(count, tuple(sorted(set(y.tolist()))), samples.classes)
+            seen, rows = np.unique(y.numpy(), return_counts=True)
+            return cls(count, tuple(seen.tolist()), tuple((rows / len(y)).tolist()), samples.classes)
         std = y.std(0, correction=0)
         parts = (y.mean(0), torch.where(std > 0, std, 1.0), y.amin(0), y.amax(0))
-        return cls(0, (), None, *(tuple(part.tolist()) for part in parts))
+        return cls(0, (), (), None, *(tuple(part.tolist()) for part in parts))
 
     @property
     def features(self) -> int:
@@ -60,6 +64,18 @@ class Labels:
     def scaled(self, y: Shaped[Tensor, " n *k"]) -> Shaped[Tensor, " n *k"]:
         """As a network is told: labels as they are, vectors of mean 0 and variance 1."""
         return (y - y.new_tensor(self.mean)) / y.new_tensor(self.std) if self.features else y
+
+    def draw(self, n: int, *, seed: int = 0, start: int = 0) -> Int[Tensor, " n"]:
+        """Labels as often as rows had them, for samples start .. start + n of a seed. Raises BadInput for vectors.
+
+        >>> Labels.of(Samples(torch.eye(2), torch.tensor([1, 4]))).draw(5, seed=0)
+        tensor([1, 1, 4, 1, 1])
+        """
+        if self.features:
+            raise BadInput("vectors are not drawn: give the vectors to sample for")
+        u = rng.uniform((n, 1), seed, "label", start=start, dtype=torch.float64)[:, 0]
+        edges = torch.tensor(self.shares, dtype=torch.float64).cumsum(0)[:-1]
+        return torch.tensor(self.seen)[torch.searchsorted(edges, u, right=True)]
 
     def none(self, n: int) -> Shaped[Tensor, " n *k"]:
         """n times "none given"."""

@@ -204,8 +204,8 @@ class Diffusion(Family):
         """Draw n samples with at most `nfe` denoiser calls each, [n, *event] in data units and on the data's grid.
 
         alpha: 0 for the deterministic transport, 1 for Anderson's reversed diffusion (course (135)).
-        label: of all samples, or n of them, by number or name; or vectors, where it was trained with such; None for
-            the law of all.
+        label: of all samples, or n of them, by number or name; or vectors, where it was trained with such. None for
+            the law of all: labels are drawn as often as they were in training, and vectors are not told.
         trace: return the `Trajectory` in data units, for pictures.
         Sample start + i of a seed does not depend on n or on batch_size.
 
@@ -220,6 +220,8 @@ class Diffusion(Family):
         return Trajectory(scaling.quantise(scaling.inverse(way.x.cpu())), way.sigma * scaling.unit, *frames)
 
     def draw(self, n: int, seed: int, start: int, *, label: Any = None, **options: Any) -> Any:
+        if label is None and self.labels is not None and not self.labels.features:
+            label = self.labels.draw(n, seed=seed, start=start)
         return samplers.reverse_diffusion(
             self._bound(label, n),
             tuple(self.record["data"]["event_shape"]),
@@ -265,6 +267,8 @@ class Diffusion(Family):
         show: bool = True,
     ) -> LogProb:
         """log p(x), or log p(x | label), in nats and data units, by the deterministic transport.
+
+        Where the model was trained with labels, log p(x) is that of the denoiser which is not told.
 
         The divergence is exact up to 64 values an event, else estimated by 16 probes; `probes` overrules. Quantised
         data are spread uniformly over their grid step first, so the value is that of a density, and its mean a
