@@ -72,6 +72,22 @@ def needed(described: Any) -> list[str]:
     return [name for item in described.values() for name in needed(item)]
 
 
+def words(described: Any) -> str:
+    """A description as a person writes it, and as `monge fit --set` takes it.
+
+    >>> words({"object": "monge.nets.Size", "settings": {"widths": [16], "blocks": None}})
+    'Size(widths=(16,), blocks=none)'
+    """
+    if isinstance(described, bool) or described is None:
+        return str(described).lower()
+    if isinstance(described, list):
+        return f"({', '.join(words(item) for item in described)}{',' * (len(described) == 1)})"
+    if isinstance(described, dict) and "object" in described:
+        inside = ", ".join(f"{name}={words(value)}" for name, value in (described["settings"] or {}).items())
+        return f"{described['object'].rpartition('.')[2]}({inside})"
+    return str(described)
+
+
 def _home(kind: type) -> str | None:
     for home in HOMES:
         if kind.__module__.startswith(f"{home}.") and getattr(import_module(home), kind.__name__, None) is kind:

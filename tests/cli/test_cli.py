@@ -255,6 +255,9 @@ def test_settings_reach_the_model_and_the_report_tells_them(monge, labelled):
     assert (record["settings"]["label_dropout"], record["settings"]["sigma_max"]) == (0.1, 9)
     assert (record["training"]["validation"], record["training"]["patience"]) == (0.1, 2)
     assert "held-out loss" in (labelled / "log.csv").read_text()
+    told = " ".join(monge("info", labelled)[1].split())
+    assert "net Size(widths=(16,), blocks=1" in told
+    assert "labels ant, bee, cat" in told
     assert monge("audit", labelled, "-n", 120)[0] in (0, 1, 3)
     page = html.unescape((labelled / "report.html").read_text())
     assert "Samples by label" in page

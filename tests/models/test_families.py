@@ -183,10 +183,29 @@ def test_killed_runs_resume_to_the_same_bits(tmp_path):
 
 TOGETHER = """
 import sys, torch, monge
+from pathlib import Path
+from torch import distributed
+from toys import ToyGibbs
 torch.set_num_threads(1)
 data = torch.randn(300, 2, generator=torch.manual_seed(0))
 model = monge.Diffusion().fit(data, budget=1.0, seed=0, out=sys.argv[1], show=False)
 print("weights", sum(p.detach().double().sum() for p in model.parameters()).item(), flush=True)
+
+# chains differ by process, and each goes on with its own
+out = Path(sys.argv[1]).parent / "chains"
+options = {"steps": 12, "seed": 0, "out": out, "show": False, "checkpoint_s": 0.0, "resume": True}
+whole = ToyGibbs().fit(data, **options)
+last = out / "checkpoints" / "00000012.safetensors"
+distributed.barrier()
+if distributed.get_rank() == 0:
+    tensors, _ = monge.training.read_tensors(last)
+    assert not torch.equal(tensors["buffers/0/objective 0.chains"], tensors["buffers/1/objective 0.chains"])
+    (out / "weights.safetensors").unlink()
+    last.unlink()
+distributed.barrier()
+again = ToyGibbs().fit(data, **options)
+assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
+print("chains", flush=True)
 """
 
 
@@ -203,9 +222,10 @@ def test_processes_of_torchrun_stay_together(tmp_path):
         script,
         tmp_path / "run",
     ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 0, done.stderr
     first, second = (line for line in done.stdout.splitlines() if line.startswith("weights"))
     assert first == second
+    assert done.stdout.splitlines().count("chains") == 2
     assert monge.load(tmp_path / "run").sample(2, nfe=3).shape == (2, 2)

@@ -5,6 +5,7 @@ from typing import Any
 
 from monge.cli.arguments import RunFolder
 from monge.cli.runs import MADE_BY_FIT, MADE_FROM_IT, Run, read_json
+from monge.objects import words
 
 
 def info(folder: RunFolder) -> int:
@@ -19,7 +20,8 @@ def info(folder: RunFolder) -> int:
     facts = {
         "run": folder,
         "state": _state(run),
-        "model": f"{record.get('family')} ({_listed(record.get('settings'))})",
+        "model": f"{record.get('family')} ({_settings(record)})",
+        "labels": _labels(record.get("labels")),
         "data": f"{about.get('name')}: {about.get('n'):,} {about.get('kind')} of {shape}",
         "source": about.get("source") or "an array",
         "held out": _listed(about.get("split")) or "nothing",
@@ -46,6 +48,20 @@ def _state(run: Run) -> str:
         return "fitted"
     step = run.last_checkpoint
     return f"unfinished, {f'last checkpoint at step {step:,}' if step else 'no checkpoint yet'}: fit it with --resume"
+
+
+def _settings(record: Mapping[str, Any]) -> str:
+    told = {name: words(value) for name, value in record.get("settings", {}).items() if value is not None}
+    return ", ".join(f"{name} {value}" for name, value in told.items())
+
+
+def _labels(labels: Mapping[str, Any] | None) -> str:
+    if labels is None:
+        return "none"
+    if labels["mean"]:
+        return f"vectors of {len(labels['mean'])}"
+    names = labels["names"]
+    return ", ".join(names[label] if names else str(label) for label in labels["seen"])
 
 
 def _listed(values: Any) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any
 
-from monge import nets, noise
+from monge import nets, noise, objects
 from monge.errors import BadInput
 from monge.models import Family
 
@@ -117,15 +117,4 @@ def as_options(described: Mapping[str, Any], family: type[Family]) -> list[str]:
     """
     usual = {name: parameter.default for name, parameter in inspect.signature(family).parameters.items()}
     changed = {name: value for name, value in described.items() if name not in usual or value != usual[name]}
-    return [word for name, value in changed.items() for word in ("--set", f"{name}={_text(value)}")]
-
-
-def _text(described: Any) -> str:
-    if isinstance(described, bool) or described is None:
-        return str(described).lower()
-    if isinstance(described, list):
-        return f"({', '.join(_text(item) for item in described)}{',' * (len(described) == 1)})"
-    if isinstance(described, dict):
-        inside = ", ".join(f"{name}={_text(value)}" for name, value in (described["settings"] or {}).items())
-        return f"{described['object'].rpartition('.')[2]}({inside})"
-    return str(described)
+    return [word for name, value in changed.items() for word in ("--set", f"{name}={objects.words(value)}")]

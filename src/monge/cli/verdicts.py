@@ -18,6 +18,7 @@ from monge.errors import BadInput
 from monge.evaluation import NEEDED, Verdict, audit
 from monge.files import write_atomic
 from monge.models import Family
+from monge.objects import words
 from monge.protocols import SupportsDenoise
 
 SAMPLES = 2000
@@ -115,7 +116,7 @@ def _provenance(
         "data": f"{about['name']}: {about['n']:,} {about['kind']} of {shape} learned from",
         "data fingerprint": about["fingerprint"],
         "split": {name: about["split"][name] for name in ("fraction", "seed", "n")} if about["split"] else None,
-        "model": {"family": record["family"], **record["settings"]},
+        "model": {"family": record["family"], **{k: words(v) for k, v in record["settings"].items() if v is not None}},
         "model seed": record.get("seed"),
         "samples": drawn or None,
         "training": {name: value for name, value in training.items() if value is not None},

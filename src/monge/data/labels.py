@@ -22,7 +22,8 @@ class Labels:
     """The labels, or vectors, that a model was told; what it can be asked for is checked against them.
 
     count: one more than the largest label; 0 where rows have vectors. seen: the labels that rows had, and shares: how
-    many of the rows. names: those of all labels, or None. mean, std, low, high: of the vectors, a number for each of their values.
+    many of the rows. names: those of all labels, or None. mean, std, low, high: of the vectors, a number for each of
+    their values.
 
     "None given" is the label `count`, or a vector of NaN.
 
