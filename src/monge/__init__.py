@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from monge import (
+        bijectors,
         data,
         denoisers,
         densities,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "audit",
+    "bijectors",
     "data",
     "denoisers",
     "densities",

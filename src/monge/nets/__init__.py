@@ -2,6 +2,7 @@
 
 from monge.nets.adapted import Adapted
 from monge.nets.embedding import Condition, Fourier
+from monge.nets.masked import MaskedMLP
 from monge.nets.mlp import MLP
 from monge.nets.pyramids import Down, Up
 from monge.nets.sizes import conditioner, critic, denoiser, generator
@@ -14,6 +15,7 @@ __all__ = [
     "Condition",
     "Down",
     "Fourier",
+    "MaskedMLP",
     "Size",
     "Spec",
     "UNet",
