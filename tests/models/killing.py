@@ -19,13 +19,13 @@ from toys import TOYS
 import monge
 from monge.training import read_tensors
 
-STEPS = 150
+STEPS = 60
 
 
 def fit(family, out):
     x = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
     model = family()
-    options = {} if model.defaults(monge.data.load(x)) is None else {"steps": STEPS, "checkpoint_s": 0.02}
+    options = {} if model.defaults(monge.data.load(x)) is None else {"steps": STEPS, "checkpoint_s": 0.01}
     model.fit(x, out=out, resume=True, show=False, **options)
 
 

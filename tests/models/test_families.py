@@ -101,8 +101,9 @@ def test_refuses_what_it_cannot_use(family, data, tmp_path):
     else:
         with pytest.raises(BadInput, match="fitted in closed form, without steps"):
             family().fit(data, steps=13)
+    other = Samples(data.x + 1, kind=data.kind, quantum=data.quantum, limits=data.quantum and (1.0, 17.0))
     with pytest.raises(BadInput, match="data="):
-        fitted(family, Samples(data.x + 1, kind=data.kind), out=tmp_path / "run", resume=True)
+        fitted(family, other, out=tmp_path / "run", resume=True)
     with pytest.raises(BadInput, match="n must be at least 1"):
         model.sample(0)
 

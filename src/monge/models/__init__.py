@@ -7,10 +7,14 @@ from monge.errors import BadInput
 from monge.models import records
 from monge.models.diffusion import Diffusion
 from monge.models.family import Family
+from monge.models.flow import Flow
+from monge.models.maf import MAF
+from monge.models.real_nvp import RealNVP
+from monge.models.spline_flow import SplineFlow
 
-FAMILIES: tuple[type[Family], ...] = (Diffusion,)
+FAMILIES: tuple[type[Family], ...] = (Diffusion, RealNVP, MAF, SplineFlow)
 
-__all__ = ["FAMILIES", "Diffusion", "Family", "load"]
+__all__ = ["FAMILIES", "MAF", "Diffusion", "Family", "Flow", "RealNVP", "SplineFlow", "load"]
 
 
 def load(path: str | Path, **given: Any) -> Family:

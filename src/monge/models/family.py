@@ -51,6 +51,9 @@ class Family(nn.Module):
 
     # -- what a family gives -------------------------------------------------------------------------------
 
+    def admit(self, samples: Samples) -> None:
+        """Raise BadInput for data that it cannot learn from, before anything is made or written."""
+
     def defaults(self, samples: Samples) -> Training | None:
         """Training settings that work for these data; None if `learn` takes no steps."""
         return Training()
@@ -122,6 +125,7 @@ class Family(nn.Module):
         NumericalFailure at a non-finite loss. A model whose fit did not end is not fitted.
         """
         samples = datasets.load(data)
+        self.admit(samples)
         given = {
             **{"steps": steps, "budget": None if budget is None else seconds(budget), "batch_size": batch_size},
             **{"lr": lr, "precision": precision, "validation": validation, "patience": patience},
@@ -249,7 +253,9 @@ class Family(nn.Module):
         if label is None:
             return None
         if self.labels is None:
-            raise BadInput(f"this {type(self).__name__} was trained without labels: leave the label out")
+            raise BadInput(
+                f"this {type(self).__name__} was trained without labels: leave it out, or fit with labels=True"
+            )
         return self.labels.encode(label, n).to(self.device)
 
     def must_be_fitted(self) -> Scaling:
@@ -271,6 +277,12 @@ class Family(nn.Module):
             )
         if x.is_complex():
             raise BadInput(f"the model takes real numbers, not {x.dtype}")
+        wrong = (~x.isfinite()).flatten(1).any(1)
+        if bool(wrong.any()):
+            raise BadInput(
+                f"{int(wrong.sum())} of {len(x)} events have NaN or infinity, the first row {int(wrong.nonzero()[0])}: "
+                "drop or repair those rows"
+            )
         first = next(self.parameters(), None)
         return x.to(torch.float32 if first is None else first.dtype)
 

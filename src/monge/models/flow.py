@@ -1,0 +1,162 @@
+"""What the normalizing flows share: exact likelihood, latent and sampler of one invertible map."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from monge import rng
+from monge.bijectors import Bijector
+from monge.data import Samples
+from monge.errors import BadInput
+from monge.models.admission import refuse_singular
+from monge.models.family import Family
+from monge.nets import Spec
+from monge.protocols import LogProb
+from monge.training import Batch, Loss, Objective, Training
+
+FEW_ROWS = 10_000  # below, part of the rows is kept aside to stop by
+CHUNK = 8192  # rows mapped at a time outside training
+
+
+class Likelihood(Objective):
+    """min -E log p(x), in nats and data units (76, 78)."""
+
+    name = "nats"
+
+    def __init__(self, flow: "Flow") -> None:
+        super().__init__()
+        self.bijector = flow.bijector
+        self.flow = [flow]  # in a list: its parameters are those of the bijector, and it is no part of this
+
+    def forward(self, batch: Batch) -> Loss:
+        (flow,) = self.flow
+        x = flow.scaled(batch.x, batch.generator)
+        label = None if flow.labels is None or batch.y is None else flow.labels.scaled(batch.y)
+        nats = -flow.log_density(x, label).mean() - flow.units.log_det
+        per_value = nats / x[0].numel() / math.log(2)
+        return Loss(nats, {} if flow.units.quantum is None else {"bits per value": per_value})
+
+
+class Flow(Family):
+    """A normalizing flow: x = T(z), z ~ N(0, Id), with log p(x) = log p_z(T^-1 x) + log |det J_T^-1(x)| (75-77).
+
+    A family of flows gives its `transport`. Images and fields are mapped as vectors of their values.
+
+    labels: condition on the labels, or vectors, that data have.
+    """
+
+    bijector: Bijector
+
+    def __init__(self, *, labels: bool = False, **settings: Any) -> None:
+        super().__init__(labels=labels, **settings)
+        self.takes_labels = labels
+
+    @abstractmethod
+    def transport(self, spec: Spec) -> Bijector:
+        """The map of vectors [n, d], from data to latent."""
+
+    # -- learning ------------------------------------------------------------------------------------------
+
+    def admit(self, samples: Samples) -> None:
+        if self.takes_labels and samples.y is None:
+            raise BadInput(f"labels=True, and {samples.name} has no labels: leave it out, or give data with a y")
+        refuse_singular(samples)
+
+    def defaults(self, samples: Samples) -> Training:
+        few = len(samples) < FEW_ROWS
+        return Training(
+            batch_size=512 if not few else 256,
+            lr=3e-3,
+            clip=5.0 * math.sqrt(math.prod(samples.event_shape)),
+            weight_decay=1e-4 if not few else 1e-2,
+            validation=0.1 if few else 0.0,
+            patience=10 if few else None,
+        )
+
+    def build(self, spec: Spec) -> None:
+        self.bijector = self.transport(Spec((math.prod(spec.event_shape),), "vectors", spec.classes, spec.features))
+
+    def prepare(self, scaled: Float[Tensor, "n *event"]) -> None:
+        self.bijector.start(scaled.flatten(1))
+
+    def objectives(self) -> Sequence[Objective]:
+        return [Likelihood(self)]
+
+    # -- use -----------------------------------------------------------------------------------------------
+
+    def log_density(self, x: Float[Tensor, "n *event"], label: Tensor | None = None) -> Float[Tensor, " n"]:
+        """log p of scaled events, in nats; label as the networks take it."""
+        z, log_det = self.bijector(x.flatten(1), label)
+        value: Tensor = log_det - 0.5 * z.square().sum(1) - 0.5 * z.shape[1] * math.log(2 * math.pi)
+        return value
+
+    @torch.no_grad()
+    def log_prob(self, x: Float[Tensor, "n *event"], *, label: Any = None, seed: int = 0) -> LogProb:
+        """log p(x), or log p(x | label), exact, in nats and data units.
+
+        Quantised data are spread uniformly over their grid step first, by the noise of `seed`, so the value is that of
+        a density, and its mean a lower bound of the log-probability of the pixels (`bits_per_value`). A model of labels
+        that is asked for none gives log sum_c p(c) p(x | c). The error is 0 up to rounding.
+
+        Raises BadInput for events of another shape, NaN or infinity, an unknown label, or where vectors are needed.
+        """
+        scaling = self.must_be_fitted()
+        scaled = self.scaled(self.check(x), seed).to(self.device)
+        told = self._label(label, len(x))
+        if told is None and self.labels is not None:
+            terms = [
+                self._chunked(scaled, self.told(kind, len(x))) + math.log(share)
+                for kind, share in zip(self.labels.seen, self.labels.shares, strict=True)
+            ]
+            value = torch.stack(terms).logsumexp(0)
+        else:
+            value = self._chunked(scaled, told)
+        return LogProb(value.to(x.device) + scaling.log_det, torch.zeros(len(x)).to(value), "change of variables")
+
+    @torch.no_grad()
+    def encode(self, x: Float[Tensor, "n *event"], *, label: Any = None) -> Float[Tensor, "n *event"]:
+        """Latent of x, T^-1(x): standard normal if the model is right; quantised data stand at their step's middle.
+
+        Raises BadInput as `log_prob` does, and where the model is conditioned and no label is given.
+        """
+        scaled = self.must_be_fitted().forward(self.check(x)).to(self.device)
+        z: Tensor = self.bijector(scaled.flatten(1), self._label(label, len(x), needed=True)).value
+        return z.reshape(x.shape).to(x.device)
+
+    @torch.no_grad()
+    def decode(self, z: Float[Tensor, "n *event"], *, label: Any = None) -> Float[Tensor, "n *event"]:
+        """x of a latent, T(z), the inverse of `encode` (data units, not rounded to a grid)."""
+        scaling = self.must_be_fitted()
+        told = self._label(label, len(z), needed=True)
+        x = self.bijector.inverse(self.check(z).to(self.device).flatten(1), told).value
+        return scaling.inverse(x.reshape(z.shape)).to(z.device)
+
+    @torch.no_grad()
+    def draw(  # type: ignore[override]  # a family's own options, by name
+        self, n: int, seed: int, start: int, *, label: Any = None, batch_size: int | None = None
+    ) -> Tensor:
+        """n scaled samples T(z); label None draws labels as often as training had them."""
+        shape = tuple(self.record["data"]["event_shape"])
+        if label is None and self.labels is not None and not self.labels.features:
+            label = self.labels.draw(n, seed=seed, start=start)
+        told = self._label(label, n, needed=True)
+        z = rng.normal((n, math.prod(shape)), seed, "latent", start=start).to(self.device)
+        size = batch_size or CHUNK
+        labels = [None] * -(-n // size) if told is None else torch.split(told, size)
+        parts = [self.bijector.inverse(*pair).value for pair in zip(torch.split(z, size), labels, strict=True)]
+        return torch.cat(parts).reshape(n, *shape)
+
+    def _label(self, label: Any, n: int, *, needed: bool = False) -> Tensor | None:
+        if label is None and self.labels is not None and (needed or self.labels.features):
+            raise BadInput(f"the model is conditioned on {self.labels.told}: give a label")
+        return self.told(label, n)
+
+    def _chunked(self, scaled: Tensor, told: Tensor | None) -> Tensor:
+        labels = [None] * -(-len(scaled) // CHUNK) if told is None else torch.split(told, CHUNK)
+        pairs = zip(torch.split(scaled, CHUNK), labels, strict=True)
+        return torch.cat([self.log_density(*pair) for pair in pairs])
