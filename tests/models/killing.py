@@ -12,8 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-import lightning_fabric  # noqa: F401  (3 s to import: once, not in each child)
+import lightning_fabric  # noqa: F401  (3 s to import, which no child has to spend again)
 import torch
+import torch._dynamo  # nor this one, which the first step of an optimiser brings
 from toys import TOYS
 
 import monge
@@ -22,20 +23,20 @@ from monge.training import read_tensors
 STEPS = 60
 
 
-def fit(family, out):
+def fit(family, out, checkpoint_s):
     x = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
     model = family()
-    options = {} if model.defaults(monge.data.load(x)) is None else {"steps": STEPS, "checkpoint_s": 0.01}
+    options = {} if model.defaults(monge.data.load(x)) is None else {"steps": STEPS, "checkpoint_s": checkpoint_s}
     model.fit(x, out=out, resume=True, show=False, **options)
 
 
-def child(family, out):
+def child(family, out, checkpoint_s=60.0):
     pid = os.fork()
     if pid:
         return pid
     status = 1
     try:
-        fit(family, out)
+        fit(family, out, checkpoint_s)
         status = 0
     finally:
         os._exit(status)
@@ -50,7 +51,7 @@ def main(folder):
         expected, _ = read_tensors(whole / "weights.safetensors")
         for blow in (signal.SIGKILL, signal.SIGINT) if stepped else (signal.SIGKILL,):
             cut = folder / family.__name__ / blow.name
-            pid, deadline = child(family, cut), time.monotonic() + 60
+            pid, deadline = child(family, cut, checkpoint_s=0.0), time.monotonic() + 60
             while stepped and not list((cut / "checkpoints").glob("*.safetensors")) and time.monotonic() < deadline:
                 time.sleep(0.002)
             os.kill(pid, blow)

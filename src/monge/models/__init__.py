@@ -8,13 +8,26 @@ from monge.models import records
 from monge.models.diffusion import Diffusion
 from monge.models.family import Family
 from monge.models.flow import Flow
+from monge.models.latents import attribute, interpolate, move
 from monge.models.maf import MAF
 from monge.models.real_nvp import RealNVP
 from monge.models.spline_flow import SplineFlow
 
 FAMILIES: tuple[type[Family], ...] = (Diffusion, RealNVP, MAF, SplineFlow)
 
-__all__ = ["FAMILIES", "MAF", "Diffusion", "Family", "Flow", "RealNVP", "SplineFlow", "load"]
+__all__ = [
+    "FAMILIES",
+    "MAF",
+    "Diffusion",
+    "Family",
+    "Flow",
+    "RealNVP",
+    "SplineFlow",
+    "attribute",
+    "interpolate",
+    "load",
+    "move",
+]
 
 
 def load(path: str | Path, **given: Any) -> Family:

@@ -10,17 +10,31 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monge import rng
-from monge.bijectors import Bijector
+from monge.bijectors import ActNorm, Bijector, Chain, Linear, Permutation
 from monge.data import Samples
 from monge.errors import BadInput
 from monge.models.admission import refuse_singular
 from monge.models.family import Family
-from monge.nets import Spec
+from monge.nets import Size, Spec
 from monge.protocols import LogProb
 from monge.training import Batch, Loss, Objective, Training
 
 FEW_ROWS = 10_000  # below, part of the rows is kept aside to stop by
+STEERING = Size(widths=(64,), blocks=1)  # of the networks of couplings
 CHUNK = 8192  # rows mapped at a time outside training
+
+
+def in_turns(d: int, steps: Sequence[Bijector]) -> Bijector:
+    """Steps one after the other, the order of the d coordinates reversed between them, and at the end as at first."""
+    parts: list[Bijector] = []
+    for i, step in enumerate(steps):
+        parts += [*([Permutation(d)] if i else []), ActNorm(d), step]
+    return Chain(parts if len(steps) % 2 else [*parts, Permutation(d)])
+
+
+def mixed(d: int, steps: Sequence[Bijector]) -> Bijector:
+    """Steps one after the other, a linear map of the d coordinates before each."""
+    return Chain([part for i, step in enumerate(steps) for part in (ActNorm(d), Linear(d, seed=i), step)])
 
 
 class Likelihood(Objective):

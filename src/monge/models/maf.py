@@ -1,8 +1,8 @@
 """MAF: masked affine autoregression (Papamakarios, Pavlakou, Murray 2017)."""
 
-from monge.bijectors import ActNorm, Affine, Autoregressive, Bijector, Chain, Permutation
+from monge.bijectors import Affine, Autoregressive, Bijector
 from monge.errors import BadInput
-from monge.models.flow import Flow
+from monge.models.flow import Flow, in_turns
 from monge.nets import Size, Spec
 
 
@@ -28,7 +28,5 @@ class MAF(Flow):
             raise BadInput(f"layers must be at least 1, not {layers}")
 
     def transport(self, spec: Spec) -> Bijector:
-        d, parts = spec.event_shape[0], []
-        for _ in range(self.settings["layers"]):
-            parts += [ActNorm(d), Autoregressive(spec, Affine(), self.settings["net"]), Permutation(d)]
-        return Chain(parts)
+        d, scalar = spec.event_shape[0], Affine()
+        return in_turns(d, [Autoregressive(spec, scalar, self.settings["net"]) for _ in range(self.settings["layers"])])

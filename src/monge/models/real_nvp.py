@@ -1,8 +1,8 @@
 """RealNVP: affine couplings (Dinh, Sohl-Dickstein, Bengio 2017; course (80-82))."""
 
-from monge.bijectors import ActNorm, Affine, Bijector, Chain, Coupling, Linear
+from monge.bijectors import Affine, Bijector, Coupling
 from monge.errors import BadInput
-from monge.models.flow import Flow
+from monge.models.flow import STEERING, Flow, mixed
 from monge.nets import Size, Spec
 
 
@@ -29,8 +29,5 @@ class RealNVP(Flow):
             raise BadInput(f"layers must be at least 1, not {layers}")
 
     def transport(self, spec: Spec) -> Bijector:
-        d, parts = spec.event_shape[0], []
-        for i in range(self.settings["layers"]):
-            net = self.settings["net"] or Size(widths=(128,), blocks=2)
-            parts += [ActNorm(d), Linear(d, seed=i), Coupling(spec, Affine(), net, flip=i % 2 == 1)]
-        return Chain(parts)
+        d, net = spec.event_shape[0], self.settings["net"] or STEERING
+        return mixed(d, [Coupling(spec, Affine(), net, flip=i % 2 == 1) for i in range(self.settings["layers"])])

@@ -1,8 +1,8 @@
 """Spline flows: rational-quadratic splines in place of affine maps (Durkan, Bekasov, Murray, Papamakarios 2019)."""
 
-from monge.bijectors import ActNorm, AffineSpline, Autoregressive, Bijector, Chain, Coupling, Linear, Permutation
+from monge.bijectors import AffineSpline, Autoregressive, Bijector, Coupling
 from monge.errors import BadInput
-from monge.models.flow import Flow
+from monge.models.flow import STEERING, Flow, in_turns, mixed
 from monge.nets import Size, Spec
 
 FEW = 8  # coordinates up to which an autoregression draws fast enough
@@ -43,14 +43,8 @@ class SplineFlow(Flow):
         AffineSpline(bins, bound)
 
     def transport(self, spec: Spec) -> Bijector:
-        d, parts = spec.event_shape[0], []
-        orders = self.settings["autoregressive"]
-        orders = d <= FEW if orders is None else orders
-        for i in range(self.settings["layers"]):
-            scalar = AffineSpline(self.settings["bins"], self.settings["bound"])
-            if orders:
-                parts += [ActNorm(d), Autoregressive(spec, scalar, self.settings["net"]), Permutation(d)]
-            else:
-                net = self.settings["net"] or Size(widths=(128,), blocks=2)
-                parts += [ActNorm(d), Linear(d, seed=i), Coupling(spec, scalar, net, flip=i % 2 == 1)]
-        return Chain(parts)
+        d, scalar = spec.event_shape[0], AffineSpline(self.settings["bins"], self.settings["bound"])
+        layers, net, ordered = (self.settings[name] for name in ("layers", "net", "autoregressive"))
+        if d <= FEW if ordered is None else ordered:
+            return in_turns(d, [Autoregressive(spec, scalar, net) for _ in range(layers)])
+        return mixed(d, [Coupling(spec, scalar, net or STEERING, flip=i % 2 == 1) for i in range(layers)])

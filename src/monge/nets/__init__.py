@@ -2,7 +2,7 @@
 
 from monge.nets.adapted import Adapted
 from monge.nets.embedding import Condition, Fourier
-from monge.nets.masked import MaskedMLP
+from monge.nets.masked import MaskedMLP, ResidualMLP
 from monge.nets.mlp import MLP
 from monge.nets.pyramids import Down, Up
 from monge.nets.sizes import conditioner, critic, denoiser, generator
@@ -16,6 +16,7 @@ __all__ = [
     "Down",
     "Fourier",
     "MaskedMLP",
+    "ResidualMLP",
     "Size",
     "Spec",
     "UNet",

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from monge.errors import BadInput
+from monge.nets.masked import ResidualMLP
 from monge.nets.mlp import MLP
 from monge.nets.pyramids import Down, Up
 from monge.nets.spec import Size, Spec
@@ -69,7 +70,10 @@ def conditioner(spec: Spec, size: Size | None = None, *, inside: int, outside: i
     torch.Size([5, 4])
     """
     if not spec.space:
-        return _Unlevelled(MLP(inside, outputs=outside, level=False, **_perceptron(spec, size)))
+        wide = _perceptron(spec, size)
+        if wide.pop("dropout"):
+            raise BadInput("a conditioner of vectors has no dropout, which would make its map another at each call")
+        return ResidualMLP(inside, outside, **wide)
     options = _convolutions(spec, size)
     if size is None or size.widths is None:
         options |= {"widths": options["widths"][:1], "blocks": 2, "attention": ()}
