@@ -267,6 +267,22 @@ def test_settings_reach_the_model_and_the_report_tells_them(monge, labelled):
     (labelled / "samples.npz").unlink()
 
 
+def test_a_flow_is_audited_for_its_likelihood_too(monge, tmp_path):
+    out = tmp_path / "flow"
+    sets = ("--set", "layers=1", "--set", "net=Size(widths=(16,), blocks=1)")
+    assert monge("fit", DATA, "--model", "spline-flow", "--out", out, "--steps", 30, *sets)[0] == 0
+    status, told, err = monge("audit", out, "-n", 150)
+    assert status in (0, 1, 3), err
+    lines = {line["name"]: line for line in json.loads((out / "verdict.json").read_text())["likelihood"]}
+    assert list(lines) == ["log-likelihood", "latent coordinates", "latent norm"]
+    assert "log-likelihood" in told
+    assert "latent norm" in html.unescape((out / "report.html").read_text())
+    assert monge("sample", out, "-n", 3, "-o", tmp_path / "x.npz")[0] == 0
+    status, _, err = monge("sample", out, "-n", 3, "-o", tmp_path / "y.npz", "--nfe", 5)
+    assert status == 2
+    assert "SplineFlow has no --nfe" in err
+
+
 def test_sample_by_label_and_by_vector(monge, labelled, tmp_path):
     import monge as package
 

@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 
 from monge.data import Samples
 from monge.errors import BadInput
-from monge.evaluation import Margins, Verdict, audit, sliced_floor, sliced_wasserstein
+from monge.evaluation import Finding, Margins, Verdict, audit, sliced_floor, sliced_wasserstein
 
 DIGITS = load_digits()
 IMAGES = torch.tensor(DIGITS.images, dtype=torch.float32)[:, None]
@@ -139,8 +139,13 @@ def test_margins_and_further_lines_are_the_caller_s():
     x, _, holdout, train = split(0)
     strict = audit(x, holdout, train, margins=Margins(energy=1e-6))
     assert strict.fidelity[0].status != "pass"
-    extra = audit(x, holdout, train, likelihood=strict.fidelity[:1])
-    assert extra.likelihood == strict.fidelity[:1]
+    further = Finding("log-likelihood", -9.0, (-9.1, -8.9), -1.0, 0.1, 0.003, "lower", "")
+    extra = audit(x, holdout, train, likelihood=[further])
+    assert [line.name for line in extra.likelihood] == ["log-likelihood"]
+    # one of twelve: Holm takes its part of the level from it, too
+    assert extra.context["correction"].startswith("Holm over 12 lines")
+    assert audit(x, holdout, train, likelihood=[further._replace(p_value=1e-9)]).likelihood[0].status == "fail"
+    assert audit(x, holdout, train, likelihood=[further._replace(p_value=0.03)]).likelihood[0].status == "undecided"
 
 
 def test_evidence_shows_samples_in_their_own_units_and_shape():

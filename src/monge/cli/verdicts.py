@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from monge import data, models, report
 from monge.cli import names
 from monge.cli.again import load_like, split_again
@@ -15,13 +17,14 @@ from monge.cli.runs import Run
 from monge.cli.settings import as_options
 from monge.data import Samples
 from monge.errors import BadInput
-from monge.evaluation import NEEDED, Verdict, audit
+from monge.evaluation import NEEDED, Finding, Verdict, audit, likelihood_lines
 from monge.files import write_atomic
 from monge.models import Family
 from monge.objects import words
 from monge.protocols import SupportsDenoise
 
 SAMPLES = 2000
+LIKELIHOOD_ROWS = 10_000  # of held-out and of training data
 LABELS, EACH, EACH_CLOUD = 10, 7, 100  # labels shown in the report, and samples of each, of vectors more
 STRIPS, WALKS, CLOUD = 2, 2, 400  # samples denoised, and walked from noise to data, for the pictures
 
@@ -52,7 +55,7 @@ def judge_run(
         )
     model = models.load(run.folder)
     x, drawn = _samples(run, model, holdout, n, seed)
-    verdict = audit(x, holdout=holdout, train=train, seed=seed)
+    verdict = audit(x, holdout=holdout, train=train, seed=seed, likelihood=_likelihood(model, train, holdout, seed))
     if not run.samples.exists():
         write_samples(run.samples, x, seed=seed)
     for path in (run.verdict, *([json] if json else [])):
@@ -77,6 +80,22 @@ def judge_run(
         force=True,
     )
     return verdict
+
+
+def _likelihood(model: Any, train: Samples, holdout: Samples, seed: int) -> list[Finding]:
+    """The lines of a model whose likelihood is exact and cheap; none of others."""
+    if not model.exact_likelihood:
+        return []
+
+    def some(samples: Samples) -> dict[str, Any]:
+        rows = torch.linspace(0, len(samples) - 1, min(len(samples), LIKELIHOOD_ROWS)).round().long()
+        label = None if model.labels is None or samples.y is None else samples.y[rows]
+        return {"x": samples.batch(rows), "label": label, "seed": seed}
+
+    held, learned = some(holdout), some(train)
+    in_sample, out_of_sample = (model.log_prob(**rows).value.double().numpy() for rows in (learned, held))
+    latents = model.encode(**held).flatten(1).double().numpy()
+    return likelihood_lines(out_of_sample, in_sample, latents, quantum=train.quantum)
 
 
 def _by_label(model: Family, seed: int) -> dict[str, Any]:

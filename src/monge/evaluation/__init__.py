@@ -5,6 +5,7 @@ from monge.evaluation.cells import CellsTest, cell_centres, cells_test
 from monge.evaluation.classifier import TwoSampleAccuracy, classifier_two_sample
 from monge.evaluation.decision import Finding, holm, judge
 from monge.evaluation.energy import EnergyTest, energy_distance, energy_test
+from monge.evaluation.likelihood import likelihood_lines
 from monge.evaluation.lines import Margins
 from monge.evaluation.memorisation import Closeness, closer_to_training, near_copies
 from monge.evaluation.neighbours import (
@@ -50,6 +51,7 @@ __all__ = [
     "expected_coverage",
     "holm",
     "judge",
+    "likelihood_lines",
     "near_copies",
     "nearest",
     "precision",

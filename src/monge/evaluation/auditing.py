@@ -12,7 +12,7 @@ from monge.evaluation.decision import LEVEL, Finding, judge
 from monge.evaluation.lines import DIVERSITY, FIDELITY, MEMORISATION, Margins, Measure, Prepared
 from monge.evaluation.resampling import CONFIDENCE
 from monge.evaluation.rows import Array, Rows, Source, common_scale, refuse_non_finite, seeded_order, to_array
-from monge.evaluation.verdict import Evidence, Line, Verdict
+from monge.evaluation.verdict import Evidence, Verdict
 from monge.progress import bar
 
 ROWS = 10_000
@@ -29,8 +29,8 @@ def audit(
     seed: int = 0,
     rows: int = ROWS,
     margins: Margins | None = None,
-    likelihood: Sequence[Line] = (),
-    denoiser: Sequence[Line] = (),
+    likelihood: Sequence[Finding] = (),
+    denoiser: Sequence[Finding] = (),
 ) -> Verdict:
     """Judge whether generated samples have the law of real ones: p_G = p (course, sections 4.4 and 2.8.2).
 
@@ -39,7 +39,8 @@ def audit(
         bounded below, by 100 rows. `Samples` and memory-mapped arrays are read a block at a time.
     rows: at most this many rows of x, of holdout, and of train where it stands in for new real samples, chosen by
         `seed`; copies are always sought in the whole of train.
-    margins: the differences that are still harmless. likelihood, denoiser: further lines, already judged.
+    margins: the differences that are still harmless. likelihood, denoiser: further lines, of a model that
+        has them (`likelihood_lines`), judged together with the others.
 
     Everything is flattened to [n, d] and set on one scale taken from holdout and train together: vectors coordinate by
     coordinate, images and fields by one number (`common_scale`). Fidelity: energy distance, sliced Wasserstein-2,
@@ -76,8 +77,10 @@ def audit(
 
     sections = (FIDELITY, DIVERSITY, MEMORISATION if train is not None else ())
     findings = _measure(prepared, [measure for section in sections for measure in section])
+    findings += [*likelihood, *denoiser]
     lines = iter(judge(findings))
-    fidelity, diversity, memorisation = (tuple(next(lines) for _ in section) for section in sections)
+    whole = (*sections, likelihood, denoiser)
+    fidelity, diversity, memorisation, likely, denoised = (tuple(next(lines) for _ in section) for section in whole)
     evidence = _evidence(prepared, arrays, order)
     context = {
         "n_generated": len(arrays["generated"]),
@@ -95,7 +98,7 @@ def audit(
         "versions": {name: version(name) for name in ("monge", "torch", "numpy")},
         "seconds": round(time.perf_counter() - start, 3),
     }
-    return Verdict(fidelity, diversity, memorisation, tuple(likelihood), tuple(denoiser), context, evidence)
+    return Verdict(fidelity, diversity, memorisation, likely, denoised, context, evidence)
 
 
 def _check(arrays: dict[str, Source], rows: int) -> None:

@@ -36,10 +36,12 @@ class Family(nn.Module):
 
     record: what `model.json` holds: family, settings, data (name, kind, fingerprint, split), scaling, labels, seed,
     training settings and versions. Empty until `fit` or `load`.
-    takes_labels: whether it learns from the labels that data have.
+    takes_labels: whether it learns from the labels that data have. exact_likelihood: whether `log_prob` is exact, and
+    as cheap as a sample.
     """
 
     takes_labels: bool = False
+    exact_likelihood: bool = False
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()

@@ -52,8 +52,9 @@ class Likelihood(Objective):
         x = flow.scaled(batch.x, batch.generator)
         label = None if flow.labels is None or batch.y is None else flow.labels.scaled(batch.y)
         nats = -flow.log_density(x, label).mean() - flow.units.log_det
-        per_value = nats / x[0].numel() / math.log(2)
-        return Loss(nats, {} if flow.units.quantum is None else {"bits per value": per_value})
+        if flow.units.quantum is None:
+            return Loss(nats)
+        return Loss(nats, {"bits per value": nats / x[0].numel() / math.log(2) - math.log2(flow.units.quantum)})
 
 
 class Flow(Family):
@@ -64,6 +65,7 @@ class Flow(Family):
     labels: condition on the labels, or vectors, that data have.
     """
 
+    exact_likelihood = True
     bijector: Bijector
 
     def __init__(self, *, labels: bool = False, **settings: Any) -> None:
@@ -133,12 +135,16 @@ class Flow(Family):
         return LogProb(value.to(x.device) + scaling.log_det, torch.zeros(len(x)).to(value), "change of variables")
 
     @torch.no_grad()
-    def encode(self, x: Float[Tensor, "n *event"], *, label: Any = None) -> Float[Tensor, "n *event"]:
-        """Latent of x, T^-1(x): standard normal if the model is right; quantised data stand at their step's middle.
+    def encode(
+        self, x: Float[Tensor, "n *event"], *, label: Any = None, seed: int | None = None
+    ) -> Float[Tensor, "n *event"]:
+        """Latent of x, T^-1(x): standard normal if the model is right; quantised data stand at their step's middle, or
+        with a seed where its noise puts them.
 
         Raises BadInput as `log_prob` does, and where the model is conditioned and no label is given.
         """
-        scaled = self.must_be_fitted().forward(self.check(x)).to(self.device)
+        scaling, x_checked = self.must_be_fitted(), self.check(x)
+        scaled = (scaling.forward(x_checked) if seed is None else self.scaled(x_checked, seed)).to(self.device)
         z: Tensor = self.bijector(scaled.flatten(1), self._label(label, len(x), needed=True)).value
         return z.reshape(x.shape).to(x.device)
 
@@ -150,11 +156,22 @@ class Flow(Family):
         x = self.bijector.inverse(self.check(z).to(self.device).flatten(1), told).value
         return scaling.inverse(x.reshape(z.shape)).to(z.device)
 
+    def sample(  # type: ignore[override]  # a family's own options, by name
+        self, n: int, *, seed: int = 0, start: int = 0, label: Any = None, batch_size: int | None = None
+    ) -> Float[Tensor, "n *event"]:
+        """Draw n samples T(z), z ~ N(0, Id), [n, *event] in data units and on the data's grid.
+
+        label: of all samples, or n of them; None draws labels as often as training had them. Sample start + i of a seed
+        does not depend on n or on batch_size.
+
+        Raises BadInput for n < 1, a label that was not trained on, or none where vectors are needed.
+        """
+        return super().sample(n, seed=seed, start=start, label=label, batch_size=batch_size)
+
     @torch.no_grad()
     def draw(  # type: ignore[override]  # a family's own options, by name
         self, n: int, seed: int, start: int, *, label: Any = None, batch_size: int | None = None
     ) -> Tensor:
-        """n scaled samples T(z); label None draws labels as often as training had them."""
         shape = tuple(self.record["data"]["event_shape"])
         if label is None and self.labels is not None and not self.labels.features:
             label = self.labels.draw(n, seed=seed, start=start)
