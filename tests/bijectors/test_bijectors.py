@@ -126,6 +126,23 @@ def test_scalar_maps_start_as_the_identity_and_increase(scalar):
     assert (value.diff() / x.diff() - middle).abs().median() < 1e-3
 
 
+@pytest.mark.parametrize("bins", [2, 5])
+def test_the_spline_s_gradient_by_hand_is_the_gradient(bins):
+    """Of values and slopes, in the values and in all parameters, by finite differences; and where autograd does it."""
+    scalar = Spline(bins, 2.0)
+    x = 1.9 * (2 * rng.uniform((40,), 0, "x", dtype=torch.float64) - 1)
+    parameters = 1.5 * rng.normal((40, scalar.size), 0, "p", dtype=torch.float64)
+    assert torch.autograd.gradcheck(
+        lambda a, b: tuple(scalar.forward(a, b)), (x.requires_grad_(), parameters.requires_grad_())
+    )
+    # x as a function of z and the parameters has the gradient that the implicit function theorem gives
+    z, _ = scalar.forward(x.detach(), parameters.detach())
+    (through,) = torch.autograd.grad(scalar.inverse(z, parameters).value.sum(), parameters)
+    value, log_slope = scalar.forward(x, parameters)
+    (direct,) = torch.autograd.grad((value * (-log_slope).exp().detach()).sum(), parameters)
+    assert torch.allclose(through, -direct, rtol=1e-6, atol=1e-9)
+
+
 def test_an_autoregression_is_triangular():
     bijector = stirred(Autoregressive(VECTOR, AffineSpline(5, 2.0), SMALL), torch.float64)
     x = given("")[0][0]

@@ -6,8 +6,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
+from monge.bijectors import spline
 from monge.errors import BadInput
 
 
@@ -67,57 +67,25 @@ class Spline:
     def __init__(self, bins: int = 8, bound: float = 4.0, least: float = 1e-2) -> None:
         if bins < 2 or not bound > 0 or not 0 < least < 1:
             raise BadInput(f"a spline needs bins >= 2, bound > 0, 0 < least < 1, not {bins}, {bound}, {least}")
-        self.bins, self.bound, self.least = bins, bound, least
-        self.rest = math.log(math.expm1(1 - least))  # softplus of it is the slope 1, less the smallest
+        self.bound = bound
+        self.shape = spline.Shape(bins, bound, least, rest=math.log(math.expm1(1 - least)))
 
     @property
     def size(self) -> int:
-        return 3 * self.bins - 1
+        return 3 * self.shape.bins - 1
 
     def forward(self, x: Float[Tensor, "*n"], parameters: Float[Tensor, "*n k"]) -> Moved:
-        return self._map(x, parameters, inverse=False)
+        inside = x.abs() < self.bound
+        value, slope = spline.Forward.apply(torch.where(inside, x, 0.0), parameters, self.shape)  # type: ignore[no-untyped-call]
+        return Moved(torch.where(inside, value, x), torch.where(inside, slope, 0.0))
 
     def inverse(self, z: Float[Tensor, "*n"], parameters: Float[Tensor, "*n k"]) -> Moved:
-        return self._map(z, parameters, inverse=True)
-
-    def _map(self, x: Tensor, parameters: Tensor, inverse: bool) -> Moved:
-        inside = x.abs() < self.bound
-        at = torch.where(inside, x, 0.0)
-        (left, width), (low, height), (first, last) = self._piece(at, parameters, inverse)
-        slope = height / width
-        bend = first + last - 2 * slope
-        if inverse:
-            away = at - low
-            a = height * (slope - first) + away * bend
-            b = height * first - away * bend
-            c = -slope * away
-            t = 2 * c / (-b - (b.square() - 4 * a * c).clamp_min(0).sqrt())
-            value = left + width * t
-        else:
-            t = (at - left) / width
-        s = t * (1 - t)
-        below = slope + bend * s
-        if not inverse:
-            value = low + height * (slope * t.square() + first * s) / below
-        rise = last * t.square() + 2 * slope * s + first * (1 - t).square()
-        log_slope = 2 * (slope.log() - below.log()) + rise.log()
-        if inverse:
-            log_slope = -log_slope
-        return Moved(torch.where(inside, value, x), torch.where(inside, log_slope, 0.0))
-
-    def _piece(self, at: Tensor, parameters: Tensor, inverse: bool) -> list[tuple[Tensor, Tensor]]:
-        """(left, width), (low, height) and the slopes at both ends of the piece that each value lies in."""
-        k, b = self.bins, self.bound
-        sides = parameters[..., : 2 * k].reshape(*at.shape, 2, k).softmax(-1)
-        sides = 2 * b * (self.least / k + (1 - self.least) * sides)
-        knots = F.pad(sides.cumsum(-1), (1, 0)) - b
-        edges = knots[..., 1 if inverse else 0, 1:-1].contiguous()
-        piece = (at[..., None] >= edges).sum(-1, keepdim=True)
-        slopes = F.pad(self.least + F.softplus(parameters[..., 2 * k :] + self.rest), (1, 1), value=1.0)
-        both = piece[..., None, :].expand(*piece.shape[:-1], 2, 1)
-        start, side = knots.gather(-1, both)[..., 0].unbind(-1), sides.gather(-1, both)[..., 0].unbind(-1)
-        ends = slopes.gather(-1, torch.cat([piece, piece + 1], -1)).unbind(-1)
-        return [(start[0], side[0]), (start[1], side[1]), (ends[0], ends[1])]
+        inside = z.abs() < self.bound
+        at = torch.where(inside, z, 0.0)
+        piece = spline.find(at, parameters, self.shape, inverse=True)
+        share = spline.invert(at, piece)
+        value, slope = piece.left + piece.width * share, -spline.log_slope(share, piece)
+        return Moved(torch.where(inside, value, z), torch.where(inside, slope, 0.0))
 
 
 class AffineSpline:
