@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LOCK := requirements.lock
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint clean bench-flows
 
 demo: $(VENV)/.installed
 	@$(BIN)/monge demo
@@ -19,6 +19,9 @@ lint: $(VENV)/.installed-test
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+bench-%: $(VENV)/.installed-bench
+	@$(BIN)/python bench/$*.py
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "monge needs Python 3.11 or later: make PYTHON=python3.11 ..."; exit 2; }
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +33,10 @@ $(VENV)/.installed: pyproject.toml $(LOCK) | $(BIN)/python
 $(VENV)/.installed-test: pyproject.toml $(LOCK) | $(BIN)/python
 	$(BIN)/pip install --quiet --constraint $(LOCK) --editable '.[test]'
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: pyproject.toml $(LOCK) | $(VENV)/.installed
+	$(BIN)/pip install --quiet --constraint $(LOCK) --editable '.[bench]'
+	@touch $@
 
 clean:
 	rm -rf $(VENV)

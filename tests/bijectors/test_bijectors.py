@@ -18,6 +18,7 @@ from monge.bijectors import (
     Permutation,
     Spline,
     Tanh,
+    spline,
 )
 from monge.errors import BadInput
 from monge.nets import Size, Spec
@@ -126,11 +127,15 @@ def test_scalar_maps_start_as_the_identity_and_increase(scalar):
     assert (value.diff() / x.diff() - middle).abs().median() < 1e-3
 
 
+@pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("bins", [2, 5])
-def test_the_spline_s_gradient_by_hand_is_the_gradient(bins):
+def test_the_spline_s_gradient_by_hand_is_the_gradient(bins, compiled, monkeypatch):
     """Of values and slopes, in the values and in all parameters, by finite differences; and where autograd does it."""
+    if compiled:
+        pytest.importorskip("numba")
+    monkeypatch.setattr(spline, "COMPILED", compiled)
     scalar = Spline(bins, 2.0)
-    x = 1.9 * (2 * rng.uniform((40,), 0, "x", dtype=torch.float64) - 1)
+    x = 2.4 * (2 * rng.uniform((40,), 0, "x", dtype=torch.float64) - 1)
     parameters = 1.5 * rng.normal((40, scalar.size), 0, "p", dtype=torch.float64)
     assert torch.autograd.gradcheck(
         lambda a, b: tuple(scalar.forward(a, b)), (x.requires_grad_(), parameters.requires_grad_())
@@ -141,6 +146,22 @@ def test_the_spline_s_gradient_by_hand_is_the_gradient(bins):
     value, log_slope = scalar.forward(x, parameters)
     (direct,) = torch.autograd.grad((value * (-log_slope).exp().detach()).sum(), parameters)
     assert torch.allclose(through, -direct, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_compiled_or_in_tensors_the_spline_is_the_same(dtype, monkeypatch):
+    pytest.importorskip("numba")
+    scalar, found = Spline(6, 2.0), []
+    for compiled in (True, False):
+        monkeypatch.setattr(spline, "COMPILED", compiled)
+        x = (1.5 * rng.normal((300, 3), 0, "x", dtype=dtype)).requires_grad_()
+        parameters = (3 * rng.normal((300, 3, scalar.size), 0, "p", dtype=dtype)).requires_grad_()
+        value, slope = scalar.forward(x, parameters)
+        weight = rng.normal((300, 3), 0, "w", dtype=dtype)
+        found.append((value, slope, *torch.autograd.grad((weight * value + weight * slope).sum(), (x, parameters))))
+    tolerance = {"rtol": 1e-3, "atol": 1e-4} if dtype == torch.float32 else {"rtol": 1e-9, "atol": 1e-10}
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.allclose(ours, theirs, **tolerance)
 
 
 def test_an_autoregression_is_triangular():
