@@ -75,7 +75,7 @@ class Autoregressive(Bijector):
             spec.event_shape[0],
             scalar.size,
             width=size.widths[0] if size.widths else max(64, 2 * spec.event_shape[0]),
-            blocks=size.blocks or 2,
+            blocks=size.blocks or 1,
             classes=spec.classes,
             condition=spec.features,
         )

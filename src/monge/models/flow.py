@@ -87,7 +87,7 @@ class Flow(Family):
         few = len(samples) < FEW_ROWS
         return Training(
             batch_size=512 if not few else 256,
-            lr=3e-3,
+            lr=5e-3,
             clip=5.0 * math.sqrt(math.prod(samples.event_shape)),
             weight_decay=1e-4 if not few else 1e-2,
             validation=0.1 if few else 0.0,
