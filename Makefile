@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LOCK := requirements.lock
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint clean bench-flows
+.PHONY: demo test lint clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/monge demo

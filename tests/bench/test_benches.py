@@ -17,11 +17,9 @@ def run(name, *arguments):
 
 
 def test_flows():
-    rows = run("flows", "--seconds", "1", "--only", "banana,cancer", "--methods", "monge SplineFlow")
-    assert len(rows) == 2
-    kl, nats = (float(row.split("|")[3].split()[1]) for row in rows)
-    assert 0 < kl < 0.5
-    assert math.isfinite(nats)
+    rows = run("flows", "--seconds", "1", "--only", "banana", "--methods", "monge SplineFlow")
+    assert len(rows) == 1
+    assert 0 < float(rows[0].split("|")[3].split()[1]) < 0.5
 
 
 @pytest.mark.parametrize("law", ["rings", "moons", "banana", "checkerboard", "pinwheel"])
@@ -33,12 +31,12 @@ def test_the_exact_densities_are_those_of_the_laws(law, monkeypatch):
     import monge
     from laws import LAWS
 
-    x = monge.data.load(f"{law}?n=3000&seed=3").x
+    x = monge.data.load(f"{law}?n=1500&seed=3").x
     low, high = x.amin(0) - 1, x.amax(0) + 1
     if law == "checkerboard":
         low, high = torch.tensor([-4.0, -4.0]), torch.tensor([4.0, 4.0])
-    sides = [torch.linspace(a, b, 241)[:-1] + (b - a) / 480 for a, b in zip(low.tolist(), high.tolist(), strict=True)]
-    grid, area = torch.cartesian_prod(*sides), float((high - low).prod()) / 240**2
+    sides = [torch.linspace(a, b, 121)[:-1] + (b - a) / 240 for a, b in zip(low.tolist(), high.tolist(), strict=True)]
+    grid, area = torch.cartesian_prod(*sides), float((high - low).prod()) / 120**2
     log_p = LAWS[law](grid)
     if law == "checkerboard":  # the density is told on its squares only
         log_p = log_p.masked_fill(((grid / 2).floor().sum(1) % 2) != 0, -math.inf)
@@ -46,4 +44,4 @@ def test_the_exact_densities_are_those_of_the_laws(law, monkeypatch):
     assert float(p.sum() * area) == pytest.approx(1, abs=2e-3)
     entropy = -float(torch.where(p > 0, p * log_p, 0.0).sum()) * area
     own = -LAWS[law](x)
-    assert abs(float(own.mean()) - entropy) < 4 * float(own.std()) / 3000**0.5 + 0.01
+    assert abs(float(own.mean()) - entropy) < 4 * float(own.std()) / 1500**0.5 + 0.01

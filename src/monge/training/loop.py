@@ -84,7 +84,7 @@ class _Loop:
         self.objectives, self.titles = objectives, titles(objectives)
         self.state = State(model, objectives, fabric.device)
         self.moved = [self.optimise(*pair) for pair in zip(self.titles, objectives, strict=True)]
-        for tensor in (*self.state.parameters.values(), *self.state.average.values()) if fabric.world_size > 1 else ():
+        for tensor in (*self.state.whole.parameters(), *self.state.average.values()) if fabric.world_size > 1 else ():
             torch.distributed.broadcast(tensor.detach(), 0)
         self.rows = Rows(len(samples), settings.batch_size, seed, settings.validation)
         self.step, self.elapsed = 0, 0.0
