@@ -40,15 +40,12 @@ class Down(Recorded, nn.Module):
         dimension, told = len(space), 4 * widths[0]
         self.condition = Condition(told, classes, condition, level=False)
         self.first = conv(dimension, channels, widths[0], 3, periodic)
-        self.stages = nn.ModuleList()
-        inside = widths[0]
-        for scale, width in enumerate(widths):
-            self.stages.append(_stage(dimension, inside, width, blocks, scale in attention, told, periodic, dropout))
-            inside = width
+        each = list(enumerate(widths))
+        self.stages = _stages(dimension, widths[0], each, blocks, attention, told, periodic, dropout)
         self.pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[dimension - 1]
-        self.last = nn.Sequential(norm(inside), nn.SiLU())
+        self.last = nn.Sequential(norm(widths[-1]), nn.SiLU())
         coarse = math.prod(-(-side // 2 ** (len(widths) - 1)) for side in space)
-        self.out = nn.Linear(inside * coarse, outputs)
+        self.out = nn.Linear(widths[-1] * coarse, outputs)
         self.layout = layout(self, dimension)
 
     def forward(
@@ -91,14 +88,10 @@ class Up(Recorded, nn.Module):
         dimension, told = len(space), 4 * widths[0]
         self.condition = Condition(told, classes, condition, level=False)
         self.sides = [[-(-side // 2**scale) for side in space] for scale in range(len(widths))]
-        inside = widths[-1]
-        self.first = nn.Linear(latent, inside * math.prod(self.sides[-1]))
-        self.stages = nn.ModuleList()
-        for scale in reversed(range(len(widths))):
-            width = widths[scale]
-            self.stages.append(_stage(dimension, inside, width, blocks, scale in attention, told, periodic, dropout))
-            inside = width
-        self.last = nn.Sequential(norm(inside), nn.SiLU(), conv(dimension, inside, channels, 3, periodic))
+        self.first = nn.Linear(latent, widths[-1] * math.prod(self.sides[-1]))
+        each = list(enumerate(widths))[::-1]
+        self.stages = _stages(dimension, widths[-1], each, blocks, attention, told, periodic, dropout)
+        self.last = nn.Sequential(norm(widths[0]), nn.SiLU(), conv(dimension, widths[0], channels, 3, periodic))
         self.layout = layout(self, dimension)
 
     def forward(
@@ -116,14 +109,26 @@ class Up(Recorded, nn.Module):
         return out
 
 
-def _stage(
-    dimension: int, inside: int, width: int, blocks: int, attends: bool, told: int, periodic: bool, dropout: float
+def _stages(
+    dimension: int,
+    inside: int,
+    each: Sequence[tuple[int, int]],
+    blocks: int,
+    attention: Sequence[int],
+    told: int,
+    periodic: bool,
+    dropout: float,
 ) -> nn.ModuleList:
-    widths = [inside, *[width] * blocks]
-    parts: list[nn.Module] = [Block(dimension, a, b, told, periodic, dropout) for a, b in pairwise(widths)]
-    if attends:
-        parts.append(Attention(width, max(1, width // 32)))
-    return nn.ModuleList(parts)
+    """Residual blocks, and attention where asked for, at each scale and its width, in the order given."""
+    stages = nn.ModuleList()
+    for scale, width in each:
+        widths = [inside, *[width] * blocks]
+        parts: list[nn.Module] = [Block(dimension, a, b, told, periodic, dropout) for a, b in pairwise(widths)]
+        if scale in attention:
+            parts.append(Attention(width, max(1, width // 32)))
+        stages.append(nn.ModuleList(parts))
+        inside = width
+    return stages
 
 
 def _run(stage: nn.Module, h: Tensor, condition: Tensor) -> Tensor:
