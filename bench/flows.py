@@ -23,10 +23,11 @@ from sklearn.datasets import load_breast_cancer
 from torch import Tensor
 
 import monge
-from laws import LAWS
+from monge import densities
 from monge.data import Samples
 
 BATCH = 512
+LAWS = {name.lower(): getattr(densities, name)() for name in ("Rings", "Moons", "Banana", "Checkerboard", "Pinwheel")}
 Fitted = Callable[[Tensor], Tensor]  # [n, d] standardised -> log q [n]
 
 
@@ -159,7 +160,7 @@ def problem(name: str, fast: bool) -> tuple[Tensor, Tensor, Tensor | None]:
     if name in LAWS:
         n = 2000 if fast else 20_000
         train, test = (monge.data.load(f"{name}?n={m}&seed={seed}").x for m, seed in ((n, 0), (n // 2, 1)))
-        return train, test, LAWS[name](test)
+        return train, test, LAWS[name].log_prob(test).value.double()
     if name == "digits":
         data = monge.data.load("digits")
         u = monge.rng.uniform((len(data), 64), 0, "bench")

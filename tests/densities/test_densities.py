@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from monge import rng
-from monge.densities import Banana, Empirical, Gaussian, GaussianMixture
+from monge.densities import Banana, Checkerboard, Empirical, Gaussian, GaussianMixture, Moons, Pinwheel, Planar, Rings
 from monge.errors import BadInput
 from monge.linalg import StationaryCovariance
 from monge.protocols import LogProb, SupportsLogProb
@@ -38,12 +38,14 @@ LAWS = {
     ),
     "smoothed points": lambda: Empirical(rng.normal((7, 2), 0, "p", dtype=F)).noised(0.4),
     "banana": Banana,
+    "rings": lambda: Rings(count=3, noise=0.2),
+    "moons": lambda: Moons(noise=0.15, points=100),
 }
-WITH_DENOISER = [name for name in LAWS if name != "banana"]
+WITH_DENOISER = [name for name in LAWS if name not in ("banana", "rings", "moons")]
 
 
 def draws(law, n, **address):
-    return law.sample(n, **address, **({"dtype": F} if isinstance(law, Banana) else {}))
+    return law.sample(n, **address, **({"dtype": F} if isinstance(law, Banana) else {})).to(F)
 
 
 @pytest.fixture(params=LAWS)
@@ -113,6 +115,37 @@ def test_mixture_moments_are_those_of_its_samples():
     away = x - law.mean
     products = away[:, :, None] * away[:, None]
     assert ((products.mean(0) - law.covariance).abs() < 5 * products.std(0) / math.sqrt(n)).all()
+
+
+@pytest.mark.parametrize("law", [Rings(), Moons(points=100), Banana(), Checkerboard(), Pinwheel(grid=600)])
+def test_planar_laws_integrate_to_one_and_have_the_entropy_of_their_samples(law):
+    x = law.sample(1500, seed=3)
+    low, high = x.amin(0) - 1, x.amax(0) + 1
+    if isinstance(law, Checkerboard):
+        low, high = torch.tensor([-4.0, -4.0]), torch.tensor([4.0, 4.0])
+    sides = [torch.linspace(a, b, 121)[:-1] + (b - a) / 240 for a, b in zip(low.tolist(), high.tolist(), strict=True)]
+    area = float((high - low).prod()) / 120**2
+    log_p = law.log_prob(torch.cartesian_prod(*sides)).value
+    p = log_p.exp()
+    assert float(p.sum() * area) == pytest.approx(1, abs=2e-3)
+    entropy = -float(torch.where(p > 0, p * log_p, 0.0).sum()) * area
+    own = -law.log_prob(x).value
+    assert abs(float(own.mean()) - entropy) < 5 * float(own.std()) / 1500**0.5 + 0.01
+
+
+@pytest.mark.parametrize("law", [Rings(noise=0.0), Moons(noise=0.0), Pinwheel(tangential=0.0)])
+def test_a_law_on_curves_has_no_density(law):
+    with pytest.raises(BadInput, match="without noise"):
+        law.log_prob(law.sample(3))
+
+
+@pytest.mark.parametrize("law", [Rings(), Moons(), Checkerboard(), Pinwheel()])
+def test_planar_draws_belong_to_their_index(law):
+    assert isinstance(law, Planar)
+    x, piece = law.draw(20, seed=4)
+    later = law.draw(12, seed=4, start=8)
+    assert torch.equal(later[0], x[8:])
+    assert torch.equal(later[1], piece[8:])
 
 
 @pytest.mark.parametrize("name", WITH_DENOISER)

@@ -1,14 +1,7 @@
 """Laws in the plane that are drawn exactly, [n, 2]: what every method can be looked at on."""
 
-import math
-
-import torch
-from torch import Tensor
-
-from monge import rng
 from monge.data.samples import Samples, at_least_two
-from monge.densities import Banana
-from monge.errors import BadInput
+from monge.densities import Banana, Checkerboard, Moons, Pinwheel, Planar, Rings
 
 
 def rings(n: int = 10_000, seed: int = 0, *, count: int = 4, noise: float = 0.08) -> Samples:
@@ -20,10 +13,7 @@ def rings(n: int = 10_000, seed: int = 0, *, count: int = 4, noise: float = 0.08
     >>> rings(5).x.shape
     torch.Size([5, 2])
     """
-    u = _uniform(n, 2, seed, "rings")
-    k = _index(u[:, 0], count, "count")
-    radius = 3.0 * (k + 1) / count
-    return _plane("rings", radius[:, None] * _circle(2 * math.pi * u[:, 1]) + noise * _normal(n, seed, "rings"), k)
+    return _plane(Rings(count, noise), n, seed)
 
 
 def moons(n: int = 10_000, seed: int = 0, *, noise: float = 0.1) -> Samples:
@@ -35,11 +25,7 @@ def moons(n: int = 10_000, seed: int = 0, *, noise: float = 0.1) -> Samples:
     >>> moons(5).classes is None, moons(5).y.dtype
     (True, torch.int64)
     """
-    u = _uniform(n, 2, seed, "moons")
-    k = _index(u[:, 0], 2, "count")
-    upper = _circle(math.pi * u[:, 1])
-    x = torch.where(k[:, None] == 0, upper, torch.tensor([1.0, 0.5]) - upper)
-    return _plane("moons", x + noise * _normal(n, seed, "moons"), k)
+    return _plane(Moons(noise), n, seed)
 
 
 def banana(n: int = 10_000, seed: int = 0) -> Samples:
@@ -51,7 +37,7 @@ def banana(n: int = 10_000, seed: int = 0) -> Samples:
     'vectors'
     """
     at_least_two(n, "banana")
-    return _plane("banana", Banana().sample(n, seed=seed))
+    return Samples(Banana().sample(n, seed=seed), None, "vectors", "banana")
 
 
 def checkerboard(n: int = 10_000, seed: int = 0) -> Samples:
@@ -62,10 +48,7 @@ def checkerboard(n: int = 10_000, seed: int = 0) -> Samples:
     >>> bool(checkerboard(100).x.abs().max() <= 4)
     True
     """
-    u = _uniform(n, 4, seed, "checkerboard")
-    column = _index(u[:, 0], 4, "count")
-    row = 2 * _index(u[:, 1], 2, "count") + column % 2
-    return _plane("checkerboard", 2.0 * (torch.stack([column, row], 1) + u[:, 2:]) - 4.0)
+    return _plane(Checkerboard(), n, seed, labelled=False)
 
 
 def pinwheel(
@@ -84,34 +67,10 @@ def pinwheel(
     >>> pinwheel(50).y.max()
     tensor(4)
     """
-    k = _index(_uniform(n, 1, seed, "pinwheel")[:, 0], arms, "arms")
-    z = _normal(n, seed, "pinwheel")
-    a, b = 1.0 + radial * z[:, 0], tangential * z[:, 1]
-    angle = 2 * math.pi * k / arms + rate * a.exp()
-    x = torch.stack([a * angle.cos() - b * angle.sin(), a * angle.sin() + b * angle.cos()], 1)
-    return _plane("pinwheel", 2.0 * x, k)
+    return _plane(Pinwheel(arms, radial, tangential, rate), n, seed)
 
 
-def _plane(name: str, x: Tensor, y: Tensor | None = None) -> Samples:
-    return Samples(x, y, "vectors", name)
-
-
-def _uniform(n: int, columns: int, seed: int, name: str) -> Tensor:
-    at_least_two(n, name)
-    return rng.uniform((n, columns), seed, "data", name, "uniform")
-
-
-def _normal(n: int, seed: int, name: str) -> Tensor:
-    at_least_two(n, name)
-    return rng.normal((n, 2), seed, "data", name, "normal")
-
-
-def _index(u: Tensor, count: int, option: str) -> Tensor:
-    """Uniform u in (0, 1) to a uniform index in 0..count-1."""
-    if count < 1:
-        raise BadInput(f"{option}={count}: give 1 or more")
-    return (u * count).long().clamp_(max=count - 1)
-
-
-def _circle(angle: Tensor) -> Tensor:
-    return torch.stack([angle.cos(), angle.sin()], 1)
+def _plane(law: Planar, n: int, seed: int, *, labelled: bool = True) -> Samples:
+    at_least_two(n, law.name)
+    x, piece = law.draw(n, seed=seed)
+    return Samples(x, piece if labelled else None, "vectors", law.name)

@@ -3,6 +3,16 @@
 from monge.densities.empirical import Empirical
 from monge.densities.gaussian import Gaussian
 from monge.densities.mixture import GaussianMixture
-from monge.densities.planar import Banana
+from monge.densities.planar import Banana, Checkerboard, Moons, Pinwheel, Planar, Rings
 
-__all__ = ["Banana", "Empirical", "Gaussian", "GaussianMixture"]
+__all__ = [
+    "Banana",
+    "Checkerboard",
+    "Empirical",
+    "Gaussian",
+    "GaussianMixture",
+    "Moons",
+    "Pinwheel",
+    "Planar",
+    "Rings",
+]
