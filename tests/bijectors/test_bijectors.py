@@ -20,6 +20,7 @@ from monge.bijectors import (
     Tanh,
     spline,
 )
+from monge.bijectors import compiled as by_kernels
 from monge.errors import BadInput
 from monge.nets import Size, Spec
 
@@ -96,6 +97,12 @@ def test_log_det_is_that_of_the_jacobian(name):
         jacobian = torch.autograd.functional.jacobian(one, x[i].flatten())
         assert jacobian.shape == (size, size)
         assert float(torch.linalg.slogdet(jacobian).logabsdet) == pytest.approx(float(log_det[i]), abs=1e-9)
+
+    def back(v):  # of the last row
+        return bijector.inverse(v.reshape(x[:1].shape), own).value.flatten()
+
+    other_way = torch.autograd.functional.jacobian(back, z[-1].flatten())
+    assert torch.allclose(other_way @ jacobian, torch.eye(size, dtype=x.dtype), atol=1e-9)
     assert torch.allclose(log_det_back, -log_det, atol=1e-9)
 
 
@@ -106,6 +113,8 @@ def test_inverse_is_the_inverse(name, dtype, tolerance):
     x, label = given(name, n=200, dtype=dtype)
     z = bijector(x, label).value
     assert (bijector.inverse(z, label).value - x).abs().max() < tolerance
+    with torch.no_grad():  # by the compiled kernels, where there are some
+        assert (bijector.inverse(z, label).value - x).abs().max() < tolerance
     latent = z if name in ("tanh", "logit", "inverse") else x
     assert (bijector(bijector.inverse(latent, label).value, label).value - latent).abs().max() < tolerance
 
@@ -134,12 +143,11 @@ def test_scalar_maps_start_as_the_identity_and_increase(scalar):
 
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("bins", [2, 5])
-def test_the_spline_s_gradient_by_hand_is_the_gradient(bins, compiled, monkeypatch):
+@pytest.mark.parametrize("kind", [Spline, AffineSpline])
+def test_the_spline_s_gradient_by_hand_is_the_gradient(bins, kind, compiled, monkeypatch):
     """Of values and slopes, in the values and in all parameters, by finite differences; and where autograd does it."""
-    if compiled:
-        pytest.importorskip("numba")
     monkeypatch.setattr(spline, "COMPILED", compiled)
-    scalar = Spline(bins, 2.0)
+    scalar = kind(bins, 2.0)
     x = 2.4 * (2 * rng.uniform((40,), 0, "x", dtype=torch.float64) - 1)
     parameters = 1.5 * rng.normal((40, scalar.size), 0, "p", dtype=torch.float64)
     assert torch.autograd.gradcheck(
@@ -154,16 +162,22 @@ def test_the_spline_s_gradient_by_hand_is_the_gradient(bins, compiled, monkeypat
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_compiled_or_in_tensors_the_spline_is_the_same(dtype, monkeypatch):
-    pytest.importorskip("numba")
-    scalar, found = Spline(6, 2.0), []
+@pytest.mark.parametrize("kind", [Spline, AffineSpline])
+@pytest.mark.parametrize("each", [8192, 100])
+def test_compiled_or_in_tensors_the_spline_is_the_same(dtype, kind, each, monkeypatch):
+    monkeypatch.setattr(by_kernels, "EACH", each)  # rows shared among threads, or not
+    scalar, found = kind(6, 2.0), []
     for compiled in (True, False):
         monkeypatch.setattr(spline, "COMPILED", compiled)
         x = (1.5 * rng.normal((300, 3), 0, "x", dtype=dtype)).requires_grad_()
-        parameters = (3 * rng.normal((300, 3, scalar.size), 0, "p", dtype=dtype)).requires_grad_()
+        parameters = rng.normal((300, 3, scalar.size), 0, "p", dtype=dtype).requires_grad_()
         value, slope = scalar.forward(x, parameters)
         weight = rng.normal((300, 3), 0, "w", dtype=dtype)
-        found.append((value, slope, *torch.autograd.grad((weight * value + weight * slope).sum(), (x, parameters))))
+        with torch.no_grad():
+            back = scalar.inverse(value, parameters)
+        found.append(
+            (value, slope, *back, *torch.autograd.grad((weight * value + weight * slope).sum(), (x, parameters)))
+        )
     tolerance = {"rtol": 1e-3, "atol": 1e-4} if dtype == torch.float32 else {"rtol": 1e-9, "atol": 1e-10}
     for ours, theirs in zip(*found, strict=True):
         assert torch.allclose(ours, theirs, **tolerance)

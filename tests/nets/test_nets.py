@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from monge import rng
 from monge.errors import BadInput
-from monge.nets import MLP, Adapted, Size, Spec, UNet, conditioner, critic, denoiser, generator
+from monge.nets import MLP, Adapted, MaskedMLP, Size, Spec, UNet, conditioner, critic, denoiser, generator
 
 
 def stirred(net):
@@ -166,3 +167,19 @@ def test_networks_of_strangers_take_what_they_take():
     assert torch.equal(net(torch.ones(3, 2), torch.full((3,), 2.0), None), torch.full((3, 2), 2.0))
     assert Adapted(torch.nn.Linear(2, 2), Spec((2,))).takes == 1
     assert Adapted(MLP(2, width=8), Spec((2,))).takes == 3
+
+
+@pytest.mark.parametrize(("features", "width", "classes"), [(1, 8, 0), (5, 3, 0), (4, 16, 3)])
+def test_one_by_one_is_the_masked_network(features, width, classes):
+    """Also where the network is narrower than the events, and some units have no inputs in between."""
+    net = MaskedMLP(features, 2, width=width, blocks=2, classes=classes).double()
+    with torch.no_grad():
+        for p in net.parameters():
+            p.normal_(generator=torch.manual_seed(0))
+    x = rng.normal((7, features), 0, "x", dtype=torch.float64)
+    label = torch.arange(7) % 3 if classes else None
+    walk, found = net.one_by_one(7, label), []
+    for column in x.unbind(1):
+        found.append(walk.outputs())
+        walk.tell(column)
+    assert torch.allclose(torch.stack(found, 1), net(x, label), atol=1e-12)

@@ -1,7 +1,8 @@
 """The rational-quadratic spline in one pass over the values, compiled for the CPU; `spline` has the formulas.
 
-Compiled at the first call of a process and kept on disk for the next; without numba, and on a GPU, `spline` does it in
-tensors.
+Parameters of a value: a and t of an affine map that comes first, x e^s + t with s = affine tanh(a / affine), if
+affine > 0; then 2 k of sides and k - 1 of slopes. `shares` are the sides after the softmax. Compiled at the first call
+of a process and kept on disk for the next.
 """
 
 import inspect
@@ -9,7 +10,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numba import njit
 
 
@@ -20,30 +20,19 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @compiled
-def _piece(u, p, k, bound, least, rest, shares):  # numba infers them
-    """Number, corner, sides and end slopes of the piece that u lies in; `shares` [2, k] takes the softmax of both."""
-    for axis in range(2):
-        most = p[axis * k]
-        for j in range(1, k):
-            most = max(most, p[axis * k + j])
-        total = 0.0
-        for j in range(k):
-            shares[axis, j] = math.exp(p[axis * k + j] - most)
-            total += shares[axis, j]
-        for j in range(k):
-            shares[axis, j] /= total
+def _piece(u, shares, p, k, bound, least, rest, axis):  # numba infers them
+    """Number, corner, sides and end slopes of the piece that u lies in, along the first axis or the second."""
     even, free = 2 * bound * least / k, 2 * bound * (1 - least)
-    index, left, low = 0, -bound, -bound
-    while index < k - 1 and u >= left + even + free * shares[0, index]:
-        left += even + free * shares[0, index]
-        low += even + free * shares[1, index]
+    index, left, low, width, height = 0, -bound, -bound, even + free * shares[0], even + free * shares[k]
+    while index < k - 1 and u >= (left + width if axis == 0 else low + height):
+        left += width
+        low += height
         index += 1
-    first, last = 1.0, 1.0
-    if index > 0:
-        first = least + _softplus(p[2 * k + index - 1] + rest)
-    if index < k - 1:
-        last = least + _softplus(p[2 * k + index] + rest)
-    return index, left, low, even + free * shares[0, index], even + free * shares[1, index], first, last
+        width, height = even + free * shares[index], even + free * shares[k + index]
+    start = len(p) - k + 1
+    first = 1.0 if index == 0 else least + _softplus(p[start + index - 1] + rest)
+    last = 1.0 if index == k - 1 else least + _softplus(p[start + index] + rest)
+    return index, left, low, width, height, first, last
 
 
 @compiled
@@ -52,54 +41,96 @@ def _softplus(x):
 
 
 @compiled
-def forward(x, parameters, k, bound, least, rest, value, slope):
-    """value, slope <- the spline of x [n] with parameters [n, 3 k - 1], and the log of its slope."""
-    shares = np.empty((2, k))
-    for i in range(len(x)):
-        if not abs(x[i]) < bound:
-            value[i], slope[i] = x[i], 0.0
-            continue
-        _, left, low, w, h, d0, d1 = _piece(x[i], parameters[i], k, bound, least, rest, shares)
-        t, s = (x[i] - left) / w, h / w
-        q = t * (1 - t)
-        below, rise = s + (d0 + d1 - 2 * s) * q, d1 * t * t + 2 * s * q + d0 * (1 - t) ** 2
-        value[i] = low + h * (s * t * t + d0 * q) / below
-        slope[i] = math.log(s * s * rise / (below * below))
+def _slope(t, s, first, last):
+    """log of the slope at the share t of a piece of mean slope s."""
+    q = t * (1 - t)
+    below, rise = s + (first + last - 2 * s) * q, last * t * t + 2 * s * q + first * (1 - t) ** 2
+    return math.log(s * s * rise / (below * below))
 
 
 @compiled
-def backward(x, parameters, k, bound, least, rest, by_value, by_slope, g_x, g_parameters):
-    """g_x [n], g_parameters [n, 3 k - 1] <- the gradients, from those by value and by log slope."""
-    shares = np.empty((2, k))
+def forward(x, p, shares, k, bound, least, rest, affine, value, slope):
+    """value, slope <- the map of x [n], and the log of its slope."""
     for i in range(len(x)):
-        p, g = parameters[i], g_parameters[i]
+        u, grown = x[i], 0.0
+        if affine > 0:
+            grown = affine * math.tanh(p[i, 0] / affine)
+            u = u * math.exp(grown) + p[i, 1]
+        value[i], slope[i] = u, grown
+        if abs(u) < bound:
+            _, left, low, w, h, first, last = _piece(u, shares[i], p[i], k, bound, least, rest, 0)
+            t, s = (u - left) / w, h / w
+            q = t * (1 - t)
+            value[i] = low + h * (s * t * t + first * q) / (s + (first + last - 2 * s) * q)
+            slope[i] = grown + _slope(t, s, first, last)
+
+
+@compiled
+def inverse(z, p, shares, k, bound, least, rest, affine, value, slope):
+    """value, slope <- the inverse map of z [n], and the log of its slope."""
+    for i in range(len(z)):
+        u, grown = z[i], 0.0
+        if abs(u) < bound:
+            _, left, low, w, h, first, last = _piece(u, shares[i], p[i], k, bound, least, rest, 1)
+            s, away = h / w, u - low
+            bend = first + last - 2 * s
+            a, b, c = h * (s - first) + away * bend, h * first - away * bend, -s * away
+            t = min(max(2 * c / (-b - math.sqrt(max(b * b - 4 * a * c, 0.0))), 0.0), 1.0)
+            q = t * (1 - t)  # one step of Newton's: the root loses half of the digits where the discriminant is small
+            below = s + bend * q
+            rise = last * t * t + 2 * s * q + first * (1 - t) ** 2
+            t -= (h * (s * t * t + first * q) / below - away) * below * below / (h * s * rise)
+            u, grown = left + w * t, -_slope(t, s, first, last)
+        if affine > 0:
+            own = affine * math.tanh(p[i, 0] / affine)
+            u, grown = (u - p[i, 1]) * math.exp(-own), grown - own
+        value[i], slope[i] = u, grown
+
+
+@compiled
+def backward(x, p, shares, k, bound, least, rest, affine, by_value, by_slope, g_x, g_p):
+    """g_x [n], g_p [n, size] <- the gradients, from those by value and by log slope."""
+    free = 2 * bound * (1 - least)
+    first_side = 2 if affine > 0 else 0
+    start = p.shape[1] - k + 1
+    for i in range(len(x)):
+        u, scale, bent = x[i], 1.0, 0.0
+        if affine > 0:
+            bent = math.tanh(p[i, 0] / affine)
+            scale = math.exp(affine * bent)
+            u = u * scale + p[i, 1]
+        gv, gl = 1.0 * by_value[i], 1.0 * by_slope[i]  # in double precision, as all the rest
+        g, g_u = g_p[i], gv
         g[:] = 0.0
-        if not abs(x[i]) < bound:
-            g_x[i] = by_value[i]
-            continue
-        index, left, _, w, h, d0, d1 = _piece(x[i], p, k, bound, least, rest, shares)
-        gv, gl = by_value[i], by_slope[i]
-        t, s = (x[i] - left) / w, h / w
-        q, turn, t2, u2 = t * (1 - t), 1 - 2 * t, t * t, (1 - t) ** 2
-        bend = d0 + d1 - 2 * s
-        below, rise, n = s + bend * q, d1 * t2 + 2 * s * q + d0 * u2, s * t2 + d0 * q
-        g_n = gv * h / below
-        g_below = -(g_n * n + 2 * gl) / below
-        r = gl / rise
-        g_t = g_n * (2 * s * t + d0 * turn) + g_below * bend * turn + r * 2 * (d1 * t + s * turn - d0 * (1 - t))
-        g_s = g_n * t2 + g_below * (1 - 2 * q) + r * 2 * q + 2 * gl / s
-        g_x[i] = g_t / w
-        own = (-(g_t * t + g_s * s) / w, gv * n / below + g_s / w)
-        before = (-g_x[i], gv)
-        free = 2 * bound * (1 - least)
-        for axis in range(2):
-            mean = shares[axis, index] * own[axis]
-            for j in range(index):
-                mean += shares[axis, j] * before[axis]
-            for j in range(k):
-                each = before[axis] if j < index else own[axis] if j == index else 0.0
-                g[axis * k + j] = free * shares[axis, j] * (each - mean)
-        if index > 0:
-            g[2 * k + index - 1] = ((g_n + g_below) * q + r * u2) / (1 + math.exp(-(p[2 * k + index - 1] + rest)))
-        if index < k - 1:
-            g[2 * k + index] = (g_below * q + r * t2) / (1 + math.exp(-(p[2 * k + index] + rest)))
+        if abs(u) < bound:
+            index, left, _, w, h, d0, d1 = _piece(u, shares[i], p[i], k, bound, least, rest, 0)
+            t, s = (u - left) / w, h / w
+            q, turn, t2, u2 = t * (1 - t), 1 - 2 * t, t * t, (1 - t) ** 2
+            bend = d0 + d1 - 2 * s
+            below, rise, n = s + bend * q, d1 * t2 + 2 * s * q + d0 * u2, s * t2 + d0 * q
+            g_n = gv * h / below
+            g_below = -(g_n * n + 2 * gl) / below
+            r = gl / rise
+            g_t = g_n * (2 * s * t + d0 * turn) + g_below * bend * turn + r * 2 * (d1 * t + s * turn - d0 * (1 - t))
+            g_s = g_n * t2 + g_below * (1 - 2 * q) + r * 2 * q + 2 * gl / s
+            g_u = g_t / w
+            own = (-(g_t * t + g_s * s) / w, gv * n / below + g_s / w)
+            before = (-g_u, gv)
+            for axis in range(2):
+                column = axis * k
+                mean = shares[i, column + index] * own[axis]
+                for j in range(index):
+                    mean += shares[i, column + j] * before[axis]
+                for j in range(k):
+                    each = before[axis] if j < index else own[axis] if j == index else 0.0
+                    g[first_side + column + j] = free * shares[i, column + j] * (each - mean)
+            if index > 0:
+                j = start + index - 1
+                g[j] = ((g_n + g_below) * q + r * u2) / (1 + math.exp(-(p[i, j] + rest)))
+            if index < k - 1:
+                j = start + index
+                g[j] = (g_below * q + r * t2) / (1 + math.exp(-(p[i, j] + rest)))
+        if affine > 0:
+            g[0] = (g_u * x[i] * scale + gl) * (1 - bent * bent)
+            g[1] = g_u
+        g_x[i] = g_u * scale

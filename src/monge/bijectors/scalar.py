@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from monge.bijectors import spline
+from monge.bijectors import compiled, spline
 from monge.errors import BadInput
 
 
@@ -75,13 +75,15 @@ class Spline:
         return 3 * self.shape.bins - 1
 
     def forward(self, x: Float[Tensor, "*n"], parameters: Float[Tensor, "*n k"]) -> Moved:
-        if x.device.type == "cpu" and spline.COMPILED:
-            return Moved(*spline.Compiled.apply(x, parameters, self.shape))  # type: ignore[no-untyped-call]
+        if spline.COMPILED and x.device.type == "cpu":
+            return Moved(*compiled.Compiled.apply(x, parameters.to(x), self.shape, 0.0))  # type: ignore[no-untyped-call]
         inside = x.abs() < self.bound
         value, slope = spline.Forward.apply(torch.where(inside, x, 0.0), parameters, self.shape)  # type: ignore[no-untyped-call]
         return Moved(torch.where(inside, value, x), torch.where(inside, slope, 0.0))
 
     def inverse(self, z: Float[Tensor, "*n"], parameters: Float[Tensor, "*n k"]) -> Moved:
+        if spline.COMPILED and z.device.type == "cpu" and not torch.is_grad_enabled():
+            return Moved(*compiled.inverse(z, parameters.to(z), self.shape, 0.0))
         inside = z.abs() < self.bound
         at = torch.where(inside, z, 0.0)
         piece = spline.find(at, parameters, self.shape, inverse=True)
@@ -105,11 +107,16 @@ class AffineSpline:
         return 2 + self.spline.size
 
     def forward(self, x: Float[Tensor, "*n"], parameters: Float[Tensor, "*n k"]) -> Moved:
+        if spline.COMPILED and x.device.type == "cpu":
+            how = self.spline.shape, self.affine.bound
+            return Moved(*compiled.Compiled.apply(x, parameters.to(x), *how))  # type: ignore[no-untyped-call]
         middle, first = self.affine.forward(x, parameters[..., :2])
         value, second = self.spline.forward(middle, parameters[..., 2:])
         return Moved(value, first + second)
 
     def inverse(self, z: Float[Tensor, "*n"], parameters: Float[Tensor, "*n k"]) -> Moved:
+        if spline.COMPILED and z.device.type == "cpu" and not torch.is_grad_enabled():
+            return Moved(*compiled.inverse(z, parameters.to(z), self.spline.shape, self.affine.bound))
         middle, second = self.spline.inverse(z, parameters[..., 2:])
         value, first = self.affine.inverse(middle, parameters[..., :2])
         return Moved(value, first + second)

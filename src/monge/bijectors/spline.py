@@ -143,32 +143,3 @@ class Forward(torch.autograd.Function):
         g_raw = torch.where(piece.inner, torch.stack([g_d0, g_d1], -1) * (piece.raw + shape.rest).sigmoid(), 0.0)
         slopes = sides.new_zeros(*t.shape, shape.bins - 1).scatter_add_(-1, ends, g_raw)
         return g_x, torch.cat([sides.flatten(-2), slopes], -1), None
-
-
-class Compiled(torch.autograd.Function):
-    """(values, parameters) -> (spline, log slope) on the CPU, the identity beyond the box: `Forward` in one pass."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, parameters: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
-        from monge.bijectors import kernels
-
-        x, parameters = x.contiguous(), parameters.contiguous()
-        value, slope = torch.empty_like(x), torch.empty_like(x)
-        flat = x.view(-1).numpy(), parameters.view(-1, parameters.shape[-1]).numpy()
-        kernels.forward(*flat, *shape, value.view(-1).numpy(), slope.view(-1).numpy())
-        ctx.shape = shape
-        ctx.save_for_backward(x, parameters)
-        return value, slope
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        from monge.bijectors import kernels
-
-        x, parameters = ctx.saved_tensors
-        g_x, g_parameters = torch.empty_like(x), torch.empty_like(parameters)
-        size = parameters.shape[-1]
-        flat = x.view(-1).numpy(), parameters.view(-1, size).numpy()
-        upstream = [gradient.contiguous().view(-1).numpy() for gradient in gradients]
-        kernels.backward(*flat, *ctx.shape, *upstream, g_x.view(-1).numpy(), g_parameters.view(-1, size).numpy())
-        return g_x, g_parameters, None

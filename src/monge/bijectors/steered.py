@@ -54,7 +54,7 @@ class Coupling(Bijector):
 class Autoregressive(Bijector):
     """z_i = g(x_i; net_i(x_1 .. x_{i-1})): triangular, one pass of a masked network (Papamakarios et al. 2017).
 
-    The inverse finds one coordinate after the other, for all rows at once: d passes.
+    The inverse finds one coordinate after the other, for all rows at once; the network is read once in all.
 
     spec: vectors [d]. scalar: g. size: of the network.
 
@@ -85,12 +85,11 @@ class Autoregressive(Bijector):
         return Mapped(value, log_slope.sum(1))
 
     def inverse(self, z: Float[Tensor, "n d"], label: Label = None) -> Mapped:
+        walk, total = self.net.one_by_one(len(z), label), z.new_zeros(len(z))
         known: list[Tensor] = []
-        total = z.new_zeros(len(z))
-        for i in range(z.shape[1]):
-            rest = z.new_zeros(len(z), z.shape[1] - i)
-            parameters = self.net(torch.cat([*(part[:, None] for part in known), rest], 1), label)[:, i]
-            value, log_slope = self.scalar.inverse(z[:, i], parameters)
+        for at in z.unbind(1):
+            value, log_slope = self.scalar.inverse(at, walk.outputs())
+            walk.tell(value)
             known.append(value)
             total = total + log_slope
         return Mapped(torch.stack(known, 1), total)

@@ -1,5 +1,7 @@
 """Lean perceptrons that steer bijectors: residual; and masked, where output i sees the inputs before i."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
@@ -42,10 +44,18 @@ class _Trunk(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
+    def base(self, n: int, label: Tensor | None) -> Tensor | None:
+        """What the condition adds to h, [n, width]; None if there is none."""
+        if self.condition is None or self.told is None:
+            return None
+        added: Tensor = self.told(self.condition(n, None, label))
+        return added
+
     def forward(self, x: Tensor, label: Tensor | None) -> Tensor:
         h: Tensor = self.first(x)
-        if self.condition is not None and self.told is not None:
-            h = h + self.told(self.condition(len(x), None, label))
+        added = self.base(len(x), label)
+        if added is not None:
+            h = h + added
         for block in self.blocks:
             first, second = block.children()
             h = h + second(F.silu(first(F.silu(h))))
@@ -89,7 +99,9 @@ class MaskedMLP(Recorded, nn.Module):
         super().__init__()
         self.outputs = outputs
         inside = torch.arange(1, features + 1)
-        hidden = torch.arange(width) % max(1, features - 1) + 1  # a unit of degree k sees the first k inputs
+        # a unit of degree k sees the first k inputs; in order, so that those of a degree are neighbours
+        hidden = (torch.arange(width) % max(1, features - 1) + 1).sort().values
+        self.ends = torch.bincount(hidden, minlength=features + 1).cumsum(0).tolist()  # units of degree at most k
         last = MaskedLinear(hidden, inside.repeat_interleave(outputs), strict=True)
         layers: list[list[nn.Linear]] = [[MaskedLinear(hidden, hidden) for _ in range(2)] for _ in range(blocks)]
         self.trunk = _Trunk(MaskedLinear(inside, hidden), layers, last, width, classes, condition)
@@ -99,3 +111,68 @@ class MaskedMLP(Recorded, nn.Module):
     ) -> Float[Tensor, "n d outputs"]:
         out: Tensor = self.trunk(x, label)
         return out.reshape(*x.shape, self.outputs)
+
+    def one_by_one(self, n: int, label: Tensor | None = None) -> "OneByOne":
+        """The same function where x_i is only known once the outputs of i are."""
+        return OneByOne(self, n, label)
+
+
+class OneByOne:
+    """A `MaskedMLP` read one coordinate after the other: each unit is computed once, as soon as its inputs are known.
+
+    So d steps cost one pass, where d passes would do it without this.
+
+    >>> net = MaskedMLP(3, 2, width=8, blocks=1)
+    >>> walk = net.one_by_one(5)
+    >>> for i in range(3):
+    ...     parameters = walk.outputs()  # [5, 2], of x_i
+    ...     walk.tell(torch.zeros(5))
+    """
+
+    def __init__(self, net: MaskedMLP, n: int, label: Tensor | None) -> None:
+        trunk = net.trunk
+        self.net, self.known, self.n = net, 0, n
+        layers: list[Any] = [trunk.first, *(layer for block in trunk.blocks for layer in block.children()), trunk.last]
+        self.layers = [(layer.weight * layer.mask, layer.bias) for layer in layers]
+        weight = self.layers[0][0]
+        width = len(weight)
+        self.x = weight.new_zeros(n, weight.shape[1])
+        # what each layer sees: h after the first layer and after each block, and the inside of the blocks, after silu
+        self.seen = [weight.new_zeros(n, width) for _ in range(len(self.layers) - 1)]
+        self.added = trunk.base(n, label)
+
+    def outputs(self) -> Float[Tensor, "n outputs"]:
+        """Those of the next coordinate."""
+        weight, bias = self.layers[-1]
+        rows, units = slice(self.known * self.net.outputs, (self.known + 1) * self.net.outputs), self.units
+        return F.linear(_now(self.seen[-1][:, :units]), weight[rows, :units], bias[rows])
+
+    @property
+    def units(self) -> int:
+        """How many units of a layer are known."""
+        ends: list[int] = self.net.ends
+        return ends[self.known]
+
+    def tell(self, x: Float[Tensor, " n"]) -> None:
+        """The next coordinate's value; the units that see it, and nothing later, are computed."""
+        before = self.units
+        self.x[:, self.known] = x
+        self.known += 1
+        new = slice(before, self.units)
+        if new.start == new.stop:
+            return
+        first, *inside = self.layers[:-1]
+        h = F.linear(_now(self.x[:, : self.known]), first[0][new, : self.known], first[1][new])
+        if self.added is not None:
+            h = h + self.added[:, new]
+        self.seen[0][:, new] = F.silu(h)
+        for i in range(0, len(inside), 2):
+            for j, (weight, bias) in enumerate(inside[i : i + 2]):
+                found = F.linear(_now(self.seen[i + j][:, : new.stop]), weight[new, : new.stop], bias[new])
+                h = h + found if j else h
+                self.seen[i + j + 1][:, new] = F.silu(h if j else found)
+
+
+def _now(part: Tensor) -> Tensor:
+    """A part of what is known, as it stands: a gradient must not see it change."""
+    return part.clone() if torch.is_grad_enabled() else part

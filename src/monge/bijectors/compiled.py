@@ -1,0 +1,75 @@
+"""The steered spline on the CPU, by `kernels`: one pass over the values, shared among threads, differentiable once."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from monge.bijectors.spline import Shape
+
+EACH = 8192  # values below which a second thread costs more than it does
+
+
+class Compiled(torch.autograd.Function):
+    """(values, parameters) -> (the affine map, then the spline, log slope); no affine map where `affine` is 0."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, parameters: Tensor, shape: Shape, affine: float) -> tuple[Tensor, Tensor]:
+        x, parameters, shares = _arranged(x, parameters, shape)
+        value, slope = torch.empty_like(x), torch.empty_like(x)
+        _shared("forward", [x, parameters, shares], (*shape, affine), [value, slope])
+        ctx.how = *shape, affine
+        ctx.save_for_backward(x, parameters, shares)
+        return value, slope
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        x, parameters, shares = ctx.saved_tensors
+        g_x, g_parameters = torch.empty_like(x), torch.empty_like(parameters)
+        upstream = [gradient.contiguous() for gradient in gradients]
+        _shared("backward", [x, parameters, shares], ctx.how, [*upstream, g_x, g_parameters])
+        return g_x, g_parameters, None, None
+
+
+def inverse(z: Tensor, parameters: Tensor, shape: Shape, affine: float) -> tuple[Tensor, Tensor]:
+    """The inverse of `Compiled` and its log slope, without gradients."""
+    z, parameters, shares = _arranged(z, parameters, shape)
+    value, slope = torch.empty_like(z), torch.empty_like(z)
+    _shared("inverse", [z, parameters, shares], (*shape, affine), [value, slope])
+    return value, slope
+
+
+def _arranged(x: Tensor, parameters: Tensor, shape: Shape) -> tuple[Tensor, Tensor, Tensor]:
+    k = shape.bins
+    sides = parameters[..., parameters.shape[-1] - 3 * k + 1 : parameters.shape[-1] - k + 1]
+    shares = sides.reshape(*x.shape, 2, k).softmax(-1)
+    return x.contiguous(), parameters.contiguous(), shares.flatten(-2)
+
+
+def _shared(name: str, given: list[Tensor], how: tuple[float, ...], filled: list[Tensor]) -> None:
+    """Run a kernel on values [*n] and their parameters [*n, size], in as many parts as there is work for."""
+    from monge.bijectors import kernels  # numba takes a second to import
+
+    kernel: Callable[..., None] = getattr(kernels, name)
+    values, n = given[0].ndim, given[0].numel()
+    before, after = (
+        [(t.view(-1) if t.ndim == values else t.view(-1, t.shape[-1])).detach().numpy() for t in tensors]
+        for tensors in (given, filled)
+    )
+    parts = max(1, min(torch.get_num_threads(), n // EACH))
+    cuts = [slice(n * i // parts, n * (i + 1) // parts) for i in range(parts)]
+    calls = [(*(a[cut] for a in before), *how, *(a[cut] for a in after)) for cut in cuts]
+    others = [_threads().submit(kernel, *call) for call in calls[1:]]
+    kernel(*calls[0])
+    for other in others:
+        other.result()
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="spline")
