@@ -26,21 +26,21 @@ class MaskedLinear(nn.Linear):
 
 
 class _Trunk(nn.Module):
-    """h = first(x), h += second(silu(first(silu(h)))) in each block, last(silu(h)); it starts as the function 0.
+    """h = first(x), h += layer(silu(h)) for each block, last(silu(h)); it starts as the function 0.
 
     What is told, a class or a vector, is added to h at the start.
     """
 
     def __init__(
-        self, first: nn.Module, blocks: list[list[nn.Linear]], last: nn.Linear, width: int, classes: int, condition: int
+        self, first: nn.Linear, blocks: list[nn.Linear], last: nn.Linear, width: int, classes: int, condition: int
     ) -> None:
         super().__init__()
         told = classes > 0 or condition > 0
         self.condition = Condition(width, classes, condition, level=False) if told else None
         self.told = nn.Linear(width, width) if told else None
         self.first, self.last = first, last
-        self.blocks = nn.ModuleList(nn.ModuleList(block) for block in blocks)
-        for layer in (last, *(block[1] for block in blocks)):
+        self.blocks = nn.ModuleList(blocks)
+        for layer in (last, *blocks):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
@@ -57,8 +57,7 @@ class _Trunk(nn.Module):
         if added is not None:
             h = h + added
         for block in self.blocks:
-            first, second = block.children()
-            h = h + second(F.silu(first(F.silu(h))))
+            h = h + block(F.silu(h))
         out: Tensor = self.last(F.silu(h))
         return out
 
@@ -74,7 +73,7 @@ class ResidualMLP(Recorded, nn.Module):
         self, inside: int, outside: int, width: int = 64, blocks: int = 2, classes: int = 0, condition: int = 0
     ) -> None:
         super().__init__()
-        layers = [[nn.Linear(width, width) for _ in range(2)] for _ in range(blocks)]
+        layers = [nn.Linear(width, width) for _ in range(blocks)]
         self.trunk = _Trunk(nn.Linear(inside, width), layers, nn.Linear(width, outside), width, classes, condition)
 
     def forward(
@@ -103,7 +102,7 @@ class MaskedMLP(Recorded, nn.Module):
         hidden = (torch.arange(width) % max(1, features - 1) + 1).sort().values
         self.ends = torch.bincount(hidden, minlength=features + 1).cumsum(0).tolist()  # units of degree at most k
         last = MaskedLinear(hidden, inside.repeat_interleave(outputs), strict=True)
-        layers: list[list[nn.Linear]] = [[MaskedLinear(hidden, hidden) for _ in range(2)] for _ in range(blocks)]
+        layers: list[nn.Linear] = [MaskedLinear(hidden, hidden) for _ in range(blocks)]
         self.trunk = _Trunk(MaskedLinear(inside, hidden), layers, last, width, classes, condition)
 
     def forward(
@@ -132,12 +131,12 @@ class OneByOne:
     def __init__(self, net: MaskedMLP, n: int, label: Tensor | None) -> None:
         trunk = net.trunk
         self.net, self.known, self.n = net, 0, n
-        layers: list[Any] = [trunk.first, *(layer for block in trunk.blocks for layer in block.children()), trunk.last]
+        layers: list[Any] = [trunk.first, *trunk.blocks, trunk.last]
         self.layers = [(layer.weight * layer.mask, layer.bias) for layer in layers]
         weight = self.layers[0][0]
         width = len(weight)
         self.x = weight.new_zeros(n, weight.shape[1])
-        # what each layer sees: h after the first layer and after each block, and the inside of the blocks, after silu
+        # what each layer sees: h after the first layer and after each block, after silu
         self.seen = [weight.new_zeros(n, width) for _ in range(len(self.layers) - 1)]
         self.added = trunk.base(n, label)
 
@@ -166,11 +165,9 @@ class OneByOne:
         if self.added is not None:
             h = h + self.added[:, new]
         self.seen[0][:, new] = F.silu(h)
-        for i in range(0, len(inside), 2):
-            for j, (weight, bias) in enumerate(inside[i : i + 2]):
-                found = F.linear(_now(self.seen[i + j][:, : new.stop]), weight[new, : new.stop], bias[new])
-                h = h + found if j else h
-                self.seen[i + j + 1][:, new] = F.silu(h if j else found)
+        for i, (weight, bias) in enumerate(inside):
+            h = h + F.linear(_now(self.seen[i][:, : new.stop]), weight[new, : new.stop], bias[new])
+            self.seen[i + 1][:, new] = F.silu(h)
 
 
 def _now(part: Tensor) -> Tensor:
