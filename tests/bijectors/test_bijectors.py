@@ -178,7 +178,7 @@ def test_compiled_or_in_tensors_the_spline_is_the_same(dtype, kind, each, monkey
         found.append(
             (value, slope, *back, *torch.autograd.grad((weight * value + weight * slope).sum(), (x, parameters)))
         )
-    tolerance = {"rtol": 1e-3, "atol": 1e-4} if dtype == torch.float32 else {"rtol": 1e-9, "atol": 1e-10}
+    tolerance = {"rtol": 1e-2, "atol": 1e-3} if dtype == torch.float32 else {"rtol": 1e-9, "atol": 1e-10}
     for ours, theirs in zip(*found, strict=True):
         assert torch.allclose(ours, theirs, **tolerance)
 
