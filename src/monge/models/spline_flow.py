@@ -5,7 +5,7 @@ from monge.errors import BadInput
 from monge.models.flow import STEERING, Flow, in_turns, mixed
 from monge.nets import Size, Spec
 
-FEW = 8  # coordinates up to which an autoregression draws fast enough
+FEW = 64  # coordinates up to which an autoregression draws fast enough: each is a step, though the network is read once
 
 
 class SplineFlow(Flow):
@@ -15,7 +15,7 @@ class SplineFlow(Flow):
 
     layers: number of steered maps. bins: pieces of a spline. bound: half the width of its box.
     autoregressive: whether each coordinate is steered by all before it, and drawn after them; else half of them steer
-        the others. None: for up to 8 coordinates. net: a `monge.nets.Size` of the networks. labels: condition on the
+        the others. None: for up to 64 coordinates. net: a `monge.nets.Size` of the networks. labels: condition on the
         labels, or vectors, that data have.
 
     Can `fit`, `sample`, `log_prob`, `encode`, `decode`, `save`. Raises BadInput for settings out of range.
