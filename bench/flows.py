@@ -1,21 +1,28 @@
 """Normalizing flows beside their peers: the same data, the same seconds of training each, standardised for all.
 
-    make bench-flows                      # all, 30 s each on laws of the plane
+    make bench-flows                      # all in 10 minutes: 30 s each on laws of the plane, 12 s on the others
     python bench/flows.py --fast          # two laws, a few seconds: what the tests run
     python bench/flows.py --only rings,banana --seconds 12
 
 On the five laws the number is KL(p, q) = E log p - E log q over 10,000 points that none has seen, with its standard
-error; on digits and breast_cancer the held-out log-likelihood in nats. Peers that are not installed are left out.
-Every one is trained by Adam at its own usual rate with a cosine to 0 over its time, on batches of 512.
+error; on digits and breast_cancer the held-out log-likelihood in nats. Every one is trained by Adam at its own usual
+rate with a cosine to 0 over its time, on batches of 512, and has one core to itself; so many are trained at a time as
+there are cores. `speed` is milliseconds at equal architecture, with all cores: medians of rounds in which each has its
+turn. Peers that are not installed are left out.
 """
 
 import argparse
 import importlib.util
 import math
+import multiprocessing
+import os
 import platform
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
+from multiprocessing.queues import Queue
 
 import numpy as np
 import torch
@@ -70,28 +77,33 @@ def ours(family: str) -> Callable[[Tensor, float], Fitted]:
     return fit
 
 
+def of_zuko(kind: str, d: int) -> torch.nn.Module:
+    from zuko import flows
+
+    torch.manual_seed(0)
+    return getattr(flows, kind)(d, transforms=3, hidden_features=(64, 64))
+
+
 def zuko(kind: str) -> Callable[[Tensor, float], Fitted]:
     def fit(x: Tensor, seconds: float) -> Fitted:
-        from zuko import flows
-
-        torch.manual_seed(0)
-        flow = getattr(flows, kind)(x.shape[1], transforms=3, hidden_features=(64, 64))
+        flow = of_zuko(kind, x.shape[1])
         return of_torch(flow, lambda x: flow().log_prob(x), x, seconds)
 
     return fit
 
 
-def normflows(x: Tensor, seconds: float) -> Fitted:
+def of_normflows(d: int, layers: int) -> torch.nn.Module:
     import normflows as nf
 
     torch.manual_seed(0)
-    d = x.shape[1]
-    layers = [
-        part
-        for _ in range(4)
-        for part in (nf.flows.AutoregressiveRationalQuadraticSpline(d, 1, 64), nf.flows.LULinearPermute(d))
-    ]
-    flow = nf.NormalizingFlow(nf.distributions.DiagGaussian(d, trainable=False), layers)
+    steps: list[torch.nn.Module] = []
+    for _ in range(layers):
+        steps += [nf.flows.AutoregressiveRationalQuadraticSpline(d, 1, 64), nf.flows.LULinearPermute(d)]
+    return nf.NormalizingFlow(nf.distributions.DiagGaussian(d, trainable=False), steps)
+
+
+def normflows(x: Tensor, seconds: float) -> Fitted:
+    flow = of_normflows(x.shape[1], layers=4)
     return of_torch(flow, flow.log_prob, x, seconds)
 
 
@@ -153,6 +165,7 @@ METHODS: dict[str, Callable[[Tensor, float], Fitted]] = {
     "flowjax spline MAF": flowjax("spline MAF"),
     "flowjax affine MAF": flowjax("affine MAF"),
 }
+USUAL = "monge SplineFlow", "zuko NSF", "zuko MAF", "normflows NSF", "flowjax spline coupling"
 
 
 def problem(name: str, fast: bool) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -171,31 +184,110 @@ def problem(name: str, fast: bool) -> tuple[Tensor, Tensor, Tensor | None]:
     return x[order[held:]], x[order[:held]], None
 
 
+def compare(name: str, method: str, seconds: float, fast: bool) -> str:
+    """One row: a method trained on a problem, and its number."""
+    train, test, exact = problem(name, fast)
+    mean, std = train.mean(0), train.std(0)
+    log_q = METHODS[method]((train - mean) / std, seconds)((test - mean) / std).double() - float(std.log().sum())
+    gap = (exact - log_q) if exact is not None else -log_q
+    what = "KL" if exact is not None else "nats"
+    return f"| {name} | {method} | {what} {gap.mean():.4f} ± {gap.std() / len(gap) ** 0.5:.4f} |"
+
+
+def speeds(methods: list[str], fast: bool) -> Iterator[str]:
+    """Three autoregressive splines of 8 bins, steered by two layers of 64: milliseconds, and by how much ours win."""
+    from monge.nets import Size
+
+    kinds = [kind for kind in ("monge", "zuko", "normflows") if any(kind in method for method in methods)]
+    for d in (2,) if fast else (2, 16, 64):
+        x = monge.rng.normal((8192, d), 0, "bench")
+        model = monge.SplineFlow(layers=3, bins=8, net=Size(widths=(64,), blocks=1), autoregressive=True)
+        model.fit(x, steps=1, show=False)
+        flow = {kind: of_zuko("NSF", d) if kind == "zuko" else of_normflows(d, 3) for kind in kinds[1:]}
+        log_prob: dict[str, Fitted] = {
+            "monge": model.log_density,
+            "zuko": lambda x, flow=flow: flow["zuko"]().log_prob(x),
+            "normflows": lambda x, flow=flow: flow["normflows"].log_prob(x),
+        }
+        draw: dict[str, Callable[[int], object]] = {
+            "monge": model.sample,
+            "zuko": lambda n, flow=flow: flow["zuko"]().sample((n,)),
+            "normflows": lambda n, flow=flow: flow["normflows"].sample(n),
+        }
+        optimizers = {
+            kind: torch.optim.Adam((model.bijector if kind == "monge" else flow[kind]).parameters(), fused=True)
+            for kind in kinds
+        }
+
+        def step(kind: str, x: Tensor = x, log_prob: dict = log_prob, optimizers: dict = optimizers) -> None:
+            optimizers[kind].zero_grad()
+            (-log_prob[kind](x[:BATCH]).mean()).backward()
+            optimizers[kind].step()
+
+        def evaluate(kind: str, x: Tensor = x, log_prob: dict = log_prob) -> None:
+            with torch.no_grad():
+                log_prob[kind](x)
+
+        def sample(kind: str, draw: dict = draw) -> None:
+            with torch.no_grad():
+                draw[kind](1024)
+
+        for what, work, rounds in (("step", step, 20), ("log_prob", evaluate, 6), ("sample", sample, 3)):
+            taken = medians(work, kinds, 1 if fast else rounds)
+            told = " | ".join(f"{kind} {1000 * taken[kind]:.1f} ms" for kind in kinds)
+            fastest = min((taken[kind] for kind in kinds[1:]), default=math.nan)
+            yield f"| {d} values | {what} | {told} | {fastest / taken['monge']:.2f} times the fastest peer |"
+
+
+def medians(work: Callable[[str], None], kinds: list[str], rounds: int) -> dict[str, float]:
+    taken: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for round_ in range(rounds + 1):
+        for kind in kinds:
+            begun = time.perf_counter()
+            work(kind)
+            if round_:  # the first is for warming up
+                taken[kind].append(time.perf_counter() - begun)
+    return {kind: statistics.median(times) for kind, times in taken.items()}
+
+
+def on_a_core(cores: "Queue[int]") -> None:
+    core = cores.get()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {core})
+    torch.set_num_threads(1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fast", action="store_true")
-    parser.add_argument("--seconds", type=float)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--methods", default="")
+    parser.add_argument("--seconds", type=float, help="of training each")
+    parser.add_argument("--only", default="", help="names of problems, or speed, with commas")
+    parser.add_argument("--methods", default="", help="parts of their names, with commas")
     given = parser.parse_args()
-    seconds = given.seconds or (2.0 if given.fast else 30.0)
-    names = given.only.split(",") if given.only else ["rings", "banana"] if given.fast else [*LAWS, "digits", "cancer"]
-    methods = {m: fit for m, fit in METHODS.items() if importlib.util.find_spec(m.split()[0]) is not None}
-    if given.methods:
-        methods = {m: fit for m, fit in methods.items() if any(part in m for part in given.methods.split(","))}
+    names = ["rings", "banana", "speed"] if given.fast else [*LAWS, "digits", "cancer", "speed"]
+    names = given.only.split(",") if given.only else names
+    methods = [m for m in METHODS if importlib.util.find_spec(m.split()[0]) is not None]
+    wanted = given.methods.split(",") if given.methods else USUAL
+    methods = [m for m in methods if any(part in m for part in wanted)]
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     told = ", ".join(f"{p} {version(p)}" for p in sorted({m.split()[0] for m in methods} | {"torch"}))
-    print(
-        f"{platform.machine()}, {torch.get_num_threads()} threads; {told}; {seconds:g} s of training each", flush=True
-    )
-    for name in names:
-        train, test, exact = problem(name, given.fast)
-        mean, std = train.mean(0), train.std(0)
-        shift = float(std.log().sum())
-        for method, fit in methods.items():
-            log_q = fit((train - mean) / std, seconds)((test - mean) / std).double() - shift
-            gap = (exact - log_q) if exact is not None else -log_q
-            what = "KL" if exact is not None else "nats"
-            print(f"| {name} | {method} | {what} {gap.mean():.4f} ± {gap.std() / len(gap) ** 0.5:.4f} |", flush=True)
+    print(f"{platform.machine()}, {len(cores)} cores, one each; {told}", flush=True)
+    if "speed" in names:
+        for row in speeds(methods, given.fast):
+            print(row, flush=True)
+    jobs = [
+        (name, method, given.seconds or (2.0 if given.fast else 30.0 if name in LAWS else 12.0), given.fast)
+        for name in names
+        if name != "speed"
+        for method in methods
+    ]
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    for core in cores:
+        queue.put(core)
+    with ProcessPoolExecutor(len(cores), mp_context=context, initializer=on_a_core, initargs=(queue,)) as pool:
+        for row in pool.map(compare, *zip(*jobs, strict=True)) if jobs else ():
+            print(row, flush=True)
 
 
 if __name__ == "__main__":

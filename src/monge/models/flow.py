@@ -19,7 +19,8 @@ from monge.nets import Size, Spec
 from monge.protocols import LogProb
 from monge.training import Batch, Loss, Objective, Training
 
-FEW_ROWS = 10_000  # below, part of the rows is kept aside to stop by
+FEW_ROWS = 10_000  # below, small batches and weights that decay fast
+ASIDE_ROWS = 50_000  # below, part of the rows is kept aside to stop by
 STEERING = Size(widths=(64,), blocks=1)  # of the networks of couplings
 CHUNK = 8192  # rows mapped at a time outside training
 
@@ -84,14 +85,14 @@ class Flow(Family):
         refuse_singular(samples)
 
     def defaults(self, samples: Samples) -> Training:
-        few = len(samples) < FEW_ROWS
+        few, aside = len(samples) < FEW_ROWS, len(samples) < ASIDE_ROWS
         return Training(
-            batch_size=512 if not few else 256,
-            lr=5e-3,
+            batch_size=256 if few else 512,
+            lr=1e-2,
             clip=5.0 * math.sqrt(math.prod(samples.event_shape)),
-            weight_decay=1e-4 if not few else 1e-2,
-            validation=0.1 if few else 0.0,
-            patience=10 if few else None,
+            weight_decay=0.3 if few else 1e-4,
+            validation=0.1 if aside else 0.0,
+            patience=20 if aside else None,
         )
 
     def build(self, spec: Spec) -> None:

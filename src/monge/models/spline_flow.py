@@ -30,8 +30,8 @@ class SplineFlow(Flow):
     def __init__(
         self,
         *,
-        layers: int = 3,
-        bins: int = 16,
+        layers: int = 2,
+        bins: int = 32,
         bound: float = 4.0,
         autoregressive: bool | None = None,
         net: Size | None = None,

@@ -130,7 +130,7 @@ class OneByOne:
 
     def __init__(self, net: MaskedMLP, n: int, label: Tensor | None) -> None:
         trunk = net.trunk
-        self.net, self.known, self.n = net, 0, n
+        self.net, self.known = net, 0
         layers: list[Any] = [trunk.first, *trunk.blocks, trunk.last]
         self.layers = [(layer.weight * layer.mask, layer.bias) for layer in layers]
         weight = self.layers[0][0]
