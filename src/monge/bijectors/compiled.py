@@ -45,11 +45,11 @@ def inverse(z: Tensor, parameters: Tensor, shape: Shape, affine: float) -> tuple
 
 
 def _arranged(x: Tensor, parameters: Tensor, shape: Shape) -> tuple[Tensor, Tensor, Tensor]:
-    k = shape.bins
-    sides = parameters[..., parameters.shape[-1] - 3 * k + 1 : parameters.shape[-1] - k + 1].unflatten(-1, (2, k))
+    k, parameters = shape.bins, parameters.contiguous()
+    sides = parameters[..., parameters.shape[-1] - 3 * k + 1 : parameters.shape[-1] - k + 1].reshape(*x.shape, 2, k)
     shares = (sides - sides.amax(-1, keepdim=True)).exp_()  # softmax, which takes three times as long on short rows
     shares /= shares.sum(-1, keepdim=True)
-    return x.contiguous(), parameters.contiguous(), shares.flatten(-2)
+    return x.contiguous(), parameters, shares.flatten(-2)
 
 
 def _shared(name: str, given: list[Tensor], how: tuple[float, ...], filled: list[Tensor]) -> None:
