@@ -20,7 +20,7 @@ from monge.protocols import LogProb
 from monge.training import Batch, Loss, Objective, Training
 
 FEW_ROWS = 10_000  # below, small batches and weights that decay fast
-ASIDE_ROWS = 50_000  # below, part of the rows is kept aside to stop by
+ASIDE_ROWS = 50_000  # below, part of the rows is kept aside, to stop by or at least to choose the best weights by
 STEERING = Size(widths=(64,), blocks=1)  # of the networks of couplings
 CHUNK = 8192  # rows mapped at a time outside training
 
@@ -92,7 +92,7 @@ class Flow(Family):
             clip=5.0 * math.sqrt(math.prod(samples.event_shape)),
             weight_decay=0.3 if few else 1e-4,
             validation=0.1 if aside else 0.0,
-            patience=20 if aside else None,
+            patience=20 if few else 100 if aside else None,
         )
 
     def build(self, spec: Spec) -> None:
