@@ -1,8 +1,5 @@
 """The steered spline on the CPU, by `kernels`: one pass over the values, shared among threads, differentiable once."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import Any
 
 import torch
@@ -55,22 +52,11 @@ def _arranged(x: Tensor, parameters: Tensor, shape: Shape) -> tuple[Tensor, Tens
 def _shared(name: str, given: list[Tensor], how: tuple[float, ...], filled: list[Tensor]) -> None:
     """Run a kernel on values [*n] and their parameters [*n, size], in as many parts as there is work for."""
     from monge.bijectors import kernels  # numba takes a second to import
+    from monge.compiling import side_by_side
 
-    kernel: Callable[..., None] = getattr(kernels, name)
-    values, n = given[0].ndim, given[0].numel()
+    values = given[0].ndim
     before, after = (
         [(t.view(-1) if t.ndim == values else t.view(-1, t.shape[-1])).detach().numpy() for t in tensors]
         for tensors in (given, filled)
     )
-    parts = max(1, min(torch.get_num_threads(), n // EACH))
-    cuts = [slice(n * i // parts, n * (i + 1) // parts) for i in range(parts)]
-    calls = [(*(a[cut] for a in before), *how, *(a[cut] for a in after)) for cut in cuts]
-    others = [_threads().submit(kernel, *call) for call in calls[1:]]
-    kernel(*calls[0])
-    for other in others:
-        other.result()
-
-
-@cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(thread_name_prefix="spline")
+    side_by_side(getattr(kernels, name), before, how, after, each=EACH)

@@ -5,18 +5,9 @@ affine > 0; then 2 k of sides and k - 1 of slopes. `shares` are the sides after 
 of a process and kept on disk for the next.
 """
 
-import inspect
 import math
-from collections.abc import Callable
-from typing import Any
 
-from numba import njit
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """By numba, which must see the bare function, not one that a type checker has wrapped."""
-    made: Callable[..., Any] = njit(inspect.unwrap(function), cache=True, nogil=True, error_model="numpy")
-    return made
+from monge.compiling import compiled
 
 
 @compiled
