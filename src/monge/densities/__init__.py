@@ -2,16 +2,26 @@
 
 from monge.densities.empirical import Empirical
 from monge.densities.gaussian import Gaussian
+from monge.densities.lattice import CRITICAL, Ising, Phi4
+from monge.densities.law import Energy, Law
 from monge.densities.mixture import GaussianMixture
 from monge.densities.planar import Banana, Checkerboard, Moons, Pinwheel, Planar, Rings
+from monge.densities.wells import DoubleWell, Funnel
 
 __all__ = [
+    "CRITICAL",
     "Banana",
     "Checkerboard",
+    "DoubleWell",
     "Empirical",
+    "Energy",
+    "Funnel",
     "Gaussian",
     "GaussianMixture",
+    "Ising",
+    "Law",
     "Moons",
+    "Phi4",
     "Pinwheel",
     "Planar",
     "Rings",

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from monge import rng
 from monge.densities.checks import events, levels
+from monge.densities.law import Law
 from monge.errors import BadInput
 from monge.protocols import LogProb
 
@@ -16,7 +17,7 @@ COLUMNS = 4096
 SMALLEST = 1e-100  # stands for sigma = 0: the square does not underflow
 
 
-class Empirical:
+class Empirical(Law):
     """The uniform measure on finitely many points; its denoiser is the one that memorises.
 
     E[x | y] = sum_i x_i softmax_i(-|y - x_i|^2 / (2 sigma^2)): at small sigma, the nearest point. Computed in chunks,
@@ -32,11 +33,7 @@ class Empirical:
     def __init__(self, points: Float[Tensor, "m *event"], bandwidth: float = 0.0) -> None:
         if points.ndim < 2 or len(points) < 1:
             raise BadInput(f"points must be [m, *event] with at least one row, not {list(points.shape)}")
-        self.points, self.bandwidth = points, bandwidth
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        return tuple(self.points.shape[1:])
+        self.points, self.bandwidth, self.event_shape = points, bandwidth, tuple(points.shape[1:])
 
     def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
         """-log p(x) of the noised measure; Z = 1."""

@@ -8,12 +8,13 @@ from torch import Tensor
 
 from monge import rng
 from monge.densities.checks import events, levels
+from monge.densities.law import Law
 from monge.errors import BadInput
 from monge.linalg import Covariance, DenseCovariance, DiagonalCovariance, Moments, StationaryCovariance
 from monge.protocols import LogProb
 
 
-class Gaussian:
+class Gaussian(Law):
     """N(m, C), course (23): energy 1/2 (x - m)' C^-1 (x - m), log Z = 1/2 log det(2 pi C).
 
     mean: [*event]. covariance: a matrix [d, d], variances of the event's shape, or a `monge.linalg.Covariance`.
@@ -39,7 +40,7 @@ class Gaussian:
                 )
         if tuple(covariance.event_shape) != tuple(mean.shape):
             raise BadInput(f"a covariance on {list(covariance.event_shape)} does not fit a mean {list(mean.shape)}")
-        self.moments = Moments(mean, covariance)
+        self.moments, self.event_shape = Moments(mean, covariance), tuple(mean.shape)
 
     @classmethod
     def stationary(cls, spectrum: Float[Tensor, "c *space"], mean: float = 0.0) -> "Gaussian":
@@ -51,11 +52,7 @@ class Gaussian:
         return self.moments.mean
 
     @property
-    def event_shape(self) -> tuple[int, ...]:
-        return tuple(self.mean.shape)
-
-    @property
-    def log_z(self) -> float:
+    def log_z(self) -> float:  # type: ignore[override]
         """log of the integral of exp(-energy)."""
         covariance = self.moments.covariance
         return 0.5 * (float(covariance.log_det()[0]) + self.mean.numel() * math.log(2 * math.pi))

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from monge import rng
 from monge.densities.checks import events, levels
+from monge.densities.law import Law
 from monge.errors import BadInput
 from monge.linalg import DenseCovariance, Moments
 from monge.protocols import LogProb
@@ -15,7 +16,7 @@ from monge.protocols import LogProb
 CHUNK_VALUES = 2**24  # values in memory at a time
 
 
-class GaussianMixture:
+class GaussianMixture(Law):
     """sum_k w_k N(m_k, C_k) on vectors [d], with exact score, sampler and denoiser.
 
     means: [k, d]. covs: [k, d, d], variances [k, d], or one variance a component [k]. weights: [k], positive,
@@ -46,13 +47,9 @@ class GaussianMixture:
             vectors = torch.eye(d, dtype=torch.float64).expand(k, d, d)
         if not (lam > 0).all():
             raise BadInput("every covariance must be positive definite")
-        self.means = means
+        self.means, self.event_shape = means, (d,)
         self.weights = weights / weights.sum()
         self.eigenvalues, self.vectors = lam.to(means.dtype), vectors.to(means.dtype)
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        return (self.means.shape[1],)
 
     @property
     def mean(self) -> Float[Tensor, " d"]:
@@ -92,7 +89,7 @@ class GaussianMixture:
         """The law of x + sigma z: the same mixture with C_k + sigma^2."""
         noisy = GaussianMixture.__new__(GaussianMixture)
         noisy.means, noisy.weights, noisy.vectors = self.means, self.weights, self.vectors
-        noisy.eigenvalues = self.eigenvalues + sigma**2
+        noisy.eigenvalues, noisy.event_shape = self.eigenvalues + sigma**2, self.event_shape
         return noisy
 
     def denoise(self, y: Float[Tensor, "n d"], sigma: Tensor | float) -> Float[Tensor, "n d"]:

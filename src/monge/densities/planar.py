@@ -1,7 +1,7 @@
 """Laws of the plane that are written down and far from Gaussian."""
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import torch
 from jaxtyping import Float
@@ -9,13 +9,14 @@ from torch import Tensor
 
 from monge import rng
 from monge.densities.checks import events
+from monge.densities.law import Law
 from monge.errors import BadInput
 from monge.protocols import LogProb
 
 SOLID = 64.0  # values that one step of a sum over points may hold, in millions
 
 
-class Planar(ABC):
+class Planar(Law):
     """A mixture of pieces of the plane, drawn exactly: which piece, and where in it."""
 
     event_shape = (2,)
@@ -207,7 +208,7 @@ class Pinwheel(Planar):
         return density
 
 
-class Banana:
+class Banana(Law):
     """p(x) = N(x_1 | x_2^2 / 4, 1) N(x_2 | 0, 4), a bent Gaussian of the plane (variances 1 and 4); Z = 4 pi.
 
     >>> Banana().log_prob(torch.zeros(1, 2)).value

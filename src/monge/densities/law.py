@@ -1,0 +1,153 @@
+"""What every law that is given by its energy can do: a score, a temperature, sums and changes of variables."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from monge import rng
+from monge.densities.checks import events
+from monge.errors import BadInput
+from monge.protocols import LogProb
+
+
+class Law(ABC):
+    """p(x) = exp(-energy(x)) / Z (22). What a law has not in closed form is found here, by autograd or not at all.
+
+    event_shape: of x. log_z: log of the integral of exp(-energy), or None where it is unknown.
+    """
+
+    event_shape: tuple[int, ...]
+    log_z: float | None = None
+
+    @abstractmethod
+    def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
+        """U(x), -log p(x) up to a constant."""
+
+    def log_prob(self, x: Float[Tensor, "n *event"]) -> LogProb:
+        """-energy - log Z. Raises BadInput where Z is unknown."""
+        if self.log_z is None:
+            raise BadInput(f"Z of this {type(self).__name__} is unknown: use its energy, or give log_z")
+        return LogProb.exact(-self.energy(x) - self.log_z)
+
+    def score(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+        """grad log p = -grad energy. Raises BadInput for an energy without a gradient."""
+        return self.energy_and_score(x)[1]
+
+    def energy_and_score(self, x: Float[Tensor, "n *event"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n *event"]]:
+        """Both in one pass: what a step of a sampler needs."""
+        with torch.enable_grad():
+            at = x.detach().requires_grad_()
+            energy = self.energy(at)
+            if not energy.requires_grad:
+                raise BadInput("the energy has no gradient: write it in torch operations, or use metropolis_hastings")
+            (gradient,) = torch.autograd.grad(energy.sum(), at)
+        return energy.detach(), -gradient
+
+    def scattered(self, n: int, *, seed: int = 0) -> Float[Tensor, "n *event"]:
+        """Points for chains to start from: standard normal, if the law knows no better."""
+        return rng.normal((n, *self.event_shape), seed, "scattered")
+
+    def tempered(self, beta: float) -> "Law":
+        """The law of density p^beta, up to its constant (43, 121). Raises BadInput for beta < 0."""
+        return Tempered(self, beta)
+
+    def __add__(self, other: "Law") -> "Law":
+        """The law whose energy is the sum: the product of both densities."""
+        return Sum(self, other)
+
+    def transformed(self, bijector: Any) -> "Law":
+        """The law of x where z = bijector(x) has this law: log p(x) = log p_z(z) + log |det dz/dx| (75-77).
+
+        bijector: a `monge.bijectors.Bijector`, or anything that gives (z, log_det) for x.
+        """
+        return Transformed(self, bijector)
+
+
+class Energy(Law):
+    """The law of any energy function of yours.
+
+    function: x [n, *event] -> energies [n]. event_shape: of x. log_z: if it is known.
+
+    Raises BadInput, when asked, for energies of another shape and for a score that has no gradient.
+
+    >>> law = Energy(lambda x: (x**4).sum(1) / 4, (2,))
+    >>> law.score(torch.tensor([[1.0, 2.0]]))
+    tensor([[-1., -8.]])
+    """
+
+    def __init__(
+        self, function: Callable[[Tensor], Tensor], event_shape: tuple[int, ...], log_z: float | None = None
+    ) -> None:
+        self.function, self.event_shape, self.log_z = function, tuple(event_shape), log_z
+
+    def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
+        value = self.function(events(x, self.event_shape))
+        if not isinstance(value, Tensor) or value.shape != (len(x),):
+            came = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise BadInput(f"an energy gives one number for each of {len(x)} rows, shape [{len(x)}], not {came}")
+        return value
+
+
+class Tempered(Law):
+    """p^beta / Z_beta: flatter for beta < 1, sharper for beta > 1, uniform at 0.
+
+    >>> law = Tempered(Energy(lambda x: (x**2).sum(1) / 2, (1,)), 0.25)
+    >>> law.energy(torch.tensor([[2.0]]))
+    tensor([0.5000])
+    """
+
+    def __init__(self, law: Law, beta: float) -> None:
+        if not beta >= 0:
+            raise BadInput(f"an inverse temperature must be 0 or more, not {beta}")
+        self.law, self.beta, self.event_shape = law, beta, law.event_shape
+        self.log_z = law.log_z if beta == 1 else None
+
+    def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
+        return self.beta * self.law.energy(x)
+
+    def energy_and_score(self, x: Float[Tensor, "n *event"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n *event"]]:
+        energy, score = self.law.energy_and_score(x)
+        return self.beta * energy, self.beta * score
+
+
+class Sum(Law):
+    """The law of energy U_1 + U_2.
+
+    >>> half = Energy(lambda x: (x**2).sum(1) / 2, (1,))
+    >>> (half + half).energy(torch.tensor([[3.0]]))
+    tensor([9.])
+    """
+
+    def __init__(self, first: Law, second: Law) -> None:
+        if first.event_shape != second.event_shape:
+            raise BadInput(f"energies add on events of one shape, not {first.event_shape} and {second.event_shape}")
+        self.parts, self.event_shape = (first, second), first.event_shape
+
+    def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
+        return self.parts[0].energy(x) + self.parts[1].energy(x)
+
+    def energy_and_score(self, x: Float[Tensor, "n *event"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n *event"]]:
+        (u, s), (v, t) = (part.energy_and_score(x) for part in self.parts)
+        return u + v, s + t
+
+
+class Transformed(Law):
+    """The law of x where z = bijector(x) has a law that is known.
+
+    >>> double = lambda x: (2 * x, torch.full((len(x),), 0.6931))
+    >>> half = Energy(lambda x: (x**2).sum(1) / 2, (1,), log_z=0.9189)
+    >>> half.transformed(double).log_prob(torch.tensor([[0.0]])).value
+    tensor([-0.2258])
+    """
+
+    def __init__(self, law: Law, bijector: Callable[[Tensor], Any]) -> None:
+        self.law, self.bijector, self.event_shape, self.log_z = law, bijector, law.event_shape, law.log_z
+
+    def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
+        z, log_det = self.bijector(events(x, self.event_shape))
+        energy: Tensor = self.law.energy(z) - log_det
+        return energy

@@ -1,0 +1,106 @@
+"""A Markov chain's state, what a step says of itself, and what a kernel is."""
+
+import dataclasses
+import math
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from monge import rng
+
+
+class State(NamedTuple):
+    """Where many chains stand at once.
+
+    x: [chains, *event]. energy: [chains]. score: [chains, *event], or None for kernels that need none. steps: done
+    so far, the address of the next step's noise.
+    """
+
+    x: Float[Tensor, "chains *event"]
+    energy: Float[Tensor, " chains"]
+    score: Tensor | None
+    steps: int
+
+
+class Info(NamedTuple):
+    """What a step did.
+
+    acceptance: [chains], the probability, or the share, that was accepted. divergent: [chains], where the energy left
+    the real numbers or the integrator its level. swaps: [replicas - 1], probabilities of exchange of neighbours.
+    moved: [chains], sites that clusters turned over, as a share of the lattice. inner: what the step of each replica
+    gave, before they were exchanged.
+    """
+
+    acceptance: Float[Tensor, " chains"]
+    divergent: Tensor
+    swaps: Tensor | None = None
+    moved: Tensor | None = None
+    inner: tuple[Any, ...] | None = None
+
+
+@runtime_checkable
+class Kernel(Protocol):
+    """A Markov transition that leaves a law as it is: `state, info = kernel.step(state)`.
+
+    A kernel is frozen; `tuned` is asked after each step of the warm-up, of which the share `done` is over, and gives
+    the kernel that goes on. adapted: names of what that may change, numbers, tensors or None, for the file of a run.
+    """
+
+    adapted: ClassVar[tuple[str, ...]]
+
+    @property
+    def law(self) -> Any: ...
+    def start(self, x: Tensor, steps: int = 0) -> Any: ...
+    def step(self, state: Any) -> tuple[Any, Info]: ...
+    def tuned(self, before: Any, after: Any, info: Info, done: float) -> "Kernel": ...
+
+
+def noise(state: State, seed: int, *path: int | str) -> Float[Tensor, "chains *event"]:
+    """Standard normal noise of this step, a row a chain: the same whatever the other chains are."""
+    x = state.x
+    return rng.normal(tuple(x.shape), seed, *path, state.steps, dtype=x.dtype, device=x.device)
+
+
+def coin(state: State, seed: int, *path: int | str) -> Float[Tensor, " chains"]:
+    """Uniform numbers in (0, 1) of this step, one a chain."""
+    x = state.x
+    return rng.uniform((len(x), 1), seed, *path, state.steps, dtype=x.dtype, device=x.device)[:, 0]
+
+
+def each(values: Float[Tensor, " chains"], x: Float[Tensor, "chains *event"]) -> Tensor:
+    """Numbers of the chains in the shape that meets events: [chains, 1, ...]."""
+    return values.reshape(-1, *[1] * (x.ndim - 1))
+
+
+def towards(size: float, info: Info, target: float, count: int) -> float:
+    """A step size after one more step of warm-up: larger where too much was accepted (Robbins and Monro 1951).
+
+    log size moves by 2 (mean acceptance - target) (1 + count)^-0.6.
+    """
+    away = float(info.acceptance.mean()) - target
+    return size * math.exp(2 * away * (1 + count) ** -0.6)
+
+
+def packed(kernel: Kernel) -> dict[str, Any]:
+    """What the warm-up has changed, numbers and tensors by name: with dots, of kernels within."""
+    flat: dict[str, Any] = {}
+    for name in kernel.adapted:
+        value = getattr(kernel, name)
+        if isinstance(value, tuple):
+            flat |= {f"{name}.{i}.{k}": v for i, inner in enumerate(value) for k, v in packed(inner).items()}
+        elif value is not None:
+            flat[name] = value
+    return flat
+
+
+def unpacked(kernel: Any, flat: dict[str, Any]) -> Any:
+    """The kernel with what `packed` found."""
+    own = {name: value for name, value in flat.items() if "." not in name}
+    for name in {name.split(".")[0] for name in flat if "." in name}:
+        parts = [
+            {k.removeprefix(f"{name}.{i}."): v for k, v in flat.items() if k.startswith(f"{name}.{i}.")}
+            for i in range(len(getattr(kernel, name)))
+        ]
+        own[name] = tuple(unpacked(*pair) for pair in zip(getattr(kernel, name), parts, strict=True))
+    return dataclasses.replace(kernel, **own)

@@ -1,0 +1,122 @@
+"""Laws by their energy: their algebra, and their exact answers against sums over all states and integrals."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from monge import rng
+from monge.bijectors import Elementwise
+from monge.densities import DoubleWell, Energy, Funnel, Gaussian, GaussianMixture, Ising, Law, Phi4, Rings
+from monge.errors import BadInput
+
+F = torch.float64
+
+
+@pytest.mark.parametrize(("mu", "b"), [(-4.0, 1.0), (-0.3, 2.0), (0.0, 1.5), (2.0, 0.7), (-40.0, 1.0)])
+def test_the_double_well_is_normalised(mu, b):
+    x = torch.linspace(-12, 12, 40_001, dtype=F)[:, None]
+    law = DoubleWell(mu, b)
+    assert float(law.log_prob(x).value.exp().sum() * 24 / 40_000) == pytest.approx(1, abs=1e-9)
+    assert DoubleWell(mu, b, d=3).log_z == pytest.approx(3 * law.log_z)
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        DoubleWell(d=2),
+        Funnel(d=3),
+        Phi4((5,), kappa=0.2, lam=0.3, field=0.4),
+        Phi4((4, 3), kappa=0.2, lam=0.1),
+        Phi4((3, 4, 3), kappa=0.15, lam=0.1, field=-0.2),
+        DoubleWell(d=2).tempered(0.3),
+        DoubleWell(d=2) + Gaussian(torch.zeros(2, dtype=F), torch.ones(2, dtype=F)),
+        Gaussian(torch.zeros(2, dtype=F), torch.ones(2, dtype=F)).tempered(2.0),
+        Funnel(d=2).transformed(Elementwise((2,), scale=2.0, shift=1.0).double()),
+        Energy(lambda x: (x**4).sum(1), (2,)),
+    ],
+    ids=lambda law: type(law).__name__,
+)
+def test_the_score_is_minus_the_gradient_of_the_energy(law):
+    x = rng.normal((6, *law.event_shape), 0, "x", dtype=F).requires_grad_()
+    (gradient,) = torch.autograd.grad(law.energy(x).sum(), x)
+    energy, score = law.energy_and_score(x.detach())
+    assert torch.allclose(score, -gradient, rtol=1e-9, atol=1e-9)
+    assert torch.allclose(law.score(x.detach()), score)
+    assert torch.allclose(energy, law.energy(x.detach()))
+
+
+def test_the_algebra_of_energies():
+    x = rng.normal((5, 2), 0, "x", dtype=F)
+    wide, narrow = (Gaussian(torch.zeros(2, dtype=F), v * torch.ones(2, dtype=F)) for v in (4.0, 1.0))
+    assert torch.allclose(narrow.tempered(0.25).energy(x), wide.energy(x))
+    assert torch.allclose((narrow + narrow).energy(x), narrow.tempered(2.0).energy(x))
+    mixture = GaussianMixture(torch.zeros(1, 2, dtype=F), torch.ones(1, dtype=F))
+    assert torch.allclose((mixture + Rings()).energy(x), mixture.energy(x) + Rings().energy(x))
+    map_ = Elementwise((2,), scale=2.0, shift=0.5).double()
+    exact = Gaussian(torch.full((2,), -0.5, dtype=F), 0.25 * torch.ones(2, dtype=F))
+    assert torch.allclose(narrow.transformed(map_).log_prob(x).value, exact.log_prob(x).value)
+    assert isinstance(narrow, Law)
+
+
+def test_the_funnel_is_normalised_and_drawn():
+    law = Funnel(d=2, scale=1.0)
+    side = torch.linspace(-40, 40, 2001, dtype=F)
+    total = (
+        law.log_prob(torch.cartesian_prod(torch.linspace(-5, 5, 501, dtype=F), side)).value.exp().sum() * 0.02 * 0.04
+    )
+    assert float(total) == pytest.approx(1, abs=2e-3)
+    x = Funnel(d=3, scale=1.0).sample(40_000, dtype=F)
+    scaled = x[:, 1:] * (-0.5 * x[:, :1]).exp()
+    assert abs(float(scaled.var()) - 1) < 5 * math.sqrt(2 / 80_000)
+
+
+@pytest.mark.parametrize(
+    ("shape", "beta"), [((4, 4), 0.44), ((3, 4), 0.2), ((4, 3), 0.7), ((3, 3), 0.0), ((4, 4), 1.5)]
+)
+def test_kaufman_s_sum_is_the_sum_over_all_states(shape, beta):
+    law, sites = Ising(shape, beta), math.prod(shape)
+    codes = np.arange(2**sites)[:, None] >> np.arange(sites) & 1
+    x = torch.from_numpy(2.0 * codes - 1).reshape(-1, 1, *shape)
+    energy = law.energy(x)
+    assert law.log_z == pytest.approx(float((-energy).logsumexp(0)), rel=1e-10)
+    if beta:
+        bonds = (energy / beta * (-energy - law.log_z).exp()).sum() / sites
+        assert law.exact_energy() == pytest.approx(float(bonds), rel=1e-6)
+
+
+def test_onsager_is_the_limit_of_kaufman():
+    for beta in (0.3, 0.6):
+        assert Ising((64, 64), beta).exact_energy() == pytest.approx(Ising((64, 64), beta).onsager_energy(), abs=1e-6)
+    critical = Ising((32, 32))
+    assert critical.onsager_energy() == pytest.approx(-math.sqrt(2))
+    assert critical.exact_energy() == pytest.approx(-1.4340, abs=5e-4)  # -sqrt 2 - .63 / 32
+    assert critical.onsager_magnetisation() == 0
+    assert Ising((8, 8), 0.5).onsager_magnetisation() == pytest.approx(0.911319, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: DoubleWell(b=0.0), "b > 0"),
+        (lambda: Funnel(d=1), "d >= 2"),
+        (lambda: Phi4((1, 4), 0.2, 0.1), "sides of 2 sites"),
+        (lambda: Phi4((4, 4), 0.3, 0.0), "not bounded below"),
+        (lambda: Phi4((4, 4), 0.2, 0.1).energy(torch.zeros(2, 1, 5, 4)), r"events of shape \[1, 4, 4\]"),
+        (lambda: Ising((4, 4), -0.1), "0 or more, not -0.1"),
+        (lambda: Ising((4, 4)).energy(torch.zeros(1, 1, 4, 4)), r"\+1 or -1"),
+        (lambda: Ising((4, 4)).score(torch.ones(1, 1, 4, 4)), "no score"),
+        (lambda: Ising((4, 4, 4), 0.2).exact_energy(), "2 dimensions, not 3"),
+        (lambda: DoubleWell().tempered(-1.0), "0 or more, not -1"),
+        (lambda: DoubleWell(d=2) + Funnel(d=3), "one shape"),
+        (lambda: Energy(lambda x: x, (2,)).energy(torch.zeros(3, 2)), r"shape \[3\], not \[3, 2\]"),
+        (lambda: Energy(lambda x: 1.0, (2,)).energy(torch.zeros(3, 2)), "not float"),
+        (lambda: Energy(lambda x: x.detach().sum(1), (2,)).score(torch.zeros(3, 2)), "no gradient"),
+        (lambda: Energy(lambda x: x.sum(1), (2,)).log_prob(torch.zeros(3, 2)), "unknown"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(make, message):
+    with pytest.raises(BadInput, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,69 @@
+"""The grid solver against the exact Ornstein-Uhlenbeck law, and against particles."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from monge.densities import DoubleWell
+from monge.errors import BadInput
+from monge.samplers import fokker_planck
+
+F = torch.float64
+
+
+def test_ornstein_uhlenbeck_is_exact_to_its_orders():
+    """dx = -x dt + sqrt 2 dW from N(1, 1/4): mean e^-t, variance 1 - 3/4 e^-2t."""
+    errors = []
+    for cells, steps in ((100, 50), (200, 200)):
+        found = fokker_planck(
+            lambda x: -x, 2**0.5, lambda x: (-2 * (x[:, 0] - 1) ** 2).exp(), [-7], [7], [cells], 1.0, steps=steps
+        )
+        (x,), p = found.sides, found.p[-1] * found.volume
+        mean = (x * p).sum()
+        variance = ((x - mean) ** 2 * p).sum()
+        errors.append(max(abs(mean - math.exp(-1)), abs(variance - 1 + 0.75 * math.exp(-2))))
+    assert errors[1] < 0.01
+    assert errors[1] < errors[0] / 3  # second order in cells, first in steps
+
+
+@pytest.mark.parametrize("cells", [[80], [40, 30]])
+def test_mass_is_kept_and_nothing_is_negative(cells):
+    d = len(cells)
+    start = lambda x: ((x - 0.5).abs() < 0.3).all(1).to(F)  # noqa: E731
+    found = fokker_planck(lambda x: 30 * x.flip(1) - x**3, 0.3, start, [-3.0] * d, [3.0] * d, cells, 2.0, steps=20)
+    assert np.allclose(found.p.reshape(21, -1).sum(1) * found.volume, 1, atol=1e-10)
+    assert (found.p >= 0).all()
+
+
+def test_kl_falls_along_langevin_and_slowly_across_a_barrier():
+    law = DoubleWell(mu=-4.0)
+    begin = lambda x: (-4 * (x[:, 0] - 2) ** 2).exp()  # noqa: E731
+    found = fokker_planck(law.score, 2**0.5, begin, [-4], [4], [200], 4.0)
+    kl = found.kl(lambda x: -law.energy(x))
+    assert (np.diff(kl) < 0).all()
+    assert kl[25] > 0.9 * math.log(2) > 0.1  # one well is full, the other empty
+    assert kl[-1] > 0.3
+
+
+def test_a_separable_law_of_the_plane_is_the_product_of_two_on_the_line():
+    one = fokker_planck(lambda x: -x, 1.0, lambda x: (-((x[:, 0] - 1) ** 2)).exp(), [-4], [4], [50], 0.5, steps=200)
+    start = lambda x: (-((x - 1) ** 2).sum(1)).exp()  # noqa: E731
+    two = fokker_planck(lambda x: -x, 1.0, start, [-4, -4], [4, 4], [50, 50], 0.5, steps=200)
+    assert np.allclose(two.p[-1], one.p[-1][:, None] * one.p[-1], atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cells": [2]}, "3 cells"),
+        ({"sigma": 0.0}, "above 0"),
+        ({"start": lambda x: -x[:, 0]}, "nowhere negative"),
+        ({"drift": lambda x: x[:, 0]}, r"a drift gives \[m, 1\]"),
+    ],
+)
+def test_what_cannot_be_is_refused(options, message):
+    given = {"drift": lambda x: -x, "sigma": 1.0, "start": lambda x: x[:, 0] * 0 + 1, "cells": [10]} | options
+    with pytest.raises(BadInput, match=message):
+        fokker_planck(low=[-1.0], high=[1.0], t=1.0, **given)
