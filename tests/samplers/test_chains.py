@@ -30,6 +30,8 @@ from monge.samplers import (
 F = torch.float64
 GAUSSIAN = Gaussian(torch.tensor([1.0, -2.0], dtype=F), torch.tensor([[2.0, 0.7], [0.7, 0.5]], dtype=F))
 
+WIDE = Gaussian(torch.zeros(100), torch.ones(100))
+
 
 class Drift:
     """y = x + 1/2 + z: asymmetric."""
@@ -44,7 +46,7 @@ class Drift:
 def within(values, exact, most=5.0):
     """Whether the mean of draws [chains, draws] is the exact one within so many standard errors."""
     values = np.asarray(values, dtype=np.float64)
-    return abs(values.mean() - exact) < most * float(arviz.mcse(values))
+    return abs(values.mean() - exact) < most * np.asarray(arviz.mcse(values)).item()
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,7 @@ def test_hamiltonian_warm_up_finds_the_scales_and_long_waves_move_as_fast_as_sho
     spectrum = (1 / (0.05 + k[:, None] ** 2 + k[None] ** 2))[None]
     law = Gaussian.stationary(spectrum)
     plain, fourier = (
-        hmc(law, fourier=way, chains=16, draws=200, warmup=300, show=False, observe={"M": lambda x: x.mean((1, 2, 3))})
+        hmc(law, fourier=way, chains=16, draws=120, warmup=200, show=False, observe={"M": lambda x: x.mean((1, 2, 3))})
         for way in (False, True)
     )
     assert (fourier.kernel.variance / spectrum).log().abs().max() < 0.5
@@ -101,7 +103,7 @@ def test_replicas_cross_the_barrier_and_mala_says_that_it_does_not():
     law, start = DoubleWell(mu=-4.0), torch.tensor([2.0])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = replica_exchange(law, x=start, chains=64, replicas=5, hottest=0.1, draws=3000, warmup=600, show=False)
+        found = replica_exchange(law, x=start, chains=400, replicas=4, hottest=0.1, draws=1000, warmup=200, show=False)
     right = (found.x > 0).float().mean()
     assert abs(float(right) - 0.5) < 0.01
     assert found.swaps.min() > 0.3
@@ -112,7 +114,7 @@ def test_replicas_cross_the_barrier_and_mala_says_that_it_does_not():
 
 def test_the_ladder_swaps_at_equal_rates():
     law = GaussianMixture(torch.tensor([[-8.0], [8.0]], dtype=F), torch.tensor([1.0, 1.0], dtype=F))
-    found = replica_exchange(law, chains=32, replicas=6, hottest=0.01, draws=400, warmup=800, show=False)
+    found = replica_exchange(law, chains=64, replicas=5, hottest=0.02, draws=300, warmup=400, show=False)
     assert found.swaps.max() - found.swaps.min() < 0.15
     assert within((found.x > 0)[..., 0].double(), 0.5)
 
@@ -152,7 +154,7 @@ def test_phi4_by_clusters_by_heat_bath_and_by_hamiltonian_are_one_law(field):
     found = [sample(law, observe=observe, **options) for sample in (wolff, gibbs, hmc)]
     for value in (lambda c: c.energy, lambda c: c.observed["|M|"], lambda c: c.observed["M"]):
         means = [float(value(c).double().mean()) for c in found]
-        errors = [float(arviz.mcse(value(c).double().numpy())) for c in found]
+        errors = [np.asarray(arviz.mcse(value(c).double().numpy())).item() for c in found]
         for i in (1, 2):
             assert abs(means[0] - means[i]) < 5 * math.hypot(errors[0], errors[i])
     # the virial theorem: E x . dU/dx = number of values
@@ -201,7 +203,7 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_draws(sample, law, stop, tmp_
     step, out = walk.Walk.step, tmp_path / "run.safetensors"
 
     def stopping(self):
-        if self.state.count == stop:
+        if self.state.steps == stop:
             raise KeyboardInterrupt
         step(self)
 
@@ -270,7 +272,7 @@ def test_what_cannot_be_is_refused_in_one_line(call, message):
             "of the proposals were accepted",
         ),
         (
-            lambda: replica_exchange(GAUSSIAN, betas=torch.tensor([1.0, 1e-9]), draws=50, warmup=0, show=False),
+            lambda: replica_exchange(WIDE, betas=torch.tensor([1.0, 0.1]), draws=50, warmup=100, show=False),
             "replicas 0 and 1 swapped",
         ),
         (lambda: ula(DoubleWell(), h=5.0, draws=50, show=False), "left the real numbers"),

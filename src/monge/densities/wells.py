@@ -24,7 +24,7 @@ class DoubleWell(Law):
     Raises BadInput for b <= 0 or d < 1.
 
     >>> DoubleWell(mu=-4.0).log_prob(torch.tensor([[2.0], [0.0]])).value
-    tensor([-0.4846, -4.4846])
+    tensor([-0.6396, -4.6396])
     """
 
     def __init__(self, mu: float = -4.0, b: float = 1.0, d: int = 1) -> None:

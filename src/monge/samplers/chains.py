@@ -26,13 +26,13 @@ class DoubtfulChains(UserWarning):
 class Chains:
     """Draws of many chains, after warm-up.
 
-    x: [chains, draws, *event]. energy: [chains, draws]. acceptance: [chains], the mean probability that a proposal was
-    accepted. divergences: number of steps that left the real numbers or their level of energy. observed: values
-    [chains, draws] by name. swaps: [replicas - 1] rates of exchange between neighbours, and betas, the inverse
-    temperatures [replicas], of replica exchange. kernel: as the warm-up left it. seconds: of the draws.
+    x: [chains, draws, *event], or the last draws alone. energy: [chains, draws]. acceptance: [chains], the mean
+    probability that a proposal was accepted. divergences: number of draws where the energy left the real numbers, or
+    the integrator its level. observed: values [chains, draws] by name. kernel: as the warm-up left it. seconds: of the
+    draws. swaps: [replicas - 1], rates of exchange of neighbours. doubts: why its averages should not be believed.
     """
 
-    x: Float[Tensor, "chains draws *event"]
+    x: Float[Tensor, "chains kept *event"]
     energy: Float[Tensor, "chains draws"]
     acceptance: Float[Tensor, " chains"]
     divergences: int
@@ -40,7 +40,6 @@ class Chains:
     kernel: Any
     seconds: float
     swaps: Tensor | None = None
-    betas: Tensor | None = None
     doubts: tuple[str, ...] = field(default=())
 
     def to_arviz(self) -> Any:
@@ -103,7 +102,7 @@ def _judged(value: NDArray[np.float64]) -> dict[str, float]:
         return {"mean": float(value.flat[0]), "error": math.nan, "ess": math.nan, "r_hat": math.nan}
     return {
         "mean": float(value.mean()),
-        "error": float(arviz.mcse(value)),
+        "error": np.asarray(arviz.mcse(value)).item(),
         "ess": float(arviz.ess(value)),
         "r_hat": float(arviz.rhat(value)),
     }

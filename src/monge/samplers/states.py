@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from monge import rng
@@ -68,8 +68,8 @@ def coin(state: State, seed: int, *path: int | str) -> Float[Tensor, " chains"]:
     return rng.uniform((len(x), 1), seed, *path, state.steps, dtype=x.dtype, device=x.device)[:, 0]
 
 
-def each(values: Float[Tensor, " chains"], x: Float[Tensor, "chains *event"]) -> Tensor:
-    """Numbers of the chains in the shape that meets events: [chains, 1, ...]."""
+def each(values: Shaped[Tensor, " chains"], x: Float[Tensor, "chains *event"]) -> Tensor:
+    """What there is of each chain in the shape that meets events: [chains, 1, ...]."""
     return values.reshape(-1, *[1] * (x.ndim - 1))
 
 
@@ -80,6 +80,25 @@ def towards(size: float, info: Info, target: float, count: int) -> float:
     """
     away = float(info.acceptance.mean()) - target
     return size * math.exp(2 * away * (1 + count) ** -0.6)
+
+
+def flat(state: Any, name: str = "state") -> dict[str, Tensor]:
+    """The tensors of a state, and of states within, by name."""
+    if isinstance(state, Tensor):
+        return {name: state}
+    parts = state._asdict() if hasattr(state, "_asdict") else dict(enumerate(state)) if isinstance(state, tuple) else {}
+    return {k: v for part, value in parts.items() for k, v in flat(value, f"{name}.{part}").items()}
+
+
+def filled(state: Any, tensors: dict[str, Tensor], name: str = "state") -> Any:
+    """A state with the tensors that `flat` found in one of its kind."""
+    if isinstance(state, Tensor):
+        return tensors[name].to(state)
+    if hasattr(state, "_asdict"):
+        return state._replace(**{k: filled(v, tensors, f"{name}.{k}") for k, v in state._asdict().items()})
+    if isinstance(state, tuple):
+        return tuple(filled(v, tensors, f"{name}.{i}") for i, v in enumerate(state))
+    return state
 
 
 def packed(kernel: Kernel) -> dict[str, Any]:

@@ -66,12 +66,10 @@ class ReplicaExchange:
         b = self.betas
         if b.ndim != 1 or len(b) < 2 or float(b[0]) != 1 or not bool((b.diff() < 0).all()) or not float(b[-1]) > 0:
             raise BadInput(f"betas must fall from 1 to above 0, two at least, not {[round(v, 4) for v in b.tolist()]}")
-        if not self.kernels:
-            made = tuple(self.make(self._tempered(r), 1000 * self.seed + r) for r in range(len(b)))
-            object.__setattr__(self, "kernels", made)
-
-    def _tempered(self, r: int) -> Any:
-        return self.law.tempered(float(self.betas[r])) if r else self.law
+        kernels = self.kernels or tuple(self.make(self.law, 1000 * self.seed + r) for r in range(len(b)))
+        laws = [self.law.tempered(float(beta)) if r else self.law for r, beta in enumerate(b)]
+        bound = tuple(dataclasses.replace(kernel, law=law) for kernel, law in zip(kernels, laws, strict=True))
+        object.__setattr__(self, "kernels", bound)
 
     def start(self, x: Tensor, steps: int = 0) -> Replicas:
         """From chains for all replicas, [chains, *event], or for each, [replicas, chains, *event]."""
@@ -120,10 +118,7 @@ class ReplicaExchange:
         logs = np.interp(np.linspace(0, total[-1], len(total)), total, self.betas.double().log().numpy())
         betas = torch.from_numpy(np.exp(logs)).to(self.betas)
         betas[0] = 1.0
-        moved = dataclasses.replace(self, betas=betas, window=window, seen=0)
-        laws = [moved._tempered(r) for r in range(len(betas))]
-        kernels = tuple(dataclasses.replace(k, law=law) for k, law in zip(self.kernels, laws, strict=True))
-        return dataclasses.replace(moved, kernels=kernels)
+        return dataclasses.replace(self, betas=betas, window=window, seen=0)
 
 
 def _exchanged(states: tuple[State, ...], betas: Tensor, source: Tensor) -> tuple[State, ...]:

@@ -18,7 +18,7 @@ from monge.densities.checks import events
 from monge.errors import BadInput
 from monge.files import refuse_overwrite, write_atomic
 from monge.samplers.chains import Chains
-from monge.samplers.states import Info, Kernel, State, packed, unpacked
+from monge.samplers.states import Info, Kernel, filled, flat, packed, unpacked
 
 SAVED_S = 30.0  # seconds between two states of the file
 Observables = Mapping[str, Callable[[Tensor], Tensor]]
@@ -178,12 +178,16 @@ class Walk:
     def save(self) -> None:
         if self.out is None:
             return
-        tensors = {"standing": getattr(self.state, "all_x", self.state.x), **self.record}
+        tensors = {**flat(self.state), **self.record}
         numbers = {name: v for name, v in packed(self.kernel).items() if not isinstance(v, Tensor)}
         tensors |= {f"kernel {name}": v for name, v in packed(self.kernel).items() if isinstance(v, Tensor)}
         header = {"run": self.identity, "count": self.state.steps, "seconds": self.seconds, "kernel": numbers}
         write_atomic(
-            self.out, save({name: t.contiguous() for name, t in tensors.items()}, {"monge": json.dumps(header)})
+            self.out,
+            save(
+                {name: t.clone(memory_format=torch.contiguous_format) for name, t in tensors.items()},
+                {"monge": json.dumps(header)},
+            ),
         )
 
     def load(self) -> None:
@@ -203,9 +207,9 @@ class Walk:
                 )
         adapted = {**header["kernel"], **{n[7:]: t for n, t in tensors.items() if n.startswith("kernel ")}}
         self.kernel = unpacked(self.kernel, adapted)
-        self.state = self.kernel.start(tensors["standing"], header["count"])
+        self.state = filled(self.kernel.start(self.state.x, header["count"]), tensors)
         self.seconds = header["seconds"]
-        self.record = {n: t for n, t in tensors.items() if n != "standing" and not n.startswith("kernel ")}
+        self.record = {n: t for n, t in tensors.items() if not n.startswith(("state.", "kernel "))}
 
 
 def start(law: Law, x: Tensor | None, chains: int, seed: int) -> Tensor:
@@ -217,7 +221,7 @@ def start(law: Law, x: Tensor | None, chains: int, seed: int) -> Tensor:
     return events(x, law.event_shape).clone()
 
 
-def refuse_bad(state: State) -> None:
+def refuse_bad(state: Any) -> None:
     bad = (~state.energy.isfinite()).nonzero().flatten().tolist()
     if bad:
         raise BadInput(
