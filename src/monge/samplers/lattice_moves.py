@@ -18,7 +18,9 @@ from monge.densities import Ising, Phi4
 from monge.errors import BadInput
 from monge.samplers.states import Info, State
 
+Array = NDArray[np.float64]
 SHARE = 1.0  # sites of the clusters of a step, in all, as a share of the lattice's
+EACH = 2048  # sites below which a second thread costs more than it does
 
 
 @cache
@@ -30,16 +32,28 @@ def _lattice(space: tuple[int, ...]) -> tuple[NDArray[np.int32], NDArray[np.int3
     return np.stack(near, 1), np.argsort(colour, kind="stable").astype(np.int32)
 
 
+@cache
+def _waves(space: tuple[int, ...], count: int) -> tuple[Array, Array]:
+    """The constant, then cosines and sines of one period along each axis, [waves, sites]; their neighbours' sums."""
+    near, _ = _lattice(space)
+    angles = [2 * math.pi * np.indices(space)[axis].ravel() / side for axis, side in enumerate(space)]
+    every = [np.ones(math.prod(space)), *(wave(angle) for angle in angles for wave in (np.cos, np.sin))][:count]
+    waves = np.stack(every) if every else np.zeros((0, math.prod(space)))
+    return waves, waves[:, near].sum(2)
+
+
 @dataclass(frozen=True)
 class LatticeMoves:
-    """A heat-bath sweep in checkerboard order, if `sweep`, then `clusters` of Wolff's.
+    """A heat-bath sweep in checkerboard order, if `sweep`; shifts along `waves` long waves; `clusters` of Wolff's.
 
     Of `Ising`, or of `Phi4`, whose signs are the spins of an Ising model with couplings kappa |phi_x phi_y| (Brower and
-    Tamayo 1989). The warm-up sets the number of clusters to turn over as many sites as the lattice has.
+    Tamayo 1989). Clusters turn the signs of long waves, shifts change their size: a field near its transition needs
+    both. The warm-up sets the number of clusters to turn over as many sites as the lattice has.
     """
 
     law: Any
     sweep: bool = True
+    waves: int = 0
     clusters: float = 0.0
     seed: int = 0
     adapted: ClassVar[tuple[str, ...]] = ("clusters",)
@@ -52,25 +66,19 @@ class LatticeMoves:
         return State(x, self.law.energy(x), None, steps)
 
     def step(self, state: State) -> tuple[State, Info]:
-        x = state.x.cpu().clone(memory_format=torch.contiguous_format)
-        phi, sizes = x.view(len(x), -1).numpy(), np.zeros(len(x))
-        near, order = _lattice(tuple(x.shape[2:]))
-        law, each = self.law, max(1, 4096 // phi.shape[1])
         from monge.samplers import sweeps  # numba takes a second to import
 
-        if self.sweep:
-            streams = rng.streams(len(x), self.seed, "sweep", state.steps)
-            if isinstance(law, Ising):
-                side_by_side(sweeps.ising, [phi, streams], [near, order, law.beta], [], each=each)
-            else:
-                how = [near, order, law.kappa, law.lam, law.field]
-                side_by_side(sweeps.phi4, [phi, streams], how, [], each=each)
-        if self.clusters:
-            streams = rng.streams(len(x), self.seed, "clusters", state.steps)
-            kappa, field = (0.5 * law.beta, 0.0) if isinstance(law, Ising) else (law.kappa, law.field)
-            side_by_side(sweeps.wolff, [phi, streams, sizes], [near, kappa, field, round(self.clusters)], [], each=each)
-        new = self.start(x.to(state.x.device), state.steps + 1)
-        moved = torch.from_numpy(sizes / phi.shape[1]).to(new.energy)
+        x = state.x.cpu().clone(memory_format=torch.contiguous_format)
+        phi, space, law = x.view(len(x), -1).numpy(), tuple(x.shape[2:]), self.law
+        spins = isinstance(law, Ising)
+        form = (0.5 * law.beta, 0.0, 0.0, True) if spins else (law.kappa, law.lam, law.field, False)
+        how = [*_lattice(space), *_waves(space, self.waves), *form, self.sweep, round(self.clusters)]
+        streams = rng.streams(len(x), self.seed, "lattice", state.steps)
+        turned, energy = np.zeros(len(x)), np.zeros(len(x))
+        side_by_side(sweeps.step, [phi, streams, turned, energy], how, [], each=max(1, EACH // phi.shape[1]))
+        known = {"dtype": state.x.dtype, "device": state.x.device}
+        new = State(x.to(state.x.device), torch.as_tensor(energy, **known), None, state.steps + 1)
+        moved = torch.as_tensor(turned / phi.shape[1], **known)
         return new, Info(torch.ones_like(moved), torch.zeros_like(moved, dtype=torch.bool), moved=moved)
 
     def tuned(self, before: State, after: State, info: Info, done: float) -> "LatticeMoves":

@@ -94,10 +94,11 @@ def gibbs(density: Any, **options: Unpack[Options]) -> Chains:
     return run(LatticeMoves(as_law(density), seed=options.get("seed", 0)), options)
 
 
-def wolff(density: Any, **options: Unpack[Options]) -> Chains:
+def wolff(density: Any, *, waves: int = 1, **options: Unpack[Options]) -> Chains:
     """Clusters that turn over, as many in a step as to turn each site once: no slowing down at the transition.
 
-    For Phi4 each step starts with a heat-bath sweep, which moves the sizes; the clusters move the signs.
+    For Phi4 each step starts with a heat-bath sweep and a shift of the whole field, drawn from its exact law, which
+    move the sizes; the clusters move the signs. waves: how many long waves are shifted, the constant first.
 
     >>> from monge.densities import Phi4
     >>> chains = wolff(Phi4((8, 8), kappa=0.27, lam=0.02), chains=4, draws=200)
@@ -105,7 +106,8 @@ def wolff(density: Any, **options: Unpack[Options]) -> Chains:
     1.0
     """
     law = as_law(density)
-    return run(LatticeMoves(law, not isinstance(law, Ising), 4.0, options.get("seed", 0)), options)
+    spins = isinstance(law, Ising)
+    return run(LatticeMoves(law, not spins, 0 if spins else waves, 4.0, options.get("seed", 0)), options)
 
 
 def replica_exchange(

@@ -31,94 +31,171 @@ def _uniform(stream):
 
 
 @compiled
-def ising(phi, streams, near, order, beta):
-    """Heat bath: each spin anew from its law given its neighbours, in this order of sites."""
-    for c in range(len(phi)):
-        s, stream = phi[c], streams[c]
-        for i in order:
-            around = 0.0
-            for m in range(near.shape[1]):
-                around += s[near[i, m]]
+def _normal(stream):
+    """Two normal numbers and the stream after them, by Marsaglia's polar method."""
+    while True:
+        stream += GOLDEN
+        a = 2.0 * _uniform(stream) - 1.0
+        stream += GOLDEN
+        b = 2.0 * _uniform(stream) - 1.0
+        square = a * a + b * b
+        if 0.0 < square < 1.0:
+            scale = math.sqrt(-2.0 * math.log(square) / square)
+            return a * scale, b * scale, stream
+
+
+@compiled
+def _spins(s, stream, near, order, kappa):
+    """Heat bath of the Ising model: each spin anew from its law given its neighbours, in this order of sites."""
+    for i in order:
+        around = 0.0
+        for m in range(near.shape[1]):
+            around += s[near[i, m]]
+        stream += GOLDEN
+        s[i] = 1.0 if _uniform(stream) * (1.0 + math.exp(-4.0 * kappa * around)) < 1.0 else -1.0
+    return stream
+
+
+@compiled
+def _values(s, stream, near, order, kappa, lam, field):
+    """Heat bath of phi^4: each value anew from its law given its neighbours, exactly, by rejection.
+
+    For any c that law, exp(-a v^2 - lam v^4 + b v), is that of a Gaussian of precision 2 (a + 2 lam c) accepted with
+    probability exp(-lam (v^2 - c)^2); with c the mean of v^2 that is nearly always.
+    """
+    a, c = 1 - 2 * lam, 0.0
+    for i in range(len(s)):
+        c += s[i] * s[i]
+    c /= len(s)
+    if lam > 0:
+        c = max(c, (0.5 - a) / (2 * lam))
+    precision = a + 2 * lam * c
+    spread = math.sqrt(0.5 / precision)
+    spare, left = 0.0, False
+    for i in order:
+        around = 0.0
+        for m in range(near.shape[1]):
+            around += s[near[i, m]]
+        middle = (kappa * around + 0.5 * field) / precision
+        while True:
+            if left:
+                z, left = spare, False
+            else:
+                z, spare, stream = _normal(stream)
+                left = True
+            value = middle + spread * z
+            away = value * value - c
+            loss = lam * away * away
             stream += GOLDEN
-            s[i] = 1.0 if _uniform(stream) * (1.0 + math.exp(-2.0 * beta * around)) < 1.0 else -1.0
+            u = _uniform(stream)
+            if u < 1.0 - loss or u < math.exp(-loss):  # the first implies the second
+                break
+        s[i] = value
+    return stream
 
 
 @compiled
-def phi4(phi, streams, near, order, kappa, lam, field):
-    """Heat bath: each value anew from its law given its neighbours, exactly, by rejection.
+def _shift(s, stream, wave, beside, kappa, lam, field):
+    """phi + c wave, c from its law given phi: exp of a polynomial of degree 4, by slice sampling (Neal 2003).
 
-    With c > 0 the law exp(-a v^2 - lam v^4 + b v) is that of a Gaussian of precision 2 (a + 2 lam c), accepted with
-    probability exp(-lam (v^2 - c)^2); c is the mean of v^2, where that probability is high.
+    beside: the sum of the wave over the neighbours of each site.
     """
-    a = 1 - 2 * lam
-    for k in range(len(phi)):
-        s, stream = phi[k], streams[k]
-        c = 0.0
-        for i in range(len(s)):
-            c += s[i] * s[i]
-        c /= len(s)
-        if lam > 0:
-            c = max(c, (0.5 - a) / (2 * lam))
-        precision = a + 2 * lam * c
-        spread = math.sqrt(0.5 / precision)
-        spare, left = 0.0, False
-        for i in order:
-            around = 0.0
-            for m in range(near.shape[1]):
-                around += s[near[i, m]]
-            middle = (kappa * around + 0.5 * field) / precision
-            while True:
-                if left:
-                    z, left = spare, False
-                else:
-                    stream += GOLDEN
-                    radius = math.sqrt(-2.0 * math.log(_uniform(stream)))
-                    stream += GOLDEN
-                    angle = 2.0 * math.pi * _uniform(stream)
-                    z, spare, left = radius * math.cos(angle), radius * math.sin(angle), True
-                value = middle + spread * z
-                away = value * value - c
+    a, one, two, three, four = 1 - 2 * lam, 0.0, 0.0, 0.0, 0.0
+    for i in range(len(s)):
+        v, w, n = s[i], wave[i], beside[i]
+        square, steep = w * w, lam * v
+        one += w * (2 * a * v - field + 4 * steep * v * v) - 2 * kappa * v * n
+        two += square * (a + 6 * steep * v) - kappa * w * n
+        three += 4 * steep * w * square
+        four += lam * square * square
+    step, c = 2.0 / math.sqrt(abs(2 * two) + math.sqrt(four) + 1e-12), 0.0
+    for _ in range(2):
+        stream += GOLDEN
+        level = c * (one + c * (two + c * (three + c * four))) - math.log(_uniform(stream))
+        stream += GOLDEN
+        low = c - step * _uniform(stream)
+        high = low + step
+        while low * (one + low * (two + low * (three + low * four))) < level:
+            low -= step
+        while high * (one + high * (two + high * (three + high * four))) < level:
+            high += step
+        while True:
+            stream += GOLDEN
+            new = low + (high - low) * _uniform(stream)
+            if new * (one + new * (two + new * (three + new * four))) <= level:
+                break
+            if new < c:
+                low = new
+            else:
+                high = new
+        c = new
+    for i in range(len(s)):
+        s[i] += c * wave[i]
+    return stream
+
+
+@compiled
+def _cluster(s, stream, near, kappa, field, mark, stack, stamp):
+    """A cluster of sites of a sign, grown from a site drawn evenly, and turned over (Wolff 1989): its size.
+
+    A bond joins with probability 1 - exp(-4 kappa phi_x phi_y); in a field the cluster turns with the probability of
+    its energy.
+    """
+    stream += GOLDEN
+    seed = min(int(_uniform(stream) * len(s)), len(s) - 1)
+    stack[0], mark[seed], filled, at, total = seed, stamp, 1, 0, s[seed]
+    while at < filled:
+        i = stack[at]
+        at += 1
+        for m in range(near.shape[1]):
+            j = near[i, m]
+            tied = 4.0 * kappa * s[i] * s[j]
+            if tied > 0 and mark[j] != stamp:
                 stream += GOLDEN
-                if _uniform(stream) < math.exp(-lam * away * away):
-                    break
-            s[i] = value
+                u = _uniform(stream)
+                if u < tied and u < 1.0 - math.exp(-tied):  # the second implies the first
+                    mark[j] = stamp
+                    stack[filled] = j
+                    filled += 1
+                    total += s[j]
+    stream += GOLDEN
+    if field == 0.0 or _uniform(stream) < math.exp(min(0.0, -2.0 * field * total)):
+        for k in range(filled):
+            s[stack[k]] = -s[stack[k]]
+    return filled, stream
 
 
 @compiled
-def wolff(phi, streams, sizes, near, kappa, field, clusters):
-    """So many clusters of sites of a sign, grown from a site drawn evenly and turned over (Wolff 1989).
+def _energy(s, near, kappa, lam, field, spins):
+    total = 0.0
+    for i in range(len(s)):
+        around = 0.0
+        for m in range(near.shape[1]):
+            around += s[near[i, m]]
+        v = s[i]
+        total -= (kappa * around + field) * v
+        if not spins:
+            total += ((1 - 2 * lam) + lam * v * v) * v * v
+    return total
 
-    A bond joins with probability 1 - exp(-4 kappa phi_x phi_y); in a field a cluster turns with the probability of its
-    energy. sizes: [chains] <- sites of the clusters grown.
-    """
+
+@compiled
+def step(phi, streams, sizes, energies, near, order, waves, beside, kappa, lam, field, spins, sweep, clusters):
+    """A sweep, a shift along each wave, so many clusters. sizes, energies: [chains] <- sites turned; the energy."""
     sites = phi.shape[1]
-    mark = np.zeros(sites, np.int32)
-    stack = np.empty(sites, np.int32)
+    mark, stack = np.zeros(sites, np.int32), np.empty(sites, np.int32)
     stamp = 0
     for k in range(len(phi)):
-        s, stream, grown = phi[k], streams[k], 0
+        s, stream, turned = phi[k], streams[k], 0
+        if sweep and spins:
+            stream = _spins(s, stream, near, order, kappa)
+        elif sweep:
+            stream = _values(s, stream, near, order, kappa, lam, field)
+        for w in range(len(waves)):
+            stream = _shift(s, stream, waves[w], beside[w], kappa, lam, field)
         for _ in range(clusters):
             stamp += 1
-            stream += GOLDEN
-            seed = min(int(_uniform(stream) * sites), sites - 1)
-            stack[0], mark[seed], filled, at, total = seed, stamp, 1, 0, s[seed]
-            while at < filled:
-                i = stack[at]
-                at += 1
-                for m in range(near.shape[1]):
-                    j = near[i, m]
-                    if mark[j] != stamp:
-                        tied = 4.0 * kappa * s[i] * s[j]
-                        if tied > 0:
-                            stream += GOLDEN
-                            if _uniform(stream) < 1.0 - math.exp(-tied):
-                                mark[j] = stamp
-                                stack[filled] = j
-                                filled += 1
-                                total += s[j]
-            grown += filled
-            stream += GOLDEN
-            if field == 0.0 or _uniform(stream) < math.exp(min(0.0, -2.0 * field * total)):
-                for at in range(filled):
-                    s[stack[at]] = -s[stack[at]]
-        sizes[k] = grown
+            size, stream = _cluster(s, stream, near, kappa, field, mark, stack, stamp)
+            turned += size
+        sizes[k] = turned
+        energies[k] = _energy(s, near, kappa, lam, field, spins)
