@@ -60,7 +60,8 @@ def blackjax(algorithm: str) -> Callable[[int, float, int, int], Draws]:
         make, options = getattr(bj, algorithm), {} if algorithm == "nuts" else {"num_integration_steps": 10}
         start = jax.random.normal(jax.random.key(0), (chains, side, side))
         adaptation = bj.window_adaptation(make, log_density, **options)
-        (_, tuned), _ = jax.jit(lambda key, x: adaptation.run(key, x, num_steps=draws // 2))(jax.random.key(1), start[0])
+        adapt = jax.jit(lambda key, x: adaptation.run(key, x, num_steps=draws // 2))
+        (_, tuned), _ = adapt(jax.random.key(1), start[0])
         kernel = make(log_density, **tuned)
 
         def one(state: tuple, key: jax.Array) -> tuple:

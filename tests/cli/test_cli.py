@@ -536,3 +536,84 @@ def test_split_again_follows_parts_of_parts(run_folder):
     train, holdout = split_again(Run(run_folder))
     assert torch.equal(train.x, learned.x)
     assert torch.equal(holdout.x, held.x)
+
+
+# -- chains ------------------------------------------------------------------------------------------------
+
+
+PHI4 = ("chain", "phi4", "--shape", "6,6", "--kappa", "0.25", "--lam", "0.02", "--chains", "8", "--draws", "300")
+
+
+def test_chain_writes_draws_and_traces_and_tells_them(monge, tmp_path):
+    out = tmp_path / "chain.nc"
+    status, stdout, _ = monge(*PHI4, "-o", out)
+    assert status == 0
+    assert all(word in stdout for word in ("energy", "|M|", "R-hat", "± error", "accepted"))
+    assert (tmp_path / "chain.png").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"chain.nc", "chain.png"}
+    import arviz
+
+    data = arviz.from_netcdf(out)
+    assert data.posterior["x"].shape == (8, 300, 1, 6, 6)
+    status, _, err = monge(*PHI4, "-o", out)
+    assert status == 2
+    assert "--force" in err
+    assert monge(*PHI4, "-o", out, "--force")[0] == 0
+
+
+def test_a_chain_that_is_stopped_goes_on(monge, tmp_path, monkeypatch):
+    from monge.samplers import walk
+
+    out, step = tmp_path / "chain.nc", walk.Walk.step
+
+    def stopping(self):
+        if self.state.steps == 250:
+            raise KeyboardInterrupt
+        step(self)
+
+    monkeypatch.setattr(walk.Walk, "step", stopping)
+    status, _, err = monge(*PHI4, "-o", out)
+    assert status == 130
+    assert "--resume" in err
+    monkeypatch.setattr(walk.Walk, "step", step)
+    status, _, err = monge(*PHI4, "-o", out)
+    assert status == 2
+    assert "--resume goes on" in err
+    status, _, err = monge(*PHI4, "-o", out, "--seed", "1", "--resume")
+    assert status == 2
+    assert "of another run" in err
+    assert monge(*PHI4, "-o", out, "--resume")[0] == 0
+    assert not out.with_name("chain.nc.part").exists()
+
+
+@pytest.mark.parametrize("sampler", ["hmc", "gibbs", "replica-exchange"])
+@pytest.mark.filterwarnings("ignore::monge.samplers.DoubtfulChains")
+def test_chain_by_every_sampler(monge, tmp_path, sampler):
+    arguments = ("--chains", "2", "--draws", "10", "--warmup", "10", "--sampler", sampler)
+    assert monge("chain", "phi4", *PHI4[2:8], *arguments, "-o", tmp_path / "c.nc")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("phy4",), "did you mean phi4"),
+        (("phi4", "--kappa", "0.2"), "needs --shape and --lam"),
+        (("phi4", "--shape", "4,x", "--kappa", "0.2", "--lam", "0.1"), "sides such as 32,32"),
+        (("phi4", "--shape", "4,4", "--kappa", "0.2", "--lam", "-1"), "bounded below"),
+        (("ising", "--shape", "4,4", "--beta", "-0.1"), "0 or more"),
+        (("ising", "--shape", "4,4", "--kappa", "0.1"), "ising has no kappa"),
+        (("ising", "--shape", "4,4", "--sampler", "hmc"), "no score"),
+        (("double-well", "--sampler", "wolff"), "for Ising and Phi4"),
+        (("double-well", "--sampler", "hm"), "no sampler 'hm'"),
+        (("double-well", "--set", "mu"), "a name and a value"),
+        (("double-well", "--set", "b=-1"), "b > 0"),
+    ],
+)
+def test_chains_that_cannot_be_are_refused(monge, tmp_path, arguments, words):
+    status, _, err = monge("chain", *arguments, "-o", tmp_path / "c.nc")
+    assert status == 2
+    assert is_one_line(err)
+    assert words in err
+    status, _, err = monge("chain", "double-well", "-o", tmp_path / "c.txt")
+    assert status == 2
+    assert ".nc" in err

@@ -1,8 +1,10 @@
 """The command line: the only place where strings become objects."""
 
 import sys
+import warnings
 
-from monge.cli.app import app, run
+from monge.cli.app import app, run, warn
+from monge.cli.chaining import chain
 from monge.cli.fitting import demo, fit
 from monge.cli.info import info
 from monge.cli.judging import audit
@@ -10,10 +12,11 @@ from monge.cli.using import denoise, sample
 
 __all__ = ["app", "main", "run"]
 
-for command in (demo, fit, sample, audit, denoise, info):
+for command in (demo, fit, sample, audit, denoise, info, chain):
     app.command()(command)
 
 
 def main() -> None:
     """Run the command line of this process, and leave with its exit status."""
+    warnings.showwarning = warn
     sys.exit(run(sys.argv[1:]))

@@ -5,14 +5,14 @@ import shlex
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from monge.errors import MongeError
 
 BAD, INTERNAL, INTERRUPTED, CLOSED_PIPE = 2, 70, 130, 141
-RESUMABLE = ("demo", "fit")
+RESUMABLE = ("demo", "fit", "chain")
 
 app = typer.Typer(
     name="monge",
@@ -85,6 +85,11 @@ def _tell(error: Exception) -> int:
     what = " ".join(str(error).split())
     _say(f"error: unexpected {type(error).__name__}: {what}: run it again with --debug for the traceback")
     return INTERNAL
+
+
+def warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    """A warning on one line, without the place in the code that it came from."""
+    _say(f"warning: {' '.join(str(message).split())}")
 
 
 def _how_to_go_on(arguments: Sequence[str]) -> str:

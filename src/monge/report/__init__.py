@@ -14,6 +14,7 @@ from monge.report.figures import (
 )
 from monge.report.looks import Look
 from monge.report.page import write
+from monge.report.tracing import traces
 from monge.report.words import SYMBOLS, counts, reason
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     "reason",
     "scatter",
     "spectrum",
+    "traces",
     "write",
 ]

@@ -49,17 +49,19 @@ class Chains:
         posterior = {"x": self.x.cpu().numpy(), **{name: v.cpu().numpy() for name, v in self.observed.items()}}
         return arviz.from_dict(posterior=posterior, sample_stats={"energy": self.energy.cpu().numpy()})
 
-    def summary(self) -> dict[str, dict[str, float]]:
-        """Mean, its Monte Carlo error, effective sample size and R-hat (Vehtari et al. 2021, by ArviZ).
-
-        Of the energy, of what was observed, and of the values of x: each of up to 16, else their mean.
-        """
+    def quantities(self) -> dict[str, Tensor]:
+        """Values [chains, draws] by name: the energy, what was observed, and of x each of up to 16 values, else their
+        mean."""
         named = {"energy": self.energy, **self.observed}
         if self.x.shape[1] > 1:
             values = self.x.flatten(2)
             few = values.shape[2] <= FEW
             named |= {f"x{i + 1}": v for i, v in enumerate(values.unbind(2))} if few else {"mean of x": values.mean(2)}
-        return {name: _judged(value.double().cpu().numpy()) for name, value in named.items()}
+        return named
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Of each: mean, Monte Carlo error, effective sample size and R-hat (Vehtari et al. 2021, by ArviZ)."""
+        return {name: _judged(value.double().cpu().numpy()) for name, value in self.quantities().items()}
 
     def judge(self) -> "Chains":
         """The same with its doubts, each of which is told in one warning."""

@@ -19,7 +19,7 @@ from monge.errors import BadInput
 from monge.samplers.states import Info, State
 
 Array = NDArray[np.float64]
-SHARE = 1.0  # sites of the clusters of a step, in all, as a share of the lattice's
+SHARE = 0.25  # sites of the clusters of a step, in all, as a share of the lattice's
 EACH = 2048  # sites below which a second thread costs more than it does
 
 
@@ -57,6 +57,7 @@ class LatticeMoves:
     clusters: float = 0.0
     seed: int = 0
     adapted: ClassVar[tuple[str, ...]] = ("clusters",)
+    compiled: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.law, Ising | Phi4):
@@ -76,9 +77,8 @@ class LatticeMoves:
         streams = rng.streams(len(x), self.seed, "lattice", state.steps)
         turned, energy = np.zeros(len(x)), np.zeros(len(x))
         side_by_side(sweeps.step, [phi, streams, turned, energy], how, [], each=max(1, EACH // phi.shape[1]))
-        known = {"dtype": state.x.dtype, "device": state.x.device}
-        new = State(x.to(state.x.device), torch.as_tensor(energy, **known), None, state.steps + 1)
-        moved = torch.as_tensor(turned / phi.shape[1], **known)
+        new = State(x.to(state.x.device), torch.from_numpy(energy).to(state.x), None, state.steps + 1)
+        moved = torch.from_numpy(turned / phi.shape[1]).to(state.x)
         return new, Info(torch.ones_like(moved), torch.zeros_like(moved, dtype=torch.bool), moved=moved)
 
     def tuned(self, before: State, after: State, info: Info, done: float) -> "LatticeMoves":

@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -13,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from monge import progress
+from monge.compiling import alone
 from monge.densities import Energy, Law
 from monge.densities.checks import events
 from monge.errors import BadInput
@@ -104,7 +106,8 @@ class Walk:
     def go(self, show: bool) -> None:
         total = self.warmup + self.draws * self.thin
         saved = time.monotonic()
-        with progress.bar("chains", total, show=show) as advance:
+        threads = alone() if getattr(self.kernel, "compiled", False) else nullcontext()
+        with threads, progress.bar("chains", total, show=show) as advance:
             advance(self.state.steps)
             while self.state.steps < total:
                 begun = time.monotonic()
