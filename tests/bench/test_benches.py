@@ -17,3 +17,9 @@ def test_flows():
     rows = run("flows", "--seconds", "1", "--only", "banana", "--methods", "monge SplineFlow")
     assert len(rows) == 1
     assert 0 < float(rows[0].split("|")[3].split()[1]) < 0.5
+
+
+def test_mcmc():
+    rows = run("mcmc", "--methods", "monge wolff")
+    assert len(rows) == 1
+    assert float(rows[0].split("|")[4].split()[0]) > 100

@@ -9,7 +9,13 @@ import pytest
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.mark.parametrize(("name", "pictures"), [("flows", {"laws", "grid", "latents", "ways", "attribute"})])
+PICTURES = {
+    "chains": {"stuck", "replicas", "transition", "particles", "brownian"},
+    "flows": {"laws", "grid", "latents", "ways", "attribute"},
+}
+
+
+@pytest.mark.parametrize(("name", "pictures"), PICTURES.items(), ids=PICTURES)
 def test_example(name, pictures, tmp_path):
     command = [sys.executable, EXAMPLES / f"{name}.py", "--fast", "--out", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True)
