@@ -15,6 +15,7 @@ R_HAT = 1.01  # above, chains disagree (Vehtari et al. 2021)
 ESS_PER_CHAIN = 25  # effective draws a chain below which a mean and its error say little
 ACCEPTED = 0.05  # share below which a chain hardly moves
 SWAPPED = 0.05
+FEWEST = 4  # draws that ArviZ asks for
 FEW = 16  # values of an event up to which each is judged; of larger ones, their mean
 
 
@@ -100,8 +101,8 @@ def _doubts(chains: Chains) -> Iterator[str]:
 def _judged(value: NDArray[np.float64]) -> dict[str, float]:
     import arviz
 
-    if np.ptp(value) == 0:
-        return {"mean": float(value.flat[0]), "error": math.nan, "ess": math.nan, "r_hat": math.nan}
+    if np.ptp(value) == 0 or value.shape[1] < FEWEST:
+        return {"mean": float(value.mean()), "error": math.nan, "ess": math.nan, "r_hat": math.nan}
     return {
         "mean": float(value.mean()),
         "error": np.asarray(arviz.mcse(value)).item(),
