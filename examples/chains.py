@@ -7,15 +7,14 @@ A chain too timid and one too bold; replicas that cross the barrier between two 
 the Fokker-Planck equation beside particles; and the random walk that becomes Brownian motion.
 """
 
-import argparse
 import math
 import warnings
-from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from gallery import asked
 from monge import rng
 from monge.densities import DoubleWell, Phi4
 from monge.report.figures import GENERATED, REAL
@@ -141,24 +140,15 @@ def brownian(fast: bool) -> Figure:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fast", action="store_true")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "pictures")
-    given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
+    fast, save = asked("chains", __doc__)
     warnings.simplefilter("ignore", DoubtfulChains)  # some of these chains are here to be doubted
-
-    def save(name: str, picture: Figure) -> None:
-        picture.savefig(given.out / f"chains-{name}.png", dpi=110)
-        print(f"wrote {given.out / f'chains-{name}.png'}", flush=True)
-
-    save("stuck", stuck(given.fast))
-    picture, right = replicas(given.fast)
+    save("stuck", stuck(fast))
+    picture, right = replicas(fast)
     save("replicas", picture)
     print(f"weight of the right well by replica exchange: {right:.3f}")
-    save("transition", transition(given.fast))
-    save("particles", particles(given.fast))
-    save("brownian", brownian(given.fast))
+    save("transition", transition(fast))
+    save("particles", particles(fast))
+    save("brownian", brownian(fast))
 
 
 if __name__ == "__main__":

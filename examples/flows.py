@@ -7,9 +7,7 @@ What a flow moves where, what it takes the law for, and what its latent is good 
 way from one digit to another leads through digits, and a stroke gets heavier along one direction.
 """
 
-import argparse
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ from scipy.stats import chi
 from torch import Tensor
 
 import monge
+from gallery import asked
 from monge import densities, report
 from monge.report.figures import GENERATED, REAL
 
@@ -128,24 +127,15 @@ def heavier(model: monge.SplineFlow, x: Tensor, held: Tensor) -> tuple[Figure, l
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fast", action="store_true")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "pictures")
-    given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-
-    def save(name: str, figure: Figure) -> None:
-        figure.savefig(given.out / f"flows-{name}.png", dpi=110)
-        print(f"wrote {given.out / f'flows-{name}.png'}", flush=True)
-
-    n = 600 if given.fast else 20_000
-    models = [fit(law.sample(n, seed=0), 30, fast=given.fast) for law in LAWS]
+    fast, save = asked("flows", __doc__)
+    n = 600 if fast else 20_000
+    models = [fit(law.sample(n, seed=0), 30, fast=fast) for law in LAWS]
     clouds = [law.sample(n // 2, seed=1) for law in LAWS]
-    save("laws", laws(models, clouds, 40 if given.fast else 160))
+    save("laws", laws(models, clouds, 40 if fast else 160))
     moons, held = models[1], clouds[1][:2000]
     save("grid", grid(moons, held))
     train, holdout = monge.data.load("digits").split(0.2, seed=0)
-    digits = fit(train, 60, fast=given.fast)
+    digits = fit(train, 60, fast=fast)
     save("latents", latents((moons, held), (digits, holdout.x)))
     save("ways", ways(digits, holdout.x, holdout.y))
     figure, ink = heavier(digits, train.x, holdout.x)

@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import io
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -124,8 +125,6 @@ def _observables(law: Any) -> dict[str, Callable[[Any], Any]]:
 
 def _write(found: "Chains", output: Path) -> None:
     """The draws, and their traces, atomically."""
-    import tempfile
-
     from monge.report import traces
 
     with tempfile.TemporaryDirectory(dir=output.parent) as folder:

@@ -94,13 +94,10 @@ class Ising(Law):
             raise BadInput("spins are +1 or -1")
         return -0.5 * self.beta * (spins * neighbours(spins)).flatten(1).sum(1)
 
-    def score(self, x: Float[Tensor, "n 1 *space"]) -> Float[Tensor, "n 1 *space"]:
-        raise BadInput("spins have no score: use gibbs, wolff or metropolis_hastings")
-
     def energy_and_score(
         self, x: Float[Tensor, "n 1 *space"]
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n 1 *space"]]:
-        return self.energy(x), self.score(x)
+        raise BadInput("spins have no score: use gibbs, wolff or metropolis_hastings")
 
     def scattered(self, n: int, *, seed: int = 0) -> Float[Tensor, "n 1 *space"]:
         """Spins up or down at random."""

@@ -1,5 +1,6 @@
 """What Markov chains leave: their draws, what is to be believed of them, and the file that a long run goes on from."""
 
+import dataclasses
 import math
 import warnings
 from collections.abc import Iterator
@@ -69,8 +70,7 @@ class Chains:
         doubts = tuple(_doubts(self))
         for doubt in doubts:
             warnings.warn(doubt, DoubtfulChains, stacklevel=4)
-        object.__setattr__(self, "doubts", doubts)
-        return self
+        return dataclasses.replace(self, doubts=doubts)
 
 
 def _doubts(chains: Chains) -> Iterator[str]:

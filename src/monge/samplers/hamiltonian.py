@@ -11,7 +11,7 @@ from torch import Tensor
 
 from monge import rng
 from monge.linalg import Covariance, DiagonalCovariance, StationaryCovariance
-from monge.samplers.states import Info, State, coin, each, noise, towards
+from monge.samplers.states import Info, State, chosen, noise, towards
 
 TARGET = 0.8  # acceptance that the step is tuned to
 LENGTHS = tuple(math.pi / 2 * ratio for ratio in (0.25, 0.5, 1.0, 2.0))  # trajectories tried, in whitened time
@@ -75,14 +75,7 @@ class Hamiltonian:
             p = p + self.h * score
         p = p - 0.5 * self.h * score
         gained = energy + _kinetic(p, covariance) - before
-        probability = (-gained).clamp_max(0).exp().nan_to_num(0.0)
-        yes = coin(state, self.seed, "accept") < probability
-        new = State(
-            torch.where(each(yes, x), x, state.x),
-            torch.where(yes, energy, state.energy),
-            torch.where(each(yes, x), score, state.score),
-            state.steps + 1,
-        )
+        new, probability = chosen(state, State(x, energy, score, state.steps), -gained, self.seed)
         return new, Info(probability, ~(gained < DIVERGED))
 
     # -- warm-up -------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from monge.samplers.states import Info, State, coin, each, noise, towards
+from monge.samplers.states import Info, State, chosen, noise, towards
 
 OPTIMAL = 0.574  # acceptance of MALA that moves the farthest in many dimensions (Roberts and Rosenthal 1998)
 
@@ -58,18 +58,12 @@ class Adjusted:
         assert state.score is not None
         z = noise(state, self.seed, "langevin")
         x = state.x + self.h * state.score + math.sqrt(2 * self.h) * z
-        energy, score = self.law.energy_and_score(x)
-        back = (state.x - x - self.h * score).flatten(1).square().sum(1) / (4 * self.h)
-        log_ratio = state.energy - energy - back + 0.5 * z.flatten(1).square().sum(1)
-        probability = log_ratio.clamp_max(0).exp().nan_to_num(0.0)
-        yes = coin(state, self.seed, "accept") < probability
-        new = State(
-            torch.where(each(yes, x), x, state.x),
-            torch.where(yes, energy, state.energy),
-            torch.where(each(yes, x), score, state.score),
-            state.steps + 1,
-        )
-        return new, Info(probability, energy.isnan())
+        proposed = self.start(x)
+        assert proposed.score is not None
+        back = (state.x - x - self.h * proposed.score).flatten(1).square().sum(1) / (4 * self.h)
+        log_ratio = state.energy - proposed.energy - back + 0.5 * z.flatten(1).square().sum(1)
+        new, probability = chosen(state, proposed, log_ratio, self.seed)
+        return new, Info(probability, proposed.energy.isnan())
 
     def tuned(self, before: State, after: State, info: Info, done: float) -> "Adjusted":
         return dataclasses.replace(self, h=towards(self.h, info, OPTIMAL, before.steps))

@@ -32,6 +32,7 @@ def metropolis_hastings(
     >>> abs(float(chains.x.mean())) < 0.2
     True
     """
+    _positive(size, "size")
     return run(Metropolis(as_law(density), proposal, size, options.get("seed", 0)), options)
 
 

@@ -4,11 +4,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from monge.samplers.states import Info, State, coin, each, noise, towards
+from monge.samplers.states import Info, State, chosen, noise, towards
 
 FEW, MANY = 0.44, 0.234  # acceptances that move the farthest for one value, and for many (Gelman et al. 1996)
 
@@ -56,13 +55,10 @@ class Metropolis:
     def step(self, state: State) -> tuple[State, Info]:
         proposal = self.proposal or Walk(self.size)
         y = proposal.draw(state.x, noise(state, self.seed, "propose"))
-        energy = self.law.energy(y)
+        proposed = self.start(y)
         asymmetry = proposal.log_density(y, state.x) - proposal.log_density(state.x, y)
-        probability = (state.energy - energy + asymmetry).clamp_max(0).exp().nan_to_num(0.0)
-        yes = coin(state, self.seed, "accept") < probability
-        x = torch.where(each(yes, y), y, state.x)
-        new = State(x, torch.where(yes, energy, state.energy), None, state.steps + 1)
-        return new, Info(probability, energy.isnan())
+        new, probability = chosen(state, proposed, state.energy - proposed.energy + asymmetry, self.seed)
+        return new, Info(probability, proposed.energy.isnan())
 
     def tuned(self, before: State, after: State, info: Info, done: float) -> "Metropolis":
         if self.proposal is not None:

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
@@ -71,6 +72,19 @@ def coin(state: State, seed: int, *path: int | str) -> Float[Tensor, " chains"]:
 def each(values: Shaped[Tensor, " chains"], x: Float[Tensor, "chains *event"]) -> Tensor:
     """What there is of each chain in the shape that meets events: [chains, 1, ...]."""
     return values.reshape(-1, *[1] * (x.ndim - 1))
+
+
+def chosen(before: State, proposed: State, log_ratio: Float[Tensor, " chains"], seed: int) -> tuple[State, Tensor]:
+    """Metropolis' coin, one a chain: the proposed state with probability min(1, e^log_ratio), else the one before (40).
+
+    Also that probability, 0 where the ratio is not a number.
+    """
+    probability = log_ratio.clamp_max(0).exp().nan_to_num(0.0)
+    yes = coin(before, seed, "accept") < probability
+    scores = before.score, proposed.score
+    kept = None if scores[0] is None or scores[1] is None else torch.where(each(yes, scores[1]), scores[1], scores[0])
+    x = torch.where(each(yes, proposed.x), proposed.x, before.x)
+    return State(x, torch.where(yes, proposed.energy, before.energy), kept, before.steps + 1), probability
 
 
 def towards(size: float, info: Info, target: float, count: int) -> float:
