@@ -99,6 +99,14 @@ def test_hamiltonian_warm_up_finds_the_scales_and_long_waves_move_as_fast_as_sho
     assert within(fourier.observed["M"].square(), 20 / 256)
 
 
+@pytest.mark.parametrize(("chains", "warmup"), [(1, 10), (1, 200), (2, 40)])
+@pytest.mark.filterwarnings("ignore::monge.samplers.DoubtfulChains")
+def test_a_short_warm_up_of_few_chains_does_no_harm(chains, warmup):
+    found = hmc(DoubleWell(), chains=chains, draws=100, warmup=warmup, show=False)
+    assert found.divergences == 0
+    assert found.acceptance.min() > 0.3
+
+
 def test_replicas_cross_the_barrier_and_mala_says_that_it_does_not():
     law, start = DoubleWell(mu=-4.0), torch.tensor([2.0])
     with warnings.catch_warnings():

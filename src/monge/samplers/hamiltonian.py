@@ -19,6 +19,7 @@ JITTER = 0.6  # of a trajectory's length, at most, so that no period is met twic
 MOST = 1000  # leapfrog steps of a trajectory
 DIVERGED = 1000.0  # nats of energy that no good integrator gains
 WINDOWS = 0.1, 0.25, 0.5  # shares of the warm-up at which the mass is taken from what was seen, and looking begins anew
+ENOUGH = 50  # looks, of all chains, that a mass is taken from
 PRIOR, LEAST = 10, 1e-3  # looks, and share of the mean variance, that the prior of a variance is worth
 
 
@@ -88,7 +89,9 @@ class Hamiltonian:
         looked = dataclasses.replace(self, h=h, seen=self.seen + 1, **self._looked(after.x))
         if window == self.window:
             return looked
-        return dataclasses.replace(looked, variance=looked._variance(len(after.x)), window=window, seen=0)
+        enough = looked.seen * len(after.x) >= ENOUGH
+        variance = looked._variance(len(after.x)) if enough else self.variance
+        return dataclasses.replace(looked, variance=variance, window=window, seen=0)
 
     def _looked(self, x: Tensor) -> dict[str, Any]:
         """The sums of x and of its squares, or of its periodogram, with one more look at the chains."""
