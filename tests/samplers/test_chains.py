@@ -135,6 +135,22 @@ def test_the_ising_model_at_its_transition():
     assert chains.x.unique().tolist() == [-1, 1]
 
 
+def test_a_lattice_of_32_at_its_transition_has_kaufman_s_energy():
+    law = Ising((32, 32))
+    chains = wolff(law, chains=16, draws=600, warmup=200, keep=False, show=False)
+    assert within(chains.energy / (law.beta * 1024), law.exact_energy(), most=3)
+
+
+def test_twenty_five_modes_have_their_weights():
+    side = torch.arange(5, dtype=F) * 2 - 4
+    weights = 1 + torch.arange(25, dtype=F) % 3
+    law = GaussianMixture(torch.cartesian_prod(side, side), torch.full((25,), 0.05, dtype=F), weights)
+    chains = replica_exchange(law, chains=400, replicas=5, hottest=0.03, draws=200, warmup=200, show=False)
+    nearest = torch.cdist(chains.x.double(), law.means).argmin(-1)
+    for k in range(25):
+        assert within((nearest == k).double(), float(law.weights[k]), most=4)  # the largest of 25, at 3 alone
+
+
 @pytest.mark.parametrize("shape", [(6,), (3, 4), (2, 3, 3)])
 def test_spins_on_any_lattice_have_their_exact_law(shape):
     """Against the sum over all states, of a lattice with sides odd, even, and of two sites."""

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from monge.densities import DoubleWell
 from monge.errors import BadInput
@@ -45,6 +46,21 @@ def test_kl_falls_along_langevin_and_slowly_across_a_barrier():
     assert (np.diff(kl) < 0).all()
     assert kl[25] > 0.9 * math.log(2) > 0.1  # one well is full, the other empty
     assert kl[-1] > 0.3
+
+
+def test_the_random_walk_becomes_brownian_motion():
+    """Steps of +-sqrt dt: at t = 1 the distance of its law to N(0, 1) falls as sqrt dt (109-113), and the heat equation
+    from a point gives that law."""
+    distance = []
+    for steps in (16, 64, 256):
+        k = np.arange(steps + 1)
+        at, law = (2 * k - steps) / math.sqrt(steps), stats.binom(steps, 0.5)
+        assert (at**2 * law.pmf(k)).sum() == pytest.approx(1)
+        distance.append(np.abs(law.cdf(k) - stats.norm.cdf(at)).max())
+    assert np.allclose(np.array(distance[:-1]) / distance[1:], 2, rtol=0.05)
+    heat = fokker_planck(lambda x: 0 * x, 1.0, lambda x: (-200 * x[:, 0] ** 2).exp(), [-6], [6], [600], 1.0, steps=400)
+    (x,) = heat.sides
+    assert np.abs(heat.p[-1] - stats.norm.pdf(x, scale=math.sqrt(1 + 1 / 400))).max() < 2e-3
 
 
 def test_a_separable_law_of_the_plane_is_the_product_of_two_on_the_line():
