@@ -77,7 +77,7 @@ def transition(fast: bool) -> Figure:
         for kappa in kappas:
             law = Phi4((side, side), float(kappa), 0.02)
             chains = wolff(
-                law, chains=16, draws=100 if fast else 600, thin=2, keep=False, show=False, observe={"M": mean}
+                law, chains=16, draws=100 if fast else 3000, thin=2, keep=False, show=False, observe={"M": mean}
             )
             m = chains.observed["M"].double()
             size, square = m.abs().mean(), m.square().mean()

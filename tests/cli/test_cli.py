@@ -555,10 +555,14 @@ def test_chain_writes_draws_and_traces_and_tells_them(monge, tmp_path):
 
     data = arviz.from_netcdf(out)
     assert data.posterior["x"].shape == (8, 300, 1, 6, 6)
+    data.close()
     status, _, err = monge(*PHI4, "-o", out)
     assert status == 2
     assert "--force" in err
-    assert monge(*PHI4, "-o", out, "--force")[0] == 0
+    assert monge(*PHI4, "-o", out, "--force", "--no-keep")[0] == 0
+    data = arviz.from_netcdf(out)
+    assert data.constant_data["last_x"].shape == (8, 1, 6, 6)
+    assert set(data.posterior) == {"M", "|M|"}
 
 
 def test_a_chain_that_is_stopped_goes_on(monge, tmp_path, monkeypatch):

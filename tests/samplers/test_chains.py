@@ -188,6 +188,21 @@ def test_phi4_by_clusters_by_heat_bath_and_by_hamiltonian_are_one_law(field):
     assert within(virial, 36)
 
 
+def test_below_its_transition_phi4_visits_both_signs():
+    chains = wolff(
+        Phi4((16, 16), 0.30, 0.02),
+        chains=8,
+        draws=400,
+        keep=False,
+        show=False,
+        observe={"M": lambda x: x.mean((1, 2, 3))},
+    )
+    m = chains.observed["M"].double()
+    assert m.abs().mean() > 1
+    assert bool(((m > 0).double().mean(1) - 0.5).abs().max() < 0.25)  # in each chain
+    assert within(m, 0.0)
+
+
 def test_annealing_finds_the_modes_and_the_lowest_energy():
     law = GaussianMixture(torch.tensor([[-3.0], [3.0]]), torch.tensor([0.5, 0.5]))
     levels = [law.noised(s) for s in (6.0, 3.0, 1.5, 0.7, 0.3, 0.0)]
@@ -272,6 +287,7 @@ def test_what_is_kept_and_what_arviz_gets(tmp_path):
         (lambda: mala(3.0), "give a law"),
         (lambda: mala(GAUSSIAN, h=0.0), "h must be above 0"),
         (lambda: mala(GAUSSIAN, draws=0), "1 or more"),
+        (lambda: mala(GAUSSIAN, draws=10**12), "too many for .* GB of memory: keep only what is observed"),
         (lambda: hmc(Phi4((4, 4), 0.2, 0.1), x=torch.zeros(2, 1, 4, 5)), r"events of shape \[1, 4, 4\]"),
         (lambda: wolff(GAUSSIAN), "for Ising and Phi4"),
         (lambda: mala(Ising((4, 4))), "no score"),

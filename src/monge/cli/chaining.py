@@ -35,6 +35,9 @@ def chain(
     draws: Annotated[int, typer.Option(min=1, help="Draws of each, after warm-up.")] = 1000,
     warmup: Annotated[int | None, typer.Option(min=0, help="Steps before, while the sampler is tuned.")] = None,
     thin: Annotated[int, typer.Option(min=1, help="Steps for each draw.")] = 1,
+    keep: Annotated[
+        bool, typer.Option("--keep/--no-keep", help="All draws of x in OUTPUT, or the last and what is observed.")
+    ] = True,
     seed: Seed = 0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the chains of OUTPUT where they stopped.")
@@ -43,8 +46,8 @@ def chain(
 ) -> int:
     """Sample a law by Markov chains; tell means with their errors, and whether to believe them.
 
-    Writes OUTPUT (all draws), a picture of the traces beside it (.png), and while it runs OUTPUT.part, from which
-    --resume goes on.
+    Writes OUTPUT (draws, their energy and, of a lattice, M and |M|), its traces beside it (.png), and while
+    it runs OUTPUT.part, from which --resume goes on.
     """
     if output.suffix != ".nc":
         raise BadInput(f"{output} must end in .nc: chains are written as NetCDF, for ArviZ")
@@ -68,6 +71,7 @@ def chain(
         draws=draws,
         warmup=warmup,
         thin=thin,
+        keep=keep,
         seed=seed,
         observe=_observables(made),
         out=part,

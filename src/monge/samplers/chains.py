@@ -45,19 +45,27 @@ class Chains:
     doubts: tuple[str, ...] = field(default=())
 
     def to_arviz(self) -> Any:
-        """ArviZ's `InferenceData`: posterior x and what was observed, sample statistics energy."""
+        """ArviZ's `InferenceData`: posterior x and what was observed, sample statistics energy.
+
+        Where x was not kept, the last of each chain is the constant `last_x`.
+        """
         import arviz  # 2 s to import
 
-        posterior = {"x": self.x.cpu().numpy(), **{name: v.cpu().numpy() for name, v in self.observed.items()}}
-        return arviz.from_dict(posterior=posterior, sample_stats={"energy": self.energy.cpu().numpy()})
+        x, posterior = self.x.cpu().numpy(), {name: v.cpu().numpy() for name, v in self.observed.items()}
+        if kept := x.shape[1] == self.energy.shape[1]:
+            posterior["x"] = x
+        last = {} if kept else {"last_x": x[:, 0]}
+        return arviz.from_dict(
+            posterior=posterior, sample_stats={"energy": self.energy.cpu().numpy()}, constant_data=last
+        )
 
     def quantities(self) -> dict[str, Tensor]:
-        """Values [chains, draws] by name: the energy, what was observed, and of x each of up to 16 values, else their
-        mean."""
+        """Values [chains, draws] by name: the energy, what was observed, and x each of up to 16 values, of a field or
+        of more of them their mean."""
         named = {"energy": self.energy, **self.observed}
         if self.x.shape[1] > 1:
             values = self.x.flatten(2)
-            few = values.shape[2] <= FEW
+            few = values.shape[2] <= FEW and self.x.ndim == 3  # sites of a field are alike
             named |= {f"x{i + 1}": v for i, v in enumerate(values.unbind(2))} if few else {"mean of x": values.mean(2)}
         return named
 

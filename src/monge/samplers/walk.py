@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -22,7 +23,8 @@ from monge.files import refuse_overwrite, write_atomic
 from monge.samplers.chains import Chains
 from monge.samplers.states import Info, Kernel, filled, flat, packed, unpacked
 
-SAVED_S = 30.0  # seconds between two states of the file
+FIRST_S, SAVED_S = 3.0, 30.0  # seconds to the first state of the file, and between two
+SHARE = 0.05  # of the time at most goes into writing it
 Observables = Mapping[str, Callable[[Tensor], Tensor]]
 
 
@@ -33,8 +35,8 @@ class Options(TypedDict, total=False):
     draws and at least 200, if not given. thin: steps for each draw, 1. x: where the chains start, [chains, *event] or
     [*event]; the law's scattered points if not given. seed: of all noise. observe: functions x [chains, *event] ->
     [chains] by name, told for each draw. keep: whether draws of x are kept, or only the last. show: progress after two
-    seconds. out: a file (safetensors) that holds the run, written every 30 s, at the end, and at Ctrl-C. resume: go on
-    from that file; force: or write over it.
+    seconds. out: a file (safetensors) that holds the run, written every 30 s (less often where that is slow), at the
+    end, and at Ctrl-C. resume: go on from that file; force: or write over it.
     """
 
     chains: int
@@ -87,6 +89,12 @@ class Walk:
         refuse_bad(self.state)
         self.identity = self._identity(given.get("seed", 0))
         rows = self.draws if self.keep else 1
+        held = rows * x.numel() * x.element_size()
+        if 3 * held > (memory := os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")):
+            raise BadInput(
+                f"{rows:,} draws of {list(x.shape)} are {held / 1e9:.1f} GB, too many for {memory / 1e9:.0f} GB of "
+                "memory: keep only what is observed (keep=False, --no-keep), or thin more"
+            )
         event = tuple(x.shape[1:])
         self.record: dict[str, Tensor] = {
             "x": torch.zeros(rows, len(x), *event, dtype=x.dtype),
@@ -105,7 +113,7 @@ class Walk:
 
     def go(self, show: bool) -> None:
         total = self.warmup + self.draws * self.thin
-        saved = time.monotonic()
+        due = time.monotonic() + FIRST_S
         threads = alone() if getattr(self.kernel, "compiled", False) else nullcontext()
         with threads, progress.bar("chains", total, show=show) as advance:
             advance(self.state.steps)
@@ -114,9 +122,10 @@ class Walk:
                 self.step()
                 now = time.monotonic()
                 self.seconds += now - begun if self.state.steps > self.warmup else 0.0
-                if now - saved > SAVED_S:
+                if now > due:
                     self.save()
-                    saved = now
+                    done = time.monotonic()
+                    due = done + max(SAVED_S, (done - now) / SHARE)
                 advance(1)
 
     def step(self) -> None:
@@ -173,6 +182,7 @@ class Walk:
             "draws": self.draws,
             "thin": self.thin,
             "warmup": self.warmup,
+            "keep": self.keep,
             "seed": seed,
             "observed": sorted(self.observe),
             "energies at the start": hashlib.sha256(self.state.energy.cpu().numpy().tobytes()).hexdigest()[:16],
@@ -181,17 +191,12 @@ class Walk:
     def save(self) -> None:
         if self.out is None:
             return
-        tensors = {**flat(self.state), **self.record}
+        tensors = {name: t.clone(memory_format=torch.contiguous_format) for name, t in flat(self.state).items()}
+        tensors |= self.record
         numbers = {name: v for name, v in packed(self.kernel).items() if not isinstance(v, Tensor)}
-        tensors |= {f"kernel {name}": v for name, v in packed(self.kernel).items() if isinstance(v, Tensor)}
+        tensors |= {f"kernel {n}": v.contiguous() for n, v in packed(self.kernel).items() if isinstance(v, Tensor)}
         header = {"run": self.identity, "count": self.state.steps, "seconds": self.seconds, "kernel": numbers}
-        write_atomic(
-            self.out,
-            save(
-                {name: t.clone(memory_format=torch.contiguous_format) for name, t in tensors.items()},
-                {"monge": json.dumps(header)},
-            ),
-        )
+        write_atomic(self.out, save(tensors, {"monge": json.dumps(header)}))
 
     def load(self) -> None:
         assert self.out is not None
