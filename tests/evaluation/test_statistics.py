@@ -31,7 +31,7 @@ from monge.evaluation import (
     squared_distances,
     visits,
 )
-from monge.evaluation.resampling import two_regime_interval
+from monge.evaluation.statistics.resampling import two_regime_interval
 
 
 def draw(n, d, seed, shift=0.0, dtype=torch.float64):

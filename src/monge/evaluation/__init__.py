@@ -1,14 +1,14 @@
 """Is p_G = p? Statistics on arrays from any generator, and the verdict made of them."""
 
 from monge.evaluation.auditing import NEEDED, audit
-from monge.evaluation.cells import CellsTest, cell_centres, cells_test
-from monge.evaluation.classifier import TwoSampleAccuracy, classifier_two_sample
 from monge.evaluation.decision import Finding, holm, judge
-from monge.evaluation.energy import EnergyTest, energy_distance, energy_test
 from monge.evaluation.likelihood import likelihood_lines
 from monge.evaluation.lines import Margins
-from monge.evaluation.memorisation import Closeness, closer_to_training, near_copies
-from monge.evaluation.neighbours import (
+from monge.evaluation.statistics.cells import CellsTest, cell_centres, cells_test
+from monge.evaluation.statistics.classifier import TwoSampleAccuracy, classifier_two_sample
+from monge.evaluation.statistics.energy import EnergyTest, energy_distance, energy_test
+from monge.evaluation.statistics.memorisation import Closeness, closer_to_training, near_copies
+from monge.evaluation.statistics.neighbours import (
     Coverage,
     Visits,
     ball_radii,
@@ -18,8 +18,8 @@ from monge.evaluation.neighbours import (
     precision,
     visits,
 )
-from monge.evaluation.pairwise import Neighbours, nearest, squared_distances
-from monge.evaluation.sliced import SlicedTest, directions, sliced_floor, sliced_test, sliced_wasserstein
+from monge.evaluation.statistics.pairwise import Neighbours, nearest, squared_distances
+from monge.evaluation.statistics.sliced import SlicedTest, directions, sliced_floor, sliced_test, sliced_wasserstein
 from monge.evaluation.verdict import Evidence, Line, Verdict
 
 __all__ = [

@@ -10,8 +10,8 @@ import numpy as np
 from monge.errors import BadInput
 from monge.evaluation.decision import LEVEL, Finding, judge
 from monge.evaluation.lines import DIVERSITY, FIDELITY, MEMORISATION, Margins, Measure, Prepared
-from monge.evaluation.resampling import CONFIDENCE
 from monge.evaluation.rows import Array, Rows, Source, common_scale, refuse_non_finite, seeded_order, to_array
+from monge.evaluation.statistics.resampling import CONFIDENCE
 from monge.evaluation.verdict import Evidence, Verdict
 from monge.progress import bar
 

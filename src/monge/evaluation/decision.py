@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from monge.evaluation.resampling import Interval
+from monge.evaluation.statistics.resampling import Interval
 from monge.evaluation.verdict import Line, Status
 
 LEVEL = 0.05

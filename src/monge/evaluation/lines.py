@@ -9,14 +9,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from monge.evaluation.cells import LEAST_CELLS, MOST_CELLS, ROWS_PER_CELL, cell_centres, cells_test
-from monge.evaluation.classifier import chance_p_value, classifier_two_sample
 from monge.evaluation.decision import Finding
-from monge.evaluation.energy import EnergyTest, energy_test
-from monge.evaluation.memorisation import closer_to_training, near_copies
-from monge.evaluation.neighbours import K, Visits, coverage_of_one_law, expected_coverage, visits
-from monge.evaluation.pairwise import Neighbours, nearest
-from monge.evaluation.resampling import (
+from monge.evaluation.rows import Rows
+from monge.evaluation.statistics.cells import LEAST_CELLS, MOST_CELLS, ROWS_PER_CELL, cell_centres, cells_test
+from monge.evaluation.statistics.classifier import chance_p_value, classifier_two_sample
+from monge.evaluation.statistics.energy import EnergyTest, energy_test
+from monge.evaluation.statistics.memorisation import closer_to_training, near_copies
+from monge.evaluation.statistics.neighbours import K, Visits, coverage_of_one_law, expected_coverage, visits
+from monge.evaluation.statistics.pairwise import Neighbours, nearest
+from monge.evaluation.statistics.resampling import (
     difference_interval,
     larger_share_p_value,
     normal_upper_tail,
@@ -25,8 +26,7 @@ from monge.evaluation.resampling import (
     share_interval,
     two_regime_interval,
 )
-from monge.evaluation.rows import Rows
-from monge.evaluation.sliced import directions, sliced_floor, sliced_test
+from monge.evaluation.statistics.sliced import directions, sliced_floor, sliced_test
 
 GROUPS = 20  # of the jackknife over visiting rows
 CLASSIFIER_ROWS = 2000

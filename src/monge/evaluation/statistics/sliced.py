@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from monge import rng
-from monge.evaluation.resampling import permutation_p_value
+from monge.evaluation.statistics.resampling import permutation_p_value
 
 Array = NDArray[Any]
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from monge.evaluation.resampling import (
+from monge.evaluation.statistics.resampling import (
     DRAWS,
     Interval,
     normal_upper_tail,

@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from monge import rng
-from monge.evaluation.pairwise import CHUNK, squared_distances
-from monge.evaluation.resampling import permutation_p_value
+from monge.evaluation.statistics.pairwise import CHUNK, squared_distances
+from monge.evaluation.statistics.resampling import permutation_p_value
 
 
 class EnergyTest(NamedTuple):

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from monge.errors import BadInput
-from monge.evaluation.pairwise import CHUNK, fill_own_pairs, nearest, squared_distances
+from monge.evaluation.statistics.pairwise import CHUNK, fill_own_pairs, nearest, squared_distances
 
 K = 5
 ROUNDING = 1e-12  # of the squared norms: keeps a tie on the inside whatever the rounding

@@ -8,8 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from monge import rng
-from monge.evaluation.pairwise import nearest
-from monge.evaluation.resampling import numpy_generator, permutation_p_value
+from monge.evaluation.statistics.pairwise import nearest
+from monge.evaluation.statistics.resampling import numpy_generator, permutation_p_value
 
 LLOYD_STEPS = 10
 LLOYD_ROWS = 5000
