@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 
 from monge.data import Samples
 from monge.errors import BadInput
-from monge.evaluation import Finding, Margins, Verdict, audit, sliced_floor, sliced_wasserstein
+from monge.evaluation import DEFECTS, LINES, Finding, Margins, Verdict, audit, sliced_floor, sliced_wasserstein
 
 DIGITS = load_digits()
 IMAGES = torch.tensor(DIGITS.images, dtype=torch.float32)[:, None]
@@ -36,13 +36,16 @@ def without_seconds(verdict):
     return values
 
 
-def test_real_against_real_passes():
-    statuses = []
-    for seed in range(6):
+def test_real_against_real_does_not_fail():
+    verdicts = []
+    for seed in range(4):
         x, _, holdout, train = split(seed)
-        statuses.append(audit(x, holdout, train, seed=seed).status)
-    assert "fail" not in statuses
-    assert statuses.count("pass") >= 4
+        verdicts.append(audit(x, holdout, train, seed=seed))
+    assert sum(verdict.status == "fail" for verdict in verdicts) <= 1
+    # at 719 against 360 not every reference defect can be seen, and a verdict says which could not
+    for verdict in verdicts:
+        assert {defect.name for defect in verdict.defects} >= {d.name for d in DEFECTS} - {"label"}
+        assert all(defect.status == "undecided" for defect in verdict.defects if defect.power < 0.8)
 
 
 def test_real_vectors_without_training_set_do_not_fail():
@@ -62,39 +65,56 @@ def noise(x):
     return IMAGES.mean() + IMAGES.std() * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
 
 
-DEFECTS = {
-    "blur": (lambda x, train: blurred(x), {"energy distance", "sliced Wasserstein-2", "classifier accuracy", "spread"}),
-    "noise": (lambda x, train: noise(x), {"energy distance", "precision", "coverage", "mode weights"}),
-    "copies": (lambda x, train: train, {"closer to training", "near copies", "copies"}),
+PLANTED = {
+    "blur": (lambda x, train: blurred(x), {"blur", "variance", "structure"}),
+    "noise": (lambda x, train: noise(x), {"outliers", "region", "structure"}),
+    "copies": (lambda x, train: train, {"copies"}),
     "a tenth copied": (lambda x, train: torch.cat([x[: len(x) * 9 // 10], train[:80]]), {"copies"}),
-    "copies with noise": (
-        lambda x, train: train + 0.5 * noise(train) / IMAGES.std(),
-        {"closer to training", "near copies"},
-    ),
-    "twenty templates": (lambda x, train: x[:20].repeat(40, 1, 1, 1), {"repeats", "coverage", "mode weights"}),
-    "one template": (lambda x, train: x[:1].repeat(200, 1, 1, 1), {"repeats", "spread", "energy distance", "coverage"}),
-    "too little variance": (lambda x, train: x.mean(0) + 0.85 * (x - x.mean(0)), {"spread"}),
+    "copies with noise": (lambda x, train: train + 0.5 * noise(train) / IMAGES.std(), {"copies"}),
+    "copies moved by a pixel": (lambda x, train: train.roll(1, 3), {"copies"}),
+    "twenty templates": (lambda x, train: x[:20].repeat(40, 1, 1, 1), {"repeats", "region"}),
+    "one template": (lambda x, train: x[:1].repeat(200, 1, 1, 1), {"repeats", "region", "structure"}),
+    "too little variance": (lambda x, train: x.mean(0) + 0.85 * (x - x.mean(0)), {"variance"}),
 }
 
 
-@pytest.mark.parametrize("defect", DEFECTS)
-def test_planted_defect_fails_on_the_line_that_names_it(defect):
-    plant, named = DEFECTS[defect]
+@pytest.mark.parametrize("defect", PLANTED)
+def test_a_planted_defect_is_found_and_named(defect):
+    plant, named = PLANTED[defect]
     x, _, holdout, train = split(3)
     verdict = audit(plant(x, train), holdout, train)
     assert verdict.status == "fail"
-    assert named <= failed(verdict)
+    assert named <= {found.name for found in verdict.defects if found.status == "fail"}
 
 
-@pytest.mark.parametrize("digit", [0, 2, 6])
-def test_dropped_class_fails_on_the_mode_weights(digit):
-    """2,000 samples of a generator that never draws one digit, the others slightly jittered."""
-    g = torch.Generator().manual_seed(digit)
-    order = torch.randperm(len(IMAGES), generator=g)
-    holdout, train, labels = IMAGES[order[:360]], IMAGES[order[360:]], LABELS[order[360:]]
-    pick = torch.multinomial((labels != digit).float(), 2000, replacement=True, generator=g)
-    x = train[pick] + torch.randn(2000, 1, 8, 8, generator=g)
-    assert "mode weights" in failed(audit(x, holdout, train))
+def labelled(order):
+    return Samples(IMAGES[order], LABELS[order], kind="images", classes=tuple("0123456789"))
+
+
+def test_a_label_that_is_missing_is_named():
+    order = torch.randperm(len(IMAGES), generator=torch.Generator().manual_seed(0))
+    x = IMAGES[order[900:]][LABELS[order[900:]] != 6]
+    verdict = audit(x, labelled(order[:450]), labelled(order[450:900]))
+    outcome = next(found for found in verdict.defects if found.name == "label")
+    assert outcome.status == "fail"
+    assert "label 6 is 1" in outcome.words
+
+
+def test_features_of_the_user_s_are_a_line_as_others_are():
+    x, _, holdout, train = split(0)
+    verdict = audit(x + 1, holdout, train, features=lambda x: x.mean((2, 3)))
+    line = next(line for line in verdict.lines if line.name == "your features")
+    assert line.status == "fail"
+    with pytest.raises(BadInput, match="one row of numbers is needed for each"):
+        audit(x, holdout, train, features=lambda x: x.mean())
+
+
+def test_lines_are_objects_that_can_be_chosen():
+    x, _, holdout, train = split(0)
+    two = [line for line in LINES if line.name in ("repeats", "copies")]
+    verdict = audit(x, holdout, train, lines=two)
+    assert [line.name for line in verdict.lines] == ["repeats", "copies"]
+    assert {defect.name for defect in verdict.defects} == {"repeats", "copies"}
 
 
 def test_same_numbers_for_any_row_order_and_for_arrays():
@@ -118,7 +138,7 @@ def flat(values):
 
 def test_affine_units_do_not_matter():
     x, _, holdout, train = split(1)
-    names = {"energy distance", "precision", "coverage", "spread", "closer to training"}
+    names = {"energy distance", "precision", "coverage", "repeats", "closer to training"}
     values = []
     for scale, shift in ((1.0, 0.0), (50.0, 1000.0)):
         verdict = audit(*[shift + scale * part.double() for part in (x, holdout, train)])
@@ -137,13 +157,15 @@ def test_rows_bounds_the_work_but_copies_are_sought_in_all_of_train():
 
 def test_margins_and_further_lines_are_the_caller_s():
     x, _, holdout, train = split(0)
-    strict = audit(x, holdout, train, margins=Margins(energy=1e-6))
-    assert strict.fidelity[0].status != "pass"
+    strict = audit(x, holdout, train, margins=Margins(copies=1e-4, outliers=1e-4))
+    found = {defect.name: defect for defect in strict.defects}
+    assert found["copies"].size == 1e-4
+    assert found["copies"].status == found["outliers"].status == "undecided"
     further = Finding("log-likelihood", -9.0, (-9.1, -8.9), -1.0, 0.1, 0.003, "lower", "")
     extra = audit(x, holdout, train, likelihood=[further])
     assert [line.name for line in extra.likelihood] == ["log-likelihood"]
-    # one of twelve: Holm takes its part of the level from it, too
-    assert extra.context["correction"].startswith("Holm over 12 lines")
+    # one of all: Holm takes its part of the level from it, too
+    assert extra.context["correction"].startswith(f"Holm over {len(extra.lines)} lines")
     assert audit(x, holdout, train, likelihood=[further._replace(p_value=1e-9)]).likelihood[0].status == "fail"
     assert audit(x, holdout, train, likelihood=[further._replace(p_value=0.03)]).likelihood[0].status == "undecided"
 
@@ -203,10 +225,12 @@ REPEATING = {
 
 @pytest.mark.parametrize("law", REPEATING)
 def test_rows_that_repeat_and_many_more_generated_than_held_out_do_not_fail(law):
-    g = torch.Generator().manual_seed(1)
-    x, holdout, train = (REPEATING[law](n, g) for n in (2000, 400, 900))
-    assert audit(x, holdout).status != "fail"
-    assert audit(x, holdout, train).status != "fail"
+    statuses = []
+    for seed in range(2):
+        g = torch.Generator().manual_seed(seed)
+        x, holdout, train = (REPEATING[law](n, g) for n in (2000, 400, 900))
+        statuses += [audit(x, holdout, seed=seed).status, audit(x, holdout, train, seed=seed).status]
+    assert statuses.count("fail") <= 1  # each with a chance of 5% at most
 
 
 def test_clusters_have_a_floor_too():

@@ -2,11 +2,16 @@
 
 from monge.evaluation.auditing import NEEDED, audit
 from monge.evaluation.decision import Finding, holm, judge
-from monge.evaluation.likelihood import likelihood_lines
-from monge.evaluation.lines import Margins
-from monge.evaluation.statistics.cells import CellsTest, cell_centres, cells_test
+from monge.evaluation.defects import DEFECTS, Margins
+from monge.evaluation.descriptors import DESCRIPTORS, Descriptor, Fitted, describe
+from monge.evaluation.line import Line
+from monge.evaluation.lines import LINES, MeanLine, Measured, OneLine, likelihood_lines
+from monge.evaluation.outcomes import Outcome
+from monge.evaluation.statistics.cells import cell_centres
 from monge.evaluation.statistics.classifier import TwoSampleAccuracy, classifier_two_sample
 from monge.evaluation.statistics.energy import EnergyTest, energy_distance, energy_test
+from monge.evaluation.statistics.frechet import frechet_distance
+from monge.evaluation.statistics.means import MeansTest, Relabellings, means_test
 from monge.evaluation.statistics.memorisation import Closeness, closer_to_training, near_copies
 from monge.evaluation.statistics.neighbours import (
     Coverage,
@@ -19,20 +24,36 @@ from monge.evaluation.statistics.neighbours import (
     visits,
 )
 from monge.evaluation.statistics.pairwise import Neighbours, nearest, squared_distances
-from monge.evaluation.statistics.sliced import SlicedTest, directions, sliced_floor, sliced_test, sliced_wasserstein
-from monge.evaluation.verdict import Evidence, Line, Verdict
+from monge.evaluation.statistics.sliced import (
+    SlicedTest,
+    directions,
+    sliced_floor,
+    sliced_test,
+    sliced_wasserstein,
+)
+from monge.evaluation.verdict import Evidence, Verdict
 
 __all__ = [
+    "DEFECTS",
+    "DESCRIPTORS",
+    "LINES",
     "NEEDED",
-    "CellsTest",
     "Closeness",
     "Coverage",
+    "Descriptor",
     "EnergyTest",
     "Evidence",
     "Finding",
+    "Fitted",
     "Line",
     "Margins",
+    "MeanLine",
+    "MeansTest",
+    "Measured",
     "Neighbours",
+    "OneLine",
+    "Outcome",
+    "Relabellings",
     "SlicedTest",
     "TwoSampleAccuracy",
     "Verdict",
@@ -40,18 +61,20 @@ __all__ = [
     "audit",
     "ball_radii",
     "cell_centres",
-    "cells_test",
     "classifier_two_sample",
     "closer_to_training",
     "coverage",
     "coverage_of_one_law",
+    "describe",
     "directions",
     "energy_distance",
     "energy_test",
     "expected_coverage",
+    "frechet_distance",
     "holm",
     "judge",
     "likelihood_lines",
+    "means_test",
     "near_copies",
     "nearest",
     "precision",

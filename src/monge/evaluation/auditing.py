@@ -1,24 +1,35 @@
 """`audit`: any generator's samples against held-out real data, and against the training set for copies."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from monge.data import Samples
 from monge.errors import BadInput
 from monge.evaluation.decision import LEVEL, Finding, judge
-from monge.evaluation.lines import DIVERSITY, FIDELITY, MEMORISATION, Margins, Measure, Prepared
+from monge.evaluation.defects import Margins
+from monge.evaluation.descriptors import yours
+from monge.evaluation.lines import LINES, MeanLine, Measured
+from monge.evaluation.prepared import Prepared
 from monge.evaluation.rows import Array, Rows, Source, common_scale, refuse_non_finite, seeded_order, to_array
 from monge.evaluation.statistics.resampling import CONFIDENCE
-from monge.evaluation.verdict import Evidence, Verdict
+from monge.evaluation.verdict import SECTIONS, Evidence, Verdict
+from monge.evaluation.warnings import warnings_of
 from monge.progress import bar
 
 ROWS = 10_000
 NEEDED = 100
 SHOWN = 32
-SAME = 1e-6  # standardised distance below which two rows are the same row
+SHAPING = 4000  # real rows that are learned from, at most
+MOST_LABELS = 100
+BROAD = ("blur", "variance", "region")
+YOURS = "Squared distance, in standard deviations, of the means of your features."
 
 
 def audit(
@@ -29,6 +40,8 @@ def audit(
     seed: int = 0,
     rows: int = ROWS,
     margins: Margins | None = None,
+    features: Callable[[Any], Any] | None = None,
+    lines: Sequence[Measured] = LINES,
     likelihood: Sequence[Finding] = (),
     denoiser: Sequence[Finding] = (),
 ) -> Verdict:
@@ -36,20 +49,28 @@ def audit(
 
     x: generated, holdout: real samples that the generator never saw, train: those it learned from, or None.
         `Samples`, arrays or tensors [n, *event] of one event shape, in the data's units; only x and holdout are
-        bounded below, by 100 rows. `Samples` and memory-mapped arrays are read a block at a time.
+        bounded below, by 100 rows. `Samples` and memory-mapped arrays are read a block at a time. Labels of holdout and
+        of train, where both or holdout alone have them, are looked for in x.
     rows: at most this many rows of x, of holdout, and of train where it stands in for new real samples, chosen by
-        `seed`; copies are always sought in the whole of train.
-    margins: the differences that are still harmless. likelihood, denoiser: further lines, of a model that
-        has them (`likelihood_lines`), judged together with the others.
+        `seed`; exact copies are always sought in the whole of train.
+    margins: the smallest defects that must not pass, `Margins(mass=0.05, ...)`.
+    features: a function or network of yours, events [n, *event] (float32, standardised by one shift and scale for
+        images and fields, column by column for vectors) -> numbers [n, ...], compared as other descriptors are.
+    lines: what is measured, all of `monge.evaluation.LINES` if not given. likelihood, denoiser: further lines, of a
+        model that has them (`likelihood_lines`), judged together with the others.
 
-    Everything is flattened to [n, d] and set on one scale taken from holdout and train together: vectors coordinate by
-    coordinate, images and fields by one number (`common_scale`). Fidelity: energy distance, sliced Wasserstein-2,
-    precision, a linear classifier. Diversity: coverage, spread, repeats. Memorisation, given train: distances to the
-    nearest training sample against those of held-out samples. Each line holds an interval, the floor that real
-    samples reach at the same n, and a p-value; Holm's correction runs over all lines, so that real samples in
-    the place of x fail with a chance of at most 5%. The numbers depend on the content of the rows and on
-    `seed`, not on the order of the rows. Distances are computed in blocks, in float64: time grows as rows^2 d and
-    rows len(train) d.
+    Each line compares generated with real samples through a descriptor: values, patterns, spectra, wavelets, level
+    sets, regions of the data, labels, neighbours, copies. It holds an interval, the floor that real samples reach at
+    the same n, the p-value of a difference, and, for the reference defect planted in real data, the value that it
+    would take, the chance that it would have been seen (the power), and the p-value of equivalence: that it would look
+    so harmless. Holm's correction runs over all lines, so that real samples in the place of x fail with a chance of at
+    most 5%. A defect is excluded when the line that sees it best excludes it; `pass` means that each is, and that no
+    line fails.
+
+    All that is learned (axes, filters, cells) is learned from a quarter of the real rows, which are not compared: the
+    others and x are exchangeable when they have one law, and permutation tests exact. The numbers depend on the content
+    of the rows and on `seed`, not on the order of the rows. Distances are computed in blocks, in float64: time grows as
+    rows^2 d and rows len(train) d.
 
     Nothing here is a privacy guarantee: a copy that is transformed enough is not found.
 
@@ -71,16 +92,15 @@ def audit(
     drawn = {name: sets[name][order[name]] for name in sets}
     if bool((drawn["holdout"] == drawn["holdout"][0]).all()):
         raise BadInput("holdout does not vary: all its rows are the same; give held-out data of the same law")
-    prepared = Prepared(
-        drawn["generated"], drawn["holdout"], drawn.get("train"), sets.get("train"), seed, margins or Margins()
-    )
-
-    sections = (FIDELITY, DIVERSITY, MEMORISATION if train is not None else ())
-    findings = _measure(prepared, [measure for section in sections for measure in section])
-    findings += [*likelihood, *denoiser]
-    lines = iter(judge(findings))
-    whole = (*sections, likelihood, denoiser)
-    fidelity, diversity, memorisation, likely, denoised = (tuple(next(lines) for _ in section) for section in whole)
+    labels, names = _labels(holdout, train, order)
+    prepared = _prepared(arrays, drawn, sets, order, labels, names, seed, margins or Margins())
+    chosen = [line for line in lines if line.needs(prepared)]
+    if features is not None:
+        chosen.append(MeanLine("your features", "fidelity", "structure", BROAD, yours(features), YOURS))
+    findings = [*_measure(prepared, chosen), *likelihood, *denoiser]
+    sections = [line.section for line in chosen] + ["likelihood"] * len(likelihood) + ["denoiser"] * len(denoiser)
+    judged = list(zip(sections, judge(findings), strict=True))
+    by_section = {name: tuple(line for section, line in judged if section == name) for name in SECTIONS}
     evidence = _evidence(prepared, arrays, order)
     context = {
         "n_generated": len(arrays["generated"]),
@@ -92,13 +112,62 @@ def audit(
         "d": prepared.x.shape[1],
         "scale": "per coordinate" if arrays["holdout"].ndim == 2 else "one for all coordinates",
         "seed": seed,
+        "margins": asdict(prepared.margins),
         "confidence": CONFIDENCE,
         "correction": f"Holm over {len(findings)} lines at level {LEVEL}",
-        "warnings": _warnings(prepared),
+        "warnings": warnings_of(prepared, arrays, given=holdout),
         "versions": {name: version(name) for name in ("monge", "torch", "numpy")},
         "seconds": round(time.perf_counter() - start, 3),
     }
-    return Verdict(fidelity, diversity, memorisation, likely, denoised, context, evidence)
+    return Verdict(**by_section, context=context, evidence=evidence)
+
+
+def _prepared(
+    arrays: dict[str, Source],
+    drawn: dict[str, Tensor],
+    sets: dict[str, Rows],
+    order: dict[str, Array],
+    labels: Tensor | None,
+    names: dict[int, str],
+    seed: int,
+    margins: Margins,
+) -> Prepared:
+    """Real rows, those of training first, are cut in two: a quarter to learn from, the others to count."""
+    event = tuple(arrays["holdout"].shape[1:])
+    events = {name: drawn[name] for name in drawn}
+    offset = torch.zeros(drawn["holdout"].shape[1])
+    if len(event) > 1:  # one shift for all sites, so that a place in the event means nothing
+        shift, scale = sets["holdout"].shift, sets["holdout"].scale
+        offset = torch.from_numpy((shift - shift.mean()) / scale).float()
+        events = {name: Rows(arrays[name], np.full_like(shift, shift.mean()), scale)[order[name]] for name in drawn}
+    real = torch.cat([events[name] for name in ("train", "holdout") if name in events])
+    apart = min(len(real) // 4, SHAPING)
+    shaping, counted = (part.reshape(-1, *event) for part in (real[:apart], real[apart:]))
+    return Prepared(
+        drawn["generated"],
+        drawn["holdout"],
+        drawn.get("train"),
+        sets.get("train"),
+        events["generated"].reshape(-1, *event),
+        shaping,
+        counted,
+        offset,
+        None if labels is None else (labels[:apart], labels[apart:]),
+        names,
+        seed,
+        margins,
+    )
+
+
+def _labels(holdout: Any, train: Any, order: dict[str, Array]) -> tuple[Tensor | None, dict[int, str]]:
+    """Labels of the real rows, those of training first, where all have one and there are at least two; their names."""
+    real = [("train", train)] * (train is not None) + [("holdout", holdout)]
+    if not all(isinstance(s, Samples) and s.y is not None and s.y.ndim == 1 for _, s in real):
+        return None, {}
+    labels = torch.cat([s.y[torch.from_numpy(order[name])] for name, s in real])
+    if not 2 <= len(torch.unique(labels[: len(labels) // 4])) <= MOST_LABELS:
+        return None, {}
+    return labels, dict(enumerate(holdout.classes or ()))
 
 
 def _check(arrays: dict[str, Source], rows: int) -> None:
@@ -120,25 +189,13 @@ def _check(arrays: dict[str, Source], rows: int) -> None:
         refuse_non_finite(name, array)
 
 
-def _measure(prepared: Prepared, measures: Sequence[Measure]) -> list[Finding]:
+def _measure(prepared: Prepared, lines: Sequence[Measured]) -> list[Finding]:
     findings = []
-    with bar("auditing", len(measures)) as advance:
-        for measure in measures:
-            findings.append(measure(prepared))
+    with bar("auditing", len(lines)) as advance:
+        for line in lines:
+            findings.append(line.measure(prepared))
             advance()
     return findings
-
-
-def _warnings(prepared: Prepared) -> list[str]:
-    if prepared.train is None:
-        return ["no training set was given, so copying could not be looked for"]
-    shared = int((prepared.held_out_to_training.distance <= SAME).sum())
-    if not shared:
-        return []
-    return [
-        f"{shared} of {len(prepared.y)} held-out rows are in the training set too, which hides copying and makes the "
-        "floors too good: split the data again"
-    ]
 
 
 def _evidence(prepared: Prepared, arrays: dict[str, Source], order: dict[str, Array]) -> Evidence:

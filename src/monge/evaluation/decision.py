@@ -1,63 +1,168 @@
-"""From numbers to statuses: equivalence within a margin, and Holm's correction over all lines."""
+"""From numbers to statuses: a difference that is there, a defect that is not, and Holm's correction over all lines."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from jaxtyping import Float
+from torch import Tensor
+
+from monge.evaluation.line import POWER, Line, Status
+from monge.evaluation.outcomes import EXCLUDED
 from monge.evaluation.statistics.resampling import Interval
-from monge.evaluation.verdict import Line, Status
 
 LEVEL = 0.05
 
+FACTORS = (0.25, 0.5, 1.0, 2.0)  # of the reference size, at which the power is computed
+
+
+class Planted(NamedTuple):
+    """A line over real data with a defect in them: by factor of the reference size the test statistic in each
+    replicate, and the line's mean value at the reference size."""
+
+    statistic: Mapping[float, Float[Tensor, " replicates"]]
+    value: float
+
 
 class Finding(NamedTuple):
-    """A line before it is judged. worse: on which side of the floor a difference is a defect."""
+    """A line before it is judged.
+
+    worse: on which side of the floor a difference is a defect. margin: given, for a line without planted defects.
+    concern: what a difference says, a name of `DEFECTS` or of `OTHER`. statistic: what is tested, large for a
+    difference; critical: the value of it that chance exceeds with a given probability. planted: by name of the
+    reference defect. detail: what differs most, in words.
+    """
 
     name: str
     value: float
     interval: Interval
     floor: float
-    margin: float
+    margin: float | None
     p_value: float
     worse: Literal["higher", "lower", "both"]
     note: str
+    concern: str = "structure"
+    statistic: float = math.nan
+    critical: Callable[[float], float] | None = None
+    planted: Mapping[str, Planted] = {}
+    detail: str = ""
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's adjusted p-values: rejecting those below a level keeps the chance of any false rejection below it.
 
-    adjusted_(i) = max over j <= i of min(1, (m - j + 1) p_(j)), for the sorted p_(1) <= ... <= p_(m) (Holm 1979).
+    adjusted_(i) = max over j <= i of min(1, (m - j + 1) p_(j)), for the sorted p_(1) <= ... <= p_(m) (Holm 1979). A NaN
+    is no test: it stays NaN, and the others are corrected without it.
 
-    >>> holm([0.01, 0.5, 0.02])
-    [0.03, 0.5, 0.04]
+    >>> holm([0.01, 0.5, float("nan"), 0.02])
+    [0.03, 0.5, nan, 0.04]
     """
-    adjusted, worst = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        worst = max(worst, min(1.0, (len(p_values) - rank) * p_values[i]))
+    known = [i for i, p in enumerate(p_values) if not math.isnan(p)]
+    adjusted, worst = [math.nan] * len(p_values), 0.0
+    for rank, i in enumerate(sorted(known, key=p_values.__getitem__)):
+        worst = max(worst, min(1.0, (len(known) - rank) * p_values[i]))
         adjusted[i] = worst
     return adjusted
 
 
 def judge(findings: Sequence[Finding], level: float = LEVEL) -> list[Line]:
-    """A line for each finding: the harmless band is floor +- margin, open on the side that is not a defect.
+    """A line for each finding.
 
-    `pass`: the interval lies in the band. `fail`: it lies wholly outside *and* Holm's adjusted p-value is at most
-    `level`, so that the chance of any fail, when the laws are the same, is at most `level`. Else `undecided`.
+    Of a line with planted defects the one that it sees best is its reference. `pass`: the reference is excluded, since
+    it would look so harmless with a chance of at most 2.5%, and would have been seen with one of at least 80%. `fail`:
+    a difference by Holm's adjusted p-value at `level`, so that the chance of any fail, when the laws are the same, is
+    at most that, and the reference not excluded. Else `undecided`.
+
+    Of a line with a margin of its own the harmless band is floor +- margin, open on the side that is not a defect:
+    `pass`, the interval lies in the band; `fail`, wholly outside, and significant.
 
     >>> finding = Finding("coverage", 0.5, (0.45, 0.55), 0.97, 0.05, 1e-6, "lower", "")
     >>> judge([finding])[0].status
     'fail'
     """
     adjusted = holm([finding.p_value for finding in findings])
-    return [
-        Line(f.name, f.value, f.interval, f.floor, f.p_value, f.margin, _status(f, p <= level), f.note)
-        for f, p in zip(findings, adjusted, strict=True)
-    ]
+    tests = sum(not math.isnan(p) for p in adjusted)
+    return [_line(f, p, level, level / max(1, tests)) for f, p in zip(findings, adjusted, strict=True)]
 
 
-def _status(f: Finding, significant: bool) -> Status:
+def _line(f: Finding, adjusted: float, level: float, single: float) -> Line:
+    powers = {name: curve(f, planted, single) for name, planted in f.planted.items()}
+    best = max(powers, key=lambda name: powers[name][1.0], default=None)
+    equivalence = math.nan if best is None else as_harmless(f.statistic, f.planted[best].statistic[1.0])
+    power = None if best is None else powers[best][1.0]
+    margin = f.margin if best is None else max(0.0, f.planted[best].value - f.floor)
+    significant = adjusted <= level  # False for NaN
+    if best is not None:
+        excluded = power is not None and power >= POWER and equivalence <= EXCLUDED
+        status: Status = "pass" if excluded else "fail" if significant else "undecided"
+    elif f.margin is not None:
+        status = _by_margin(f, f.margin, significant)
+    else:
+        status = "fail" if significant else "undecided"
+    return Line(
+        f.name,
+        f.value,
+        f.interval,
+        f.floor,
+        None if math.isnan(f.p_value) else f.p_value,
+        margin,
+        "undecided" if math.isnan(f.p_value) else status,
+        f.note,
+        concern=f.concern,
+        reference=best,
+        p_equivalence=None if math.isnan(equivalence) else equivalence,
+        power=power,
+        curves={name: {str(k): round(v, 4) for k, v in found.items()} for name, found in powers.items()},
+        excludes={
+            name: as_harmless(f.statistic, f.planted[name].statistic[1.0])
+            for name in powers
+            if powers[name][1.0] >= POWER
+        },
+        detail=f.detail,
+    )
+
+
+def as_harmless(statistic: float, planted: Float[Tensor, " replicates"]) -> float:
+    """How likely the planted defect is to give a statistic as small: by Student's law of a new draw, given replicates.
+
+    >>> import torch
+    >>> round(as_harmless(0.0, torch.tensor([-1.0, 0.0, 1.0])), 3)
+    0.5
+    """
+    from scipy.stats import t
+
+    n = len(planted)
+    spread = float(planted.double().std()) * math.sqrt(1 + 1 / n)
+    gap = statistic - float(planted.double().mean())
+    return float(t.cdf(gap / spread, n - 1)) if spread > 0 else float(gap >= 0)
+
+
+def curve(f: Finding, planted: Planted, single: float) -> dict[float, float]:
+    """Power against the size of a defect: the chance that the statistic exceeds what chance exceeds with `single`."""
+    assert f.critical is not None
+    bar = f.critical(single)
+    found = {}
+    for factor, statistic in planted.statistic.items():
+        mean, spread = float(statistic.double().mean()), float(statistic.double().std())
+        found[factor] = 0.5 * math.erfc((bar - mean) / (spread * math.sqrt(2))) if spread > 0 else float(mean > bar)
+    return found
+
+
+def tail(null: Float[Tensor, " p"]) -> Callable[[float], float]:
+    """The critical value of permuted statistics: the smallest that has a permutation p-value of at most the level.
+
+    >>> import torch
+    >>> tail(torch.arange(99.0))(0.05)
+    94.0
+    """
+    ordered = null.double().sort(descending=True).values
+    return lambda level: float(ordered[max(0, min(len(ordered), int(level * (len(ordered) + 1))) - 1)])
+
+
+def _by_margin(f: Finding, margin: float, significant: bool) -> Status:
     low, high = f.interval
-    bottom = f.floor - f.margin if f.worse != "higher" else -float("inf")
-    top = f.floor + f.margin if f.worse != "lower" else float("inf")
+    bottom = f.floor - margin if f.worse != "higher" else -float("inf")
+    top = f.floor + margin if f.worse != "lower" else float("inf")
     if bottom <= low and high <= top:
         return "pass"
     return "fail" if significant and (high < bottom or low > top) else "undecided"

@@ -4,55 +4,23 @@ import json
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monge.errors import BadInput
+from monge.evaluation.line import Line, Status
+from monge.evaluation.outcomes import Outcome, outcomes
 
-Status = Literal["pass", "fail", "undecided"]
 SECTIONS = ("fidelity", "diversity", "memorisation", "likelihood", "denoiser")
 WIDTH = 110
 IN_WORDS = {
-    "pass": "PASS: no line differs from real data by more than its margin.",
-    "fail": "FAIL: at least one line differs from real data beyond its margin and beyond chance.",
-    "undecided": "UNDECIDED: no line fails, but with these numbers of samples not every line can be passed.",
+    "pass": "PASS: each reference defect is excluded, and nothing else was seen.",
+    "fail": "FAIL: at least one difference from real data is there, beyond chance.",
+    "undecided": "UNDECIDED: no difference is there beyond chance, but not every reference defect can be excluded.",
 }
-
-
-@dataclass(frozen=True)
-class Line:
-    """One statistic of the audit.
-
-    value: the statistic for the generated samples. interval: 95% interval of it.
-    floor: what new real samples reach in the place of the generated ones, at the same n.
-    p_value: of the generated samples having the law of the real ones, before correction; None if not tested.
-    margin: how far from the floor, on the bad side, a difference still counts as harmless; None if not judged.
-    status: "pass" when the whole interval lies within floor and margin; "fail" when it lies wholly beyond and the
-        p-value is significant after correction over all lines; "undecided" otherwise.
-    note: what the line measures, in one plain sentence.
-    """
-
-    name: str
-    value: float
-    interval: tuple[float, float]
-    floor: float
-    p_value: float | None
-    margin: float | None
-    status: Status
-    note: str
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Line":
-        """Inverse of `dataclasses.asdict`; raises `BadInput` that names the keys missing or unknown."""
-        expected = {f.name for f in fields(cls)}
-        if set(values) != expected:
-            wrong = ", ".join(sorted(set(values) ^ expected))
-            raise BadInput(f"a verdict line has missing or unknown keys: {wrong}; write it with Verdict.to_json")
-        low, high = values["interval"]
-        return cls(**{**values, "interval": (low, high)})
 
 
 @dataclass(frozen=True)
@@ -101,16 +69,24 @@ class Verdict:
 
     @property
     def status(self) -> Status:
-        """`fail` if any line fails, `pass` if there are lines and all pass, else `undecided`."""
-        found = {line.status for line in self.lines}
-        if "fail" in found:
+        """`fail` if any line fails; `pass` if each reference defect is excluded and each line with a margin of its own
+        passes; else `undecided`."""
+        if any(line.status == "fail" for line in self.lines):
             return "fail"
+        own = [line.status for line in self.lines if line.reference is None and line.margin is not None]
+        found = {*own, *(outcome.status for outcome in self.defects)}
         return "pass" if found == {"pass"} else "undecided"
+
+    @property
+    def defects(self) -> tuple[Outcome, ...]:
+        """Of each reference defect whether it was excluded, found or neither; and what else was found."""
+        return outcomes(self.lines, self.context.get("margins", {}))
 
     def to_dict(self) -> dict[str, Any]:
         """Status, the five lists of lines and the context, in types that JSON knows."""
         sections = {name: [_plain(asdict(line)) for line in getattr(self, name)] for name in SECTIONS}
-        return {"status": self.status, **sections, "context": _plain(self.context)}
+        told = [_plain(asdict(outcome)) for outcome in self.defects]
+        return {"status": self.status, "defects": told, **sections, "context": _plain(self.context)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Verdict":

@@ -1,0 +1,29 @@
+"""What samples are looked at through: features of an event, several for each kind of data."""
+
+from monge.evaluation.descriptors.base import Descriptor, Fitted, describe, kinds, yours
+from monge.evaluation.descriptors.filters import FILTERS
+from monge.evaluation.descriptors.morphology import MORPHOLOGY
+from monge.evaluation.descriptors.scattering import SCATTERING
+from monge.evaluation.descriptors.spectra import SPECTRUM
+from monge.evaluation.descriptors.support import SUPPORT
+from monge.evaluation.descriptors.values import ENERGIES, FOURIER, PRINCIPAL, RANKS
+
+DESCRIPTORS = (PRINCIPAL, ENERGIES, RANKS, FOURIER, FILTERS, SPECTRUM, SCATTERING, MORPHOLOGY, SUPPORT)
+
+__all__ = [
+    "DESCRIPTORS",
+    "ENERGIES",
+    "FILTERS",
+    "FOURIER",
+    "MORPHOLOGY",
+    "PRINCIPAL",
+    "RANKS",
+    "SCATTERING",
+    "SPECTRUM",
+    "SUPPORT",
+    "Descriptor",
+    "Fitted",
+    "describe",
+    "kinds",
+    "yours",
+]

@@ -1,0 +1,146 @@
+"""Descriptors of the values themselves, for any event: principal coordinates, their energies, ranks, random Fourier."""
+
+import itertools
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from monge import rng
+from monge.evaluation.descriptors.base import Descriptor, Fitted, kinds
+
+MOST = 64  # coordinates that are kept
+DEGREES = 4  # of Legendre polynomials of a rank
+WIDTHS, FREQUENCIES = (0.5, 1.0, 2.0), 64  # of the median distance between two rows
+TINY = 1e-6  # share of an energy below which its logarithm is flat
+
+
+def principal_axes(rows: Float[Tensor, "n d"], most: int = MOST) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean [d], axes [d, k] and standard deviations [k] of the leading directions of rows, those that move.
+
+    >>> [part.shape for part in principal_axes(torch.randn(9, 3))]
+    [torch.Size([3]), torch.Size([3, 3]), torch.Size([3])]
+    """
+    mean = rows.double().mean(0)
+    centred = rows.double() - mean
+    k = min(most, len(rows) - 1, rows.shape[1])
+    if rows.shape[1] > 4 * most and len(rows) > 4 * most:  # a sketch first: Halko, Martinsson & Tropp 2011
+        sketch = centred @ rng.normal((rows.shape[1], 2 * most), 0, "principal").double()
+        for _ in range(4):
+            sketch = centred @ (centred.T @ torch.linalg.qr(sketch).Q)
+        basis = torch.linalg.qr(centred.T @ torch.linalg.qr(sketch).Q).Q
+        _, s, vh = torch.linalg.svd(centred @ basis, full_matrices=False)
+        axes = basis @ vh.T
+    elif rows.shape[1] > len(rows):
+        _, s, vh = torch.linalg.svd(centred, full_matrices=False)
+        axes = vh.T
+    else:
+        values, vectors = torch.linalg.eigh(centred.T @ centred)
+        s, axes = values.clamp(min=0).sqrt().flip(0), vectors.flip(1)
+    kept = int((s[:k] > TINY * s[0]).sum())
+    return mean, axes[:, :kept], s[:kept] / (len(rows) - 1) ** 0.5
+
+
+def principal(real: Tensor, seed: int) -> Fitted:
+    mean, axes, deviation = principal_axes(real.flatten(1))
+    turn, shift = (axes / deviation).float(), (mean @ (axes / deviation)).float()
+    names = tuple(f"direction {i + 1}" for i in range(turn.shape[1]))
+    return Fitted(lambda x: x.flatten(1) @ turn - shift, names, deviation.float())
+
+
+def leading(d: int) -> int:
+    """How many of d directions are called leading: a quarter of them, from 1 to 16.
+
+    >>> leading(2), leading(64)
+    (1, 16)
+    """
+    return max(1, min(16, d // 4))
+
+
+def energies(real: Tensor, seed: int) -> Fitted:
+    """log of the sum of squared standardised coordinates over the leading directions, the same less that of the others,
+    and log energies of bands of directions 1-4, 5-8, 9-16, 17-32, ...; of fewer than four values, squares."""
+    rows = real.flatten(1)
+    mean, axes, deviation = principal_axes(rows)
+    k, first = axes.shape[1], leading(rows.shape[1])
+    turn, shift = (axes / deviation).float(), (mean @ (axes / deviation)).float()
+    edges = [0]
+    while edges[-1] < k:
+        edges.append(min(k, max(4, 2 * edges[-1])))
+    bands = list(itertools.pairwise(edges))
+    if rows.shape[1] < 4:  # the logarithm of one square is a poor measure of a variance
+        names = ("variance of leading directions", *(f"variance of direction {i + 1}" for i in range(k)))
+        return Fitted(lambda x: torch.cat([(s := (x.flatten(1) @ turn - shift).square())[:, :first], s], 1), names)
+
+    def measure(x: Tensor) -> Tensor:
+        squares = (x.flatten(1) @ turn - shift).square()
+        lead = (squares[:, :first].mean(1) + TINY).log()
+        rest = (squares[:, first:].mean(1) + TINY).log() if k > first else torch.zeros_like(lead)
+        weighted = squares * deviation.float().square()
+        each = [(weighted[:, a:b].sum(1) / float(deviation[a:b].square().sum()) + TINY).log() for a, b in bands]
+        return torch.stack([lead, lead - rest, *each], 1)
+
+    names = (
+        "variance of leading directions",
+        "variance of leading directions against the others",
+        *(f"variance of directions {a + 1}-{b}" for a, b in bands),
+    )
+    return Fitted(measure, names)
+
+
+def ranks(real: Tensor, seed: int) -> Fitted:
+    """Legendre polynomials of degree 1 to 4 of the rank of each coordinate, or of the leading directions, among "
+    "real ones."""
+    rows = real.flatten(1)
+    wide = rows.shape[1] > MOST
+    if wide:
+        mean, axes, _ = principal_axes(rows, MOST // 2)
+        turn, shift = axes.float(), (mean @ axes).float()
+    told = (
+        [f"direction {i + 1}" for i in range(turn.shape[1])]
+        if wide
+        else [f"column {i + 1}" for i in range(rows.shape[1])]
+    )
+
+    def look(x: Tensor) -> Tensor:
+        return x.flatten(1) @ turn - shift if wide else x.flatten(1)
+
+    table = look(rows).T.contiguous().sort(1).values
+
+    def measure(x: Tensor) -> Tensor:
+        values = look(x).T.contiguous()
+        below = torch.searchsorted(table, values) + torch.searchsorted(table, values, right=True)
+        u = (below.T.float() / table.shape[1] - 1.0).clamp(-1, 1)  # ties in the middle, from -1 to 1
+        polynomials = [torch.ones_like(u), u]
+        for n in range(1, DEGREES):
+            polynomials.append(((2 * n + 1) * u * polynomials[n] - n * polynomials[n - 1]) / (n + 1))
+        return torch.stack(polynomials[1:], 2).flatten(1)
+
+    of = ("mean", "spread", "skew", "tails")
+    return Fitted(measure, tuple(f"{o} of {name}" for name in told for o in of))
+
+
+def fourier(real: Tensor, seed: int) -> Fitted:
+    """cos and sin of w.x, w Gaussian at three widths (Rahimi & Recht 2007): a Gaussian kernel is the mean of "
+    "products."""
+    rows = real.flatten(1)
+    some = rows[:500]
+    usual = float(torch.cdist(some, some).median()) or 1.0
+    w = rng.normal((rows.shape[1], FREQUENCIES), seed, "fourier")
+    turns = torch.cat([w / (width * usual) for width in WIDTHS], 1)
+    names = tuple(
+        f"width {width:g}, {f} {i + 1}" for width in WIDTHS for f in ("cos", "sin") for i in range(FREQUENCIES)
+    )
+
+    def measure(x: Tensor) -> Tensor:
+        phase = torch.split(x.flatten(1) @ turns, FREQUENCIES, 1)
+        return torch.cat([f(part) for part in phase for f in (torch.cos, torch.sin)], 1)
+
+    return Fitted(measure, names)
+
+
+ANY = kinds(vectors=True, spatial=True)
+PRINCIPAL = Descriptor("principal coordinates", principal, ANY, "n d k", "none, within the leading 64 directions")
+ENERGIES = Descriptor("energies of directions", energies, ANY, "n d k", "signs and turns within a band of directions")
+RANKS = Descriptor("one coordinate at a time", ranks, ANY, "n d log n", "whatever joins coordinates")
+FOURIER = Descriptor("random Fourier features", fourier, ANY, "192 n d", "none; dull to details of large events")

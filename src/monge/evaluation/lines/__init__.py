@@ -1,0 +1,89 @@
+"""The lines of the audit: to add one is to add an object to `LINES`."""
+
+from monge.evaluation.descriptors import FILTERS, MORPHOLOGY, RANKS, SCATTERING, SPECTRUM, SUPPORT
+from monge.evaluation.lines import copies, distances
+from monge.evaluation.lines.base import Measured, OneLine
+from monge.evaluation.lines.kernels import FRECHET, KERNEL, VECTOR_FRECHET
+from monge.evaluation.lines.likelihood import likelihood_lines
+from monge.evaluation.lines.means import MeanLine
+from monge.evaluation.lines.regions import LABELS, REGIONS, VECTOR_REGIONS, Region, worst
+from monge.evaluation.lines.variance import VARIANCE
+from monge.evaluation.prepared import Prepared
+
+__all__ = ["LINES", "MeanLine", "Measured", "OneLine", "Region", "likelihood_lines", "worst"]
+
+
+def given_training(p: Prepared) -> bool:
+    return p.train is not None
+
+
+BROAD = ("blur", "variance", "region")
+
+LINES: tuple[Measured, ...] = (
+    OneLine("energy distance", "fidelity", "structure", BROAD, distances.energy),
+    KERNEL,
+    FRECHET,
+    VECTOR_FRECHET,
+    OneLine("classifier accuracy", "fidelity", "structure", (), distances.classifier),
+    OneLine("precision", "fidelity", "structure", (), distances.precision),
+    OneLine("outliers", "fidelity", "outliers", ("outliers",), distances.outliers),
+    VARIANCE,
+    MeanLine(
+        "power spectrum",
+        "fidelity",
+        "blur",
+        ("blur",),
+        SPECTRUM,
+        "Squared distance, in standard deviations, of the mean log power of generated and real samples, band by band.",
+    ),
+    MeanLine(
+        "one coordinate at a time",
+        "fidelity",
+        "structure",
+        BROAD,
+        RANKS,
+        "Squared distance, in standard deviations, of the mean, spread, skew and tails of each coordinate's ranks.",
+    ),
+    MeanLine(
+        "patterns",
+        "fidelity",
+        "structure",
+        BROAD,
+        FILTERS,
+        "Squared distance, in standard deviations, of mean answers to filters that are whitened patches of the data.",
+    ),
+    MeanLine(
+        "wavelet scattering",
+        "fidelity",
+        "structure",
+        BROAD,
+        SCATTERING,
+        "Squared distance, in standard deviations, of mean wavelet moduli: sparsity, clustering, edges across scales.",
+    ),
+    MeanLine(
+        "level sets",
+        "fidelity",
+        "structure",
+        BROAD,
+        MORPHOLOGY,
+        "Squared distance, in standard deviations, of areas, boundaries, Euler characteristics and peaks (Minkowski).",
+    ),
+    MeanLine(
+        "support",
+        "fidelity",
+        "support",
+        (),
+        SUPPORT,
+        "Squared distance, in standard deviations, of the shares of exact values that recur, such as zero, and of "
+        "minima, "
+        "maxima and values beyond the range of real ones.",
+    ),
+    REGIONS,
+    VECTOR_REGIONS,
+    LABELS,
+    OneLine("coverage", "diversity", "region", (), distances.coverage),
+    OneLine("repeats", "diversity", "repeats", ("repeats",), copies.repeats),
+    OneLine("copies", "memorisation", "copies", ("copies",), copies.copies, given_training),
+    OneLine("near copies", "memorisation", "copies", (), copies.near, given_training),
+    OneLine("closer to training", "memorisation", "copies", (), copies.closer, given_training),
+)

@@ -1,0 +1,48 @@
+"""A line of the audit as an object: what it measures, for which defects, and what it needs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from monge.evaluation.decision import Finding
+from monge.evaluation.prepared import Prepared
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """name: of the line. section: of the verdict. concern: what a difference says, of `DEFECTS` or `OTHER`. defects:
+    those that are planted, to set its margin."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def section(self) -> str: ...
+    @property
+    def concern(self) -> str: ...
+    @property
+    def defects(self) -> tuple[str, ...]: ...
+    def needs(self, p: Prepared) -> bool: ...
+    def measure(self, p: Prepared) -> Finding: ...
+
+
+@dataclass(frozen=True)
+class OneLine:
+    """A line that is one function of the prepared samples. need: whether they allow it; always, if not given."""
+
+    name: str
+    section: str
+    concern: str
+    defects: tuple[str, ...]
+    function: Callable[["OneLine", Prepared], Finding]
+    need: Callable[[Prepared], bool] = lambda p: True
+
+    def needs(self, p: Prepared) -> bool:
+        return self.need(p)
+
+    def measure(self, p: Prepared) -> Finding:
+        return self.function(self, p)._replace(name=self.name, concern=self.concern)
+
+
+def planted_of(line: Measured, p: Prepared) -> list[str]:
+    """The defects of the line that mean anything for these samples."""
+    return [defect for defect in line.defects if p.applies(defect)]

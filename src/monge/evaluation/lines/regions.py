@@ -1,0 +1,154 @@
+"""The regions of real data, by cells of features and by label: which hold too little, which too much."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from monge.evaluation.descriptors import FILTERS, PRINCIPAL, Descriptor, Fitted, describe
+from monge.evaluation.lines.means import MeanLine, differences
+from monge.evaluation.prepared import Features, Prepared
+from monge.evaluation.statistics.cells import cell_centres
+from monge.evaluation.statistics.means import Compare, histograms, one_hot
+from monge.evaluation.statistics.pairwise import nearest
+
+SIZES, ROWS_PER_CELL = (16, 32, 64, 128), 15
+
+
+class Region(NamedTuple):
+    """A region that holds the wrong share: how many of real and of generated samples are in it, and counted rows "
+    "of it."""
+
+    name: str
+    real: float
+    generated: float
+    z: float
+    rows: Int[Tensor, " k"]
+
+
+def cells(base: Descriptor, sizes: tuple[int, ...]) -> Descriptor:
+    """The Voronoi cell of an event among k-means centres of real events' features, for several numbers of cells."""
+
+    def fit(real: Tensor, seed: int) -> Fitted:
+        look = base.fit(real, seed)
+        table = look.sized(describe(look, real))
+        centres = [cell_centres(table, size, seed=seed) for size in sizes]
+
+        def measure(x: Tensor) -> Tensor:
+            found = look.sized(look(x))
+            return one_hot(torch.stack([nearest(found, centre).indices[:, 0] for centre in centres], 1), sizes)
+
+        return Fitted(measure, tuple(f"region {i + 1} of {size}" for size in sizes for i in range(size)))
+
+    return Descriptor(f"regions of {base.name} {sizes}", fit, base.applies, "n k cells", base.invariances)
+
+
+@dataclass(frozen=True)
+class RegionLine(MeanLine):
+    """Shares of generated and real samples in the cells of real ones, at several sizes of cell."""
+
+    def needs(self, p: Prepared) -> bool:
+        return self.descriptor.applies(p.event) and (len(p.event) > 1) == (self.descriptor is FILTERS)
+
+    def look(self, p: Prepared) -> Descriptor:
+        most = max(2, min(len(p.event_x), len(p.counted), 4 * len(p.shaping)) // ROWS_PER_CELL)
+        return cells(self.descriptor, tuple(sorted({min(size, most) for size in SIZES})))
+
+
+def by_cells(features: Features, p: Prepared) -> Compare:
+    sizes: dict[str, int] = {}
+    for name in features.fitted.names:
+        of = name.rsplit(" ", 1)[1]
+        sizes[of] = sizes.get(of, 0) + 1
+    return histograms(list(sizes.values()), len(p.event_x) / (len(p.event_x) + len(p.counted)))
+
+
+def region_line(descriptor: Descriptor) -> RegionLine:
+    return RegionLine(
+        "regions",
+        "diversity",
+        "region",
+        ("region",),
+        descriptor,
+        "How differently generated and real samples are shared out over regions of real data (k-means cells), from 0 "
+        "(alike) to 1 (disjoint): a missing region of weight w adds about w/2.",
+        by_cells,
+        lambda features, p: told(worst(features)),
+    )
+
+
+REGIONS = region_line(FILTERS)
+VECTOR_REGIONS = region_line(PRINCIPAL)
+
+
+def worst(features: Features, most: int = 3) -> list[Region]:
+    """The regions whose shares differ most, in standard errors; of regions that overlap, nested ones, the worst."""
+    z, _ = differences(features)
+    found: list[Region] = []
+    for i in z.abs().argsort(descending=True).tolist():
+        rows = features.y[:, i].nonzero().flatten()
+        if any(len(set(rows.tolist()) & set(other.rows.tolist())) > 0 for other in found):
+            continue
+        real, generated = float(features.y[:, i].mean()), float(features.x[:, i].mean())
+        found.append(Region(features.fitted.names[i], real, generated, float(z[i]), rows))
+        if len(found) == most:
+            break
+    return found
+
+
+def told(regions: list[Region]) -> str:
+    return (
+        ""
+        if not regions
+        else (f"{regions[0].name} holds {regions[0].real:.1%} of real samples and {regions[0].generated:.1%} of yours")
+    )
+
+
+@dataclass(frozen=True)
+class LabelLine(MeanLine):
+    """Mean probabilities of each label, by a logistic regression that learned from the shaping rows."""
+
+    def needs(self, p: Prepared) -> bool:
+        return p.labels is not None
+
+    def look(self, p: Prepared) -> Descriptor:
+        assert p.labels is not None
+        base = FILTERS if FILTERS.applies(p.event) else PRINCIPAL
+        labels = p.labels[0]
+
+        def fit(real: Tensor, seed: int) -> Fitted:
+            from sklearn.linear_model import LogisticRegression
+
+            look = base.fit(real, seed)
+            model = LogisticRegression(max_iter=300, C=0.1).fit(describe(look, real).numpy(), labels.numpy())
+            weight = torch.from_numpy(model.coef_).float()
+            bias = torch.from_numpy(model.intercept_).float()
+
+            def measure(x: Tensor) -> Tensor:
+                logits = look(x) @ weight.T + bias
+                return logits.softmax(1) if len(weight) > 1 else torch.sigmoid(torch.cat([-logits, logits], 1))
+
+            return Fitted(measure, tuple(f"label {p.names.get(int(label), label)}" for label in model.classes_))
+
+        return Descriptor("labels, as recognised", fit, base.applies, base.cost, "everything within a label")
+
+
+def shares(features: Features, p: Prepared) -> str:
+    """The label whose share differs most."""
+    z, _ = differences(features)
+    i = int(z.abs().argmax())
+    real, generated = float(features.y[:, i].mean()), float(features.x[:, i].mean())
+    return f"{features.fitted.names[i]} is {real:.1%} of real samples and {generated:.1%} of yours, as recognised"
+
+
+LABELS = LabelLine(
+    "labels",
+    "diversity",
+    "label",
+    ("label",),
+    PRINCIPAL,
+    "Whether each label has its share of generated samples, as a classifier trained on real ones recognises them.",
+    told=shares,
+)

@@ -1,0 +1,176 @@
+"""What the lines of an audit look at: rows on one scale, events, features, and real rows with planted defects."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from monge.evaluation.defects import CHANGES, DEFECTS, REPLICATES, Margins, Pool
+from monge.evaluation.descriptors import FILTERS, PRINCIPAL, Descriptor, Fitted, describe
+from monge.evaluation.rows import Rows
+from monge.evaluation.statistics.energy import EnergyTest, energy_test
+from monge.evaluation.statistics.means import Relabellings
+from monge.evaluation.statistics.neighbours import K, Visits, visits
+from monge.evaluation.statistics.pairwise import Neighbours, nearest
+from monge.evaluation.statistics.resampling import numpy_generator
+
+GROUPS = 20  # of the jackknife over visiting rows
+POOL_ROWS = 2000
+Counts = NDArray[np.int64]
+
+
+class Features(NamedTuple):
+    """Features of generated rows [n, k] and of counted real ones [m, k], what measures them, and of shaping rows."""
+
+    x: Float[Tensor, "n k"]
+    y: Float[Tensor, "m k"]
+    shaping: Float[Tensor, "s k"]
+    fitted: Fitted
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Rows in seeded order, and what several lines share, computed once.
+
+    x: generated, y: held out, t: training rows (at most the audit's number of rows each), standardised and flat; train:
+    every training row. t and train are None when no training set was given. event_x, shaping, counted: generated events
+    and two parts of the real ones, [n, *event]: all that is learned (filters, cells, axes) is learned from the shaping
+    part, so that generated and counted events are exchangeable when they have one law. offset: what x, y and t lack of
+    events, whose shift is one for all sites. labels: of the shaping and of
+    the counted events, or None. names: of labels.
+    """
+
+    x: Float[Tensor, "n d"]
+    y: Float[Tensor, "m d"]
+    t: Float[Tensor, "t d"] | None
+    train: Rows | None
+    event_x: Float[Tensor, "n *event"]
+    shaping: Float[Tensor, "s *event"]
+    counted: Float[Tensor, "c *event"]
+    offset: Float[Tensor, " d"]
+    labels: tuple[Int[Tensor, " s"], Int[Tensor, " c"]] | None
+    names: Mapping[int, str]
+    seed: int
+    margins: Margins
+    cache: dict[str, Features] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """The number of rows at which generated and real samples are compared by their neighbours."""
+        return min(len(self.x), len(self.y))
+
+    @property
+    def event(self) -> tuple[int, ...]:
+        return tuple(self.counted.shape[1:])
+
+    def applies(self, defect: str) -> bool:
+        """Whether a reference defect means anything for these data."""
+        if defect == "label":
+            return self.labels is not None
+        if defect == "blur":
+            return len(self.event) > 1 and min(self.event[1:]) >= 4
+        return defect != "copies" or self.train is not None
+
+    # -- features and planted features ---------------------------------------------------------------------
+
+    def features(self, descriptor: Descriptor) -> Features:
+        if descriptor.name not in self.cache:
+            fitted = descriptor.fit(self.shaping, self.seed)
+            x, y, shaping = (describe(fitted, part) for part in (self.event_x, self.counted, self.shaping))
+            self.cache[descriptor.name] = Features(x, y, shaping, fitted)
+        return self.cache[descriptor.name]
+
+    @cached_property
+    def relabellings(self) -> Relabellings:
+        return Relabellings(len(self.x), len(self.counted), self.seed)
+
+    @cached_property
+    def pool(self) -> Pool:
+        """Counted real rows that stand in for both sides."""
+        events = self.counted[:POOL_ROWS]
+        found = self.features(FILTERS if FILTERS.applies(self.event) else PRINCIPAL)
+        near = found.fitted.sized(found.y[:POOL_ROWS])
+        labels = None if self.labels is None else self.labels[1][:POOL_ROWS]
+        return Pool(events, near, labels, self.seed)
+
+    @cached_property
+    def changed(self) -> dict[str, Tensor]:
+        """Events of the pool with each defect that changes events, at its reference size."""
+        return {
+            defect.name: self.pool.changed(defect.name, getattr(self.margins, defect.margin))
+            for defect in DEFECTS
+            if defect.name in CHANGES and self.applies(defect.name)
+        }
+
+    def draws(self, defect: str, factor: float) -> tuple[Counts, Counts]:
+        """How often each row of the pool is drawn for either side in each replicate of the audit, [replicates, pool],
+        with a defect of `factor` times its reference size on the first; where the defect replaces rows, [replicates, 2
+        pool], those of the changed pool behind. As many are drawn as the audit compares, with replacement."""
+        share, n = self.share(defect, factor), len(self.pool.events)
+        weights = torch.ones(REPLICATES, n, dtype=torch.float64)
+        if defect == "outliers":
+            weights = torch.cat([weights * (1 - share), weights * share], 1)
+        elif defect not in CHANGES:
+            weights = self.pool.weights(defect, share)
+        generator = numpy_generator(self.seed, "replicates", defect, str(factor))
+        mine = generator.multinomial(len(self.event_x), (weights / weights.sum(1, keepdim=True)).numpy())
+        return mine, generator.multinomial(len(self.counted), np.full(n, 1 / n), size=REPLICATES)
+
+    def share(self, defect: str, factor: float = 1.0) -> float:
+        margin = next(d.margin for d in DEFECTS if d.name == defect)
+        return min(0.95, factor * float(getattr(self.margins, margin)))
+
+    def planted(self, defect: str, plain: Tensor, changed: Tensor | None, factor: float) -> tuple[Tensor, Tensor]:
+        """Mean features of both sides in replicates with a defect.
+
+        plain, changed: [pool, k] features of real rows, and of the same with the defect at its reference size, where it
+        changes them; smaller and larger ones are taken to move features in proportion.
+        """
+        mine, other = (torch.from_numpy(counts).float() for counts in self.draws(defect, factor))
+        rows = plain
+        if changed is not None:
+            rows = torch.cat([plain, changed]) if defect == "outliers" else plain + factor * (changed - plain)
+        return mine @ rows / len(self.event_x), other @ plain / len(self.counted)
+
+    # -- pairs ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def energy(self) -> EnergyTest:
+        return energy_test(self.x, self.y, seed=self.seed)
+
+    @cached_property
+    def real_neighbours(self) -> Neighbours:
+        """Nearest held-out rows of `size` held-out rows."""
+        centres = self.y[: self.size]
+        return nearest(centres, centres, K, skip_self=True)
+
+    @cached_property
+    def seen(self) -> Visits:
+        return visits(self.x, self.y[: self.size], self.real_neighbours.distance[:, -1], groups=GROUPS)
+
+    @cached_property
+    def seen_by_training(self) -> Visits | None:
+        """Visits of as many training rows as are at hand, if enough to stand in for the generated ones."""
+        if self.t is None or len(self.t) < self.size:
+            return None
+        return visits(self.t, self.y[: self.size], self.real_neighbours.distance[:, -1], groups=GROUPS)
+
+    @cached_property
+    def to_training(self) -> Neighbours:
+        return nearest(self.x, self._train)
+
+    @cached_property
+    def held_out_to_training(self) -> Neighbours:
+        return nearest(self.y, self._train)
+
+    @property
+    def _train(self) -> Rows:
+        if self.train is None:
+            raise LookupError("no training set was given")
+        return self.train

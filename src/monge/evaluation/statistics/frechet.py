@@ -1,0 +1,75 @@
+"""Frechet's distance between the Gaussians of two clouds of features."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+RIDGE = 1e-6
+
+
+def frechet_distance(
+    mean_x: Float[Tensor, "*b k"],
+    cov_x: Float[Tensor, "*b k k"],
+    mean_y: Float[Tensor, "*b k"],
+    cov_y: Float[Tensor, "*b k k"],
+) -> Float[Tensor, "*b"]:
+    """|m1 - m2|^2 + Tr(S1 + S2 - 2 (S1 S2)^1/2), the squared Wasserstein distance of two Gaussians (69), in float64.
+
+    >>> eye = torch.eye(2, dtype=torch.float64)
+    >>> frechet_distance(torch.zeros(2), eye, torch.ones(2), 4 * eye).item()
+    4.0
+    """
+    mean_x, cov_x, mean_y, cov_y = (part.double() for part in (mean_x, cov_x, mean_y, cov_y))
+    trace_x, trace_y = (cov.diagonal(dim1=-2, dim2=-1).sum(-1) for cov in (cov_x, cov_y))
+    values, vectors = torch.linalg.eigh(cov_x)
+    root = (vectors * values.clamp(min=0).sqrt()[..., None, :]) @ vectors.mT
+    cross = torch.linalg.eigvalsh(root @ cov_y @ root).clamp(min=0).sqrt().sum(-1)
+    traces = trace_x + trace_y
+    found: Tensor = (mean_x - mean_y).square().sum(-1) + traces - 2 * cross
+    return found
+
+
+def endless(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"], parts: int = 4) -> float:
+    """Frechet's distance of features extrapolated to endless samples: 2 F(n) - F(n / 2), as its bias falls as 1 / n
+    (Chong & Forsyth 2020); F(n / 2) is the mean over `parts` pairs of halves.
+
+    >>> x, y = torch.randn(4000, 3), torch.randn(4000, 3)
+    >>> abs(endless(x, y)) < 0.01
+    True
+    """
+
+    def of(a: Tensor, b: Tensor) -> float:
+        a, b = a.double(), b.double()
+        return float(frechet_distance(a.mean(0), torch.cov(a.T), b.mean(0), torch.cov(b.T)))
+
+    generator = torch.Generator().manual_seed(0)
+    halves = []
+    for _ in range(parts):
+        mine, other = (torch.randperm(len(z), generator=generator)[: len(z) // 2] for z in (x, y))
+        halves.append(of(x[mine], y[other]))
+    return 2 * of(x, y) - sum(halves) / parts
+
+
+def moments(rows: Float[Tensor, "n k"]) -> Float[Tensor, "n q"]:
+    """A row and its products of two, whose means are those that `gaussian_statistic` takes: q = k + k^2.
+
+    >>> moments(torch.tensor([[2.0, 3.0]])).tolist()
+    [[2.0, 3.0, 4.0, 6.0, 6.0, 9.0]]
+    """
+    return torch.cat([rows, (rows[:, :, None] * rows[:, None]).flatten(1)], 1)
+
+
+def gaussian_statistic(p: Float[Tensor, "b q"], q: Float[Tensor, "b q"]) -> Float[Tensor, "b 1"]:
+    """Frechet's distance from mean `moments`, never negative.
+
+    >>> both = torch.tensor([[0.0, 1.0]]), torch.tensor([[1.0, 2.0]])
+    >>> round(gaussian_statistic(*both).item(), 4)
+    1.0
+    """
+    k = int((1 + 4 * p.shape[1]) ** 0.5 - 1) // 2
+    parts = []
+    for side in (p, q):
+        mean, second = side[:, :k].double(), side[:, k:].reshape(-1, k, k).double()
+        cov = second - mean[:, :, None] * mean[:, None]
+        parts += [mean, cov + RIDGE * torch.eye(k, dtype=torch.float64)]
+    return frechet_distance(*parts)[:, None].clamp(min=0)

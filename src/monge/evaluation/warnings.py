@@ -1,0 +1,47 @@
+"""What an audit should be told about the data before its numbers are read."""
+
+from typing import Any
+
+import numpy as np
+
+from monge.data import Samples
+from monge.evaluation.prepared import Prepared
+from monge.evaluation.rows import Source
+
+SAME = 1e-6  # standardised distance below which two rows are the same row
+LOOKED = 2000  # rows whose range is looked at
+REPEATED = 0.01  # share of held-out rows that occur twice, above which it is told
+
+
+def warnings_of(p: Prepared, arrays: dict[str, Source], given: Any) -> list[str]:
+    """Sentences: no training set, held-out rows in it, real rows that repeat, constants, units that do not fit."""
+    found = []
+    if p.train is None:
+        found.append("no training set was given, so copying could not be looked for")
+    elif shared := int((p.held_out_to_training.distance <= SAME).sum()):
+        found.append(
+            f"{shared} of {len(p.y)} held-out rows are in the training set too, which hides copying and makes the "
+            f"floors "
+            "too good: split the data again"
+        )
+    repeated = int((p.real_neighbours.distance[:, 0] <= SAME).sum())
+    if repeated > REPEATED * p.size:
+        found.append(
+            f"{repeated} of {p.size} held-out rows occur twice: real data repeat, and repeats of x are held against "
+            f"that"
+        )
+    mine, real = (np.asarray(arrays[name][:LOOKED], dtype=np.float64) for name in ("generated", "holdout"))
+    constant = int((np.ptp(real.reshape(len(real), -1), axis=0) == 0).sum())
+    if constant:
+        found.append(f"{constant} of {real[0].size} values never change in held-out samples")
+    (low, high), (real_low, real_high) = ((float(a.min()), float(a.max())) for a in (mine, real))
+    if (real_high - real_low) > 50 * (high - low) > 0 or (high - low) > 50 * (real_high - real_low) > 0:
+        found.append(
+            f"generated values run from {low:.3g} to {high:.3g}, held-out ones from {real_low:.3g} to "
+            f"{real_high:.3g}: are "
+            "they in the same units?"
+        )
+    if isinstance(given, Samples) and given.limits is not None and (low < given.limits[0] or high > given.limits[1]):
+        found.append(f"generated values leave the range of the data, {given.limits[0]:g} to {given.limits[1]:g}")
+
+    return found
