@@ -59,6 +59,8 @@ class Prepared:
     seed: int
     margins: Margins
     cache: dict[str, Features] = field(default_factory=dict)
+    changes: dict[tuple[str, str], Tensor] = field(default_factory=dict)
+    drawn: dict[tuple[str, float], tuple[Counts, Counts]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -81,10 +83,22 @@ class Prepared:
 
     def features(self, descriptor: Descriptor) -> Features:
         if descriptor.name not in self.cache:
-            fitted = descriptor.fit(self.shaping, self.seed)
-            x, y, shaping = (describe(fitted, part) for part in (self.event_x, self.counted, self.shaping))
+            parts: tuple[Tensor, ...] = (self.event_x, self.counted, self.shaping)
+            if descriptor.base is not None:
+                parts = self.features(descriptor.base)[:3]
+            fitted = descriptor.fit(parts[2], self.seed)
+            x, y, shaping = (describe(fitted, part) for part in parts)
             self.cache[descriptor.name] = Features(x, y, shaping, fitted)
         return self.cache[descriptor.name]
+
+    def changed_features(self, descriptor: Descriptor, defect: str) -> Tensor:
+        """Features of the pool's events with a defect that changes events, [pool, k]."""
+        key = (descriptor.name, defect)
+        if key not in self.changes:
+            fitted, base = self.features(descriptor).fitted, descriptor.base
+            events = self.changed[defect] if base is None else self.changed_features(base, defect)
+            self.changes[key] = describe(fitted, events)
+        return self.changes[key]
 
     @cached_property
     def relabellings(self) -> Relabellings:
@@ -112,6 +126,11 @@ class Prepared:
         """How often each row of the pool is drawn for either side in each replicate of the audit, [replicates, pool],
         with a defect of `factor` times its reference size on the first; where the defect replaces rows, [replicates, 2
         pool], those of the changed pool behind. As many are drawn as the audit compares, with replacement."""
+        if (defect, factor) not in self.drawn:
+            self.drawn[defect, factor] = self._draws(defect, factor)
+        return self.drawn[defect, factor]
+
+    def _draws(self, defect: str, factor: float) -> tuple[Counts, Counts]:
         share, n = self.share(defect, factor), len(self.pool.events)
         weights = torch.ones(REPLICATES, n, dtype=torch.float64)
         if defect == "outliers":

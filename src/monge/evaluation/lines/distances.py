@@ -11,7 +11,7 @@ from torch import Tensor
 
 from monge.evaluation.decision import FACTORS, Finding, Planted, tail
 from monge.evaluation.defects import CHANGES
-from monge.evaluation.descriptors import FILTERS, PRINCIPAL, describe
+from monge.evaluation.descriptors import FILTERS, PRINCIPAL
 from monge.evaluation.lines.base import OneLine, planted_of
 from monge.evaluation.prepared import Prepared
 from monge.evaluation.statistics.classifier import chance_p_value, classifier_two_sample
@@ -28,7 +28,7 @@ from monge.evaluation.statistics.resampling import (
 )
 
 Numbers = NDArray[Any]
-PLANTED_ROWS, TIMES = 400, 12  # of energy distances with a defect, and how often
+PLANTED_ROWS, TIMES = 300, 10  # of energy distances with a defect, and how often
 CLASSIFIER_ROWS = 4000
 EXTREME = (0.001, 0.005, 0.02)  # shares of the pooled rows that are farthest out
 Z = 1.959964
@@ -139,7 +139,7 @@ def _farness(p: Prepared, space: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         looks = (p.event_x.flatten(1), p.counted.flatten(1), noise.flatten(1))
     else:
         features = p.features(FILTERS)
-        table, looks = features.shaping, (features.x, features.y, describe(features.fitted, noise))
+        table, looks = features.shaping, (features.x, features.y, p.changed_features(FILTERS, "outliers"))
     x, y, far = (nearest(rows, table).distance[:, 0] for rows in looks)
     return x, y, y[: len(noise)], far
 

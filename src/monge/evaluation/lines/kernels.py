@@ -25,16 +25,10 @@ KERNEL = MeanLine(
 
 def _moments_of(base: Descriptor, spatial: bool) -> Descriptor:
     def fit(real: torch.Tensor, seed: int) -> Fitted:
-        look = base.fit(real, seed)
-        return Fitted(lambda x: moments(look(x)[:, :LEADING]))
+        return Fitted(lambda x: moments(x[:, :LEADING]))
 
-    return Descriptor(
-        f"moments of {base.name}",
-        fit,
-        kinds(vectors=not spatial, spatial=spatial, least=3),
-        base.cost,
-        base.invariances,
-    )
+    applies = kinds(vectors=not spatial, spatial=spatial, least=3)
+    return Descriptor(f"moments of {base.name}", fit, applies, base.cost, base.invariances, base)
 
 
 def _line(base: Descriptor, spatial: bool) -> MeanLine:

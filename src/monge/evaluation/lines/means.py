@@ -8,7 +8,7 @@ from torch import Tensor
 
 from monge.evaluation.decision import FACTORS, Finding, Planted, tail
 from monge.evaluation.defects import CHANGES
-from monge.evaluation.descriptors import Descriptor, describe
+from monge.evaluation.descriptors import Descriptor
 from monge.evaluation.lines.base import planted_of
 from monge.evaluation.prepared import Features, Prepared
 from monge.evaluation.statistics.means import Compare, aggregated, means_test, whitened
@@ -48,7 +48,7 @@ class MeanLine:
         plain = features.y[: len(p.pool.events)]
         planted = {}
         for defect in planted_of(self, p):
-            changed = describe(features.fitted, p.changed[defect]) if defect in CHANGES else None
+            changed = p.changed_features(descriptor, defect) if defect in CHANGES else None
             drawn = {factor: compare(*p.planted(defect, plain, changed, factor)) for factor in FACTORS}
             statistics = {factor: aggregated(values.double(), test.standard) for factor, values in drawn.items()}
             planted[defect] = Planted(statistics, float(drawn[1.0][:, 0].mean()))

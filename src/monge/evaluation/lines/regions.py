@@ -1,5 +1,6 @@
 """The regions of real data, by cells of features and by label: which hold too little, which too much."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from monge.evaluation.descriptors import FILTERS, PRINCIPAL, Descriptor, Fitted, describe
+from monge.evaluation.descriptors import FILTERS, PRINCIPAL, Descriptor, Fitted
 from monge.evaluation.lines.means import MeanLine, differences
 from monge.evaluation.prepared import Features, Prepared
 from monge.evaluation.statistics.cells import cell_centres
@@ -28,21 +29,20 @@ class Region(NamedTuple):
     rows: Int[Tensor, " k"]
 
 
-def cells(base: Descriptor, sizes: tuple[int, ...]) -> Descriptor:
+def cells(base: Descriptor, sized: Callable[[Tensor], Tensor], sizes: tuple[int, ...]) -> Descriptor:
     """The Voronoi cell of an event among k-means centres of real events' features, for several numbers of cells."""
 
     def fit(real: Tensor, seed: int) -> Fitted:
-        look = base.fit(real, seed)
-        table = look.sized(describe(look, real))
-        centres = [cell_centres(table, size, seed=seed) for size in sizes]
+        centres = [cell_centres(sized(real), size, seed=seed) for size in sizes]
 
         def measure(x: Tensor) -> Tensor:
-            found = look.sized(look(x))
+            found = sized(x)
             return one_hot(torch.stack([nearest(found, centre).indices[:, 0] for centre in centres], 1), sizes)
 
         return Fitted(measure, tuple(f"region {i + 1} of {size}" for size in sizes for i in range(size)))
 
-    return Descriptor(f"regions of {base.name} {sizes}", fit, base.applies, "n k cells", base.invariances)
+    name = f"regions of {base.name} {sizes}"
+    return Descriptor(name, fit, base.applies, "n k cells", base.invariances, base)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,11 @@ class RegionLine(MeanLine):
 
     def look(self, p: Prepared) -> Descriptor:
         most = max(2, min(len(p.event_x), len(p.counted), 4 * len(p.shaping)) // ROWS_PER_CELL)
-        return cells(self.descriptor, tuple(sorted({min(size, most) for size in SIZES})))
+        return cells(
+            self.descriptor,
+            p.features(self.descriptor).fitted.sized,
+            tuple(sorted({min(size, most) for size in SIZES})),
+        )
 
 
 def by_cells(features: Features, p: Prepared) -> Compare:
@@ -121,18 +125,17 @@ class LabelLine(MeanLine):
         def fit(real: Tensor, seed: int) -> Fitted:
             from sklearn.linear_model import LogisticRegression
 
-            look = base.fit(real, seed)
-            model = LogisticRegression(max_iter=300, C=0.1).fit(describe(look, real).numpy(), labels.numpy())
+            model = LogisticRegression(max_iter=300, C=0.1).fit(real.numpy(), labels.numpy())
             weight = torch.from_numpy(model.coef_).float()
             bias = torch.from_numpy(model.intercept_).float()
 
             def measure(x: Tensor) -> Tensor:
-                logits = look(x) @ weight.T + bias
+                logits = x @ weight.T + bias
                 return logits.softmax(1) if len(weight) > 1 else torch.sigmoid(torch.cat([-logits, logits], 1))
 
             return Fitted(measure, tuple(f"label {p.names.get(int(label), label)}" for label in model.classes_))
 
-        return Descriptor("labels, as recognised", fit, base.applies, base.cost, "everything within a label")
+        return Descriptor("labels, as recognised", fit, base.applies, base.cost, "everything within a label", base)
 
 
 def shares(features: Features, p: Prepared) -> str:

@@ -1,0 +1,243 @@
+"""What the audit sees: defects planted in real samples, how often it fails, and whether it names the right one.
+
+    make bench-audit_power                          # patches of photographs and a simulated field, about 8 minutes
+    python bench/audit_power.py --digits mnist.npz  # and digits: x_train [n, 28, 28], y_train [n], averaged 2 x 2
+    python bench/audit_power.py --fast              # one law, few samples: what the tests run
+
+Generated, held-out and training sets of n samples each, drawn anew in each trial. Beside it a Frechet distance alone, of the
+pixels' leading 64 directions (what FID is, without its network), and prdc's coverage where it is installed, both judged by
+what real samples score in trials of their own: fail above their 95% quantile.
+"""
+
+import argparse
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from monge.data import Samples
+from monge.evaluation import Verdict, audit, coverage, frechet_distance
+from monge.evaluation.defects import CHANGES, Pool
+from monge.evaluation.descriptors.values import principal_axes
+
+torch.set_num_threads(1)
+FIRST = ("real",)
+
+
+class Law(NamedTuple):
+    """Rows to draw from, [rows, 1, side, side], and their labels."""
+
+    x: Tensor
+    y: Tensor | None
+
+
+class Trial(NamedTuple):
+    """Samples to plant in: x of the law, train, labels of x, and a generator."""
+
+    x: Tensor
+    train: Tensor
+    y: Tensor | None
+    g: torch.Generator
+    spare: Tensor
+
+
+# -- laws --------------------------------------------------------------------------------------------------
+
+
+def digits(path: str) -> Law:
+    with np.load(path, allow_pickle=False) as file:
+        x = torch.from_numpy(file["x_train"]).float()[:, None]
+        return Law(torch.nn.functional.avg_pool2d(x, 2), torch.from_numpy(file["y_train"].astype(np.int64)))
+
+
+def patches(side: int = 12) -> Law:
+    """Patches of two photographs, grey, from neighbouring places."""
+    from sklearn.datasets import load_sample_images
+
+    found = [torch.from_numpy(image.mean(2)).float() for image in load_sample_images().images]
+    cut = [image.unfold(0, side, 6).unfold(1, side, 6).reshape(-1, 1, side, side) for image in found]
+    return Law(torch.cat(cut), None)
+
+
+def field(side: int = 16, n: int = 20_000) -> Law:
+    """A log-normal field: exp of a Gaussian field of spectrum 1 / (1 + (2 k)^2), with zeros where it is low, as rain."""
+    g = torch.Generator().manual_seed(0)
+    k = torch.stack(torch.meshgrid(*2 * [torch.fft.fftfreq(side, 1 / side)], indexing="ij")).square().sum(0)
+    white = torch.fft.fft2(torch.randn(n, 1, side, side, generator=g))
+    smooth = torch.fft.ifft2(white / (1 + k / 4) ** 0.75).real
+    smooth = smooth / smooth.std()
+    return Law((smooth.exp() - 0.5).clamp(min=0), None)
+
+
+# -- defects -----------------------------------------------------------------------------------------------
+
+
+def drop(keep: float) -> Callable[[Trial], Tensor]:
+    """A class thinned out, or, without labels, the tenth of the rows that is nearest to one."""
+
+    def plant(t: Trial) -> Tensor:
+        both = torch.cat([t.x, t.spare])
+        if t.y is not None:
+            inside = t.y == int(torch.randint(10, (1,), generator=t.g))
+        else:
+            mean, axes, deviation = principal_axes(both.flatten(1), 16)
+            z = (both.flatten(1) - mean.float()) @ axes.float()
+            far = (z - z[int(torch.randint(len(z), (1,), generator=t.g))]).square().sum(1)
+            inside = far <= far.quantile(0.1)
+        kept = ~inside | (torch.rand(len(both), generator=t.g) < keep)
+        return both[kept][: len(t.x)]
+
+    return plant
+
+
+def part(share: float, of: Callable[[Trial], Tensor]) -> Callable[[Trial], Tensor]:
+    def plant(t: Trial) -> Tensor:
+        count = round(share * len(t.x))
+        return torch.cat([of(t)[:count], t.x[count:]])
+
+    return plant
+
+
+def pool(t: Trial) -> Pool:
+    return Pool(t.x, t.x.flatten(1), None, 0)
+
+
+def noise(t: Trial) -> Tensor:
+    return t.x.mean() + t.x.std() * torch.randn(t.x.shape, generator=t.g)
+
+
+def phases(t: Trial) -> Tensor:
+    """The mean and power spectrum of the law, Gaussian."""
+    hat = torch.fft.fft2(t.x - t.x.mean(0))
+    white = torch.fft.fft2(torch.randn(t.x.shape, generator=t.g)) / t.x[0].numel() ** 0.5
+    return t.x.mean(0) + torch.fft.ifft2(white * hat.abs().square().mean(0).sqrt()).real
+
+
+def truncated(t: Trial) -> Tensor:
+    both = torch.cat([t.x, t.spare])
+    far = (both - both.mean(0)).flatten(1).norm(dim=1)
+    return both[far <= far.quantile(0.9)][: len(t.x)]
+
+
+def no_atoms(t: Trial) -> Tensor:
+    value = t.x.flatten().mode().values
+    return torch.where(t.x == value, t.x + 0.01 * t.x.std() * torch.randn(t.x.shape, generator=t.g), t.x)
+
+
+# name: (what is planted, the defects one of which is to be named, whether it is at or above its reference size)
+DEFECTS: dict[str, tuple[Callable[[Trial], Tensor], set[str], bool]] = {
+    "real": (lambda t: t.x, set(), False),
+    "class dropped": (drop(0.0), {"region", "label"}, True),
+    "class halved": (drop(0.5), {"region", "label"}, True),
+    "copies 1%": (part(0.01, lambda t: t.train), {"copies"}, False),
+    "copies 10%": (part(0.1, lambda t: t.train), {"copies"}, True),
+    "all copies": (lambda t: t.train[: len(t.x)], {"copies"}, True),
+    "all copies, with noise": (
+        lambda t: t.train + 0.1 * t.x.std() * torch.randn(t.x.shape, generator=t.g),
+        {"copies"},
+        True,
+    ),
+    "copies 10%, moved by a pixel": (part(0.1, lambda t: t.train.roll(1, 3)), {"copies"}, True),
+    "repeats 5%": (lambda t: torch.cat([t.x[: len(t.x) // 20], t.x])[: len(t.x)], {"repeats"}, True),
+    "blur, 10% of small scales": (lambda t: CHANGES["blur"](pool(t), 0.1), {"blur"}, True),
+    "leading variance -5%": (lambda t: CHANGES["variance"](pool(t), 0.05), {"variance"}, True),
+    "outliers 1%": (part(0.01, noise), {"outliers"}, True),
+    "truncated, farthest 10%": (truncated, {"variance", "region", "structure"}, True),
+    "Gaussian, right spectrum": (phases, {"structure"}, True),
+    "atoms lost": (no_atoms, {"support"}, True),
+}
+
+
+# -- trials ------------------------------------------------------------------------------------------------
+
+
+def trial(law: Law, name: str, n: int, seed: int) -> tuple[Verdict, float, float]:
+    """The verdict, and the Frechet distance and the coverage of the generated samples against held-out ones."""
+    g = torch.Generator().manual_seed(1000 * seed + n)
+    order = torch.randperm(len(law.x), generator=g)
+    parts = [order[i * n : (i + 1) * n] for i in range(3)]
+    spare = order[3 * n : 4 * n]
+    mine = torch.cat([parts[0], spare])
+    t = Trial(law.x[parts[0]], law.x[parts[2]], None if law.y is None else law.y[mine], g, law.x[spare])
+    x = DEFECTS[name][0](t)
+    kind = "images" if law.y is not None else "fields"
+    holdout, train = (Samples(law.x[p], None if law.y is None else law.y[p], kind=kind) for p in parts[1:])
+    verdict = audit(x, holdout, train, seed=seed)
+    y = law.x[parts[1]]
+    _, axes, _ = principal_axes(law.x[:4000].flatten(1))
+    a, b = (rows.flatten(1).double() @ axes for rows in (x, y))
+    fid = float(frechet_distance(a.mean(0), torch.cov(a.T), b.mean(0), torch.cov(b.T)))
+    return verdict, fid, coverage(x.flatten(1), y.flatten(1))
+
+
+def work(job: tuple[str, str, int, int]) -> tuple[str, float, float, dict[str, tuple[str, float | None]]]:
+    verdict, fid, cover = trial(LAWS[job[0]], *job[1:])
+    return verdict.status, fid, cover, {d.name: (d.status, d.power) for d in verdict.defects}
+
+
+def rows(laws: list[str], sizes: list[int], trials: int, real: int, workers: int) -> Iterator[str]:
+    jobs = [
+        (law, name, n, seed)
+        for law in laws
+        for n in sizes
+        for name in DEFECTS
+        for seed in range(real if name in FIRST else trials)
+    ]
+    with ProcessPoolExecutor(workers) as pool_of:
+        found = dict(zip(jobs, pool_of.map(work, jobs), strict=True))
+    for law in laws:
+        for n in sizes:
+            null = [found[job] for job in jobs if job[0] == law and job[2] == n and job[1] == "real"]
+            far = float(np.quantile([f[1] for f in null], 0.95))
+            low = float(np.quantile([f[2] for f in null], 0.05))
+            for name, (_, named, reference) in DEFECTS.items():
+                got = [found[job] for job in jobs if job[:3] == (law, name, n)]
+                statuses = [g[0] for g in got]
+                right = sum(any(g[3].get(d, ("",))[0] == "fail" for d in named) for g in got)
+                told = " ".join(f"{s} {statuses.count(s)}" for s in ("pass", "undecided", "fail"))
+                fid, cover = np.mean([g[1] > far for g in got]), np.mean([g[2] < low for g in got])
+                mark = "" if not reference else " *"
+                yield (
+                    f"| {law} | {n} | {name}{mark} | {told} | {f'{right} of {len(got)}' if named else '-'} | "
+                    f"{fid:.0%} | {cover:.0%} |"
+                )
+
+
+LAWS: dict[str, Law] = {}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fast", action="store_true")
+    parser.add_argument("--digits", help="an npz file of x_train and y_train")
+    parser.add_argument("--laws", help="digits, patches, field, with commas")
+    parser.add_argument("--n", default="500,2000")
+    parser.add_argument("--trials", type=int, default=4)
+    parser.add_argument("--real", type=int, default=10)
+    given = parser.parse_args()
+    if given.digits:
+        LAWS["digits"] = digits(given.digits)
+    LAWS.update(patches=patches(), field=field())
+    laws = given.laws.split(",") if given.laws else ["field"] if given.fast else list(LAWS)
+    sizes = [120] if given.fast else [int(n) for n in given.n.split(",")]
+    begun = time.perf_counter()
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, one thread each; * at or above the reference size", flush=True
+    )
+    print(
+        "| law | n | planted | verdicts | named | Frechet alone fails | coverage alone fails |\n|---|---|---|---|---|---|---|"
+    )
+    few = (1, 1) if given.fast else (given.trials, given.real)
+    for row in rows(laws, sizes, *few, workers=2):
+        print(row, flush=True)
+    print(f"{time.perf_counter() - begun:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
