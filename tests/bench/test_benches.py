@@ -23,3 +23,9 @@ def test_mcmc():
     rows = run("mcmc", "--methods", "monge wolff")
     assert len(rows) == 1
     assert float(rows[0].split("|")[4].split()[0]) > 100
+
+
+def test_audit_power():
+    rows = run("audit_power")[2:]
+    verdicts = {row.split("|")[3].strip(" *"): row.split("|")[4].split() for row in rows}
+    assert verdicts["copies 10%"][-1] == verdicts["Gaussian, right spectrum"][-1] == "1"  # fail

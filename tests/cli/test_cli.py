@@ -128,6 +128,20 @@ def test_status_of_an_audit_is_its_exit_status(monge, tmp_path, monkeypatch, fou
     assert json.loads((tmp_path / "v.json").read_text())["status"] == found
 
 
+def test_runs_of_several_seeds_are_judged_together(monge, run_folder, tmp_path):
+    other = shutil.copytree(run_folder, tmp_path / "other")
+    status, out, _ = monge("audit", run_folder, other, "-n", 150, "--json", tmp_path / "both.json")
+    assert status == 1
+    assert "95% over runs" in out
+    both = json.loads((tmp_path / "both.json").read_text())
+    assert set(both) == {str(run_folder), str(other)}
+    assert both[str(other)]["defects"][0]["status"] in ("pass", "fail", "undecided")
+    assert (other / "report.html").exists()
+    status, _, err = monge("audit", run_folder, other, "--html", tmp_path / "r.html")
+    assert status == 2
+    assert "--html is for one RUN" in err
+
+
 def test_audit_of_files_finds_a_shift(monge, tmp_path):
     np.save(tmp_path / "x.npy", load(DATA).x[:300].numpy() + 3)
     assert monge("audit", "--generated", tmp_path / "x.npy", "--holdout", DATA)[0] == 1

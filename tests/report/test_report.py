@@ -40,7 +40,7 @@ class Shrink:
 
 def line(name="energy distance", value=0.02, interval=(0.01, 0.03), status="pass", **options):
     given = {"floor": 0.02, "p_value": 0.4, "margin": 0.05, "note": "How far <apart>."} | options
-    return Line(name, value, interval, given["floor"], given["p_value"], given["margin"], status, given["note"])
+    return Line(name, value, interval, status=status, **given)
 
 
 def draw(event, n=40, seed=0):
@@ -135,7 +135,7 @@ def test_words_numbers_and_warnings_are_escaped_and_shown(page):
     assert "How far &lt;apart&gt;." in text
     assert "mind the &lt;gap&gt;" in text
     assert "2,000 generated · 359 held out · 1,438 for training" in text
-    assert "Coverage (1 of 1 lines) differs from what real data score" in text
+    assert "The structure of samples is wrong (coverage)" in text
 
 
 def test_numbers_that_are_not_finite_are_left_out(page):
@@ -175,13 +175,34 @@ def test_gauge_keeps_order_and_opens_the_harmless_side():
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        ("pass", "All 6 lines lie within"),
-        ("fail", "A, b, c and 3 others (6 of 6 lines) differ"),
-        ("undecided", "6 of 6 cannot be passed: a, b, c, d and others"),
+        ("pass", "Nothing was found. All lines lie within their margins"),
+        ("fail", "Found: the structure of samples is wrong (a; b; c)."),
+        ("undecided", "Nothing was found, but not all is excluded. A is neither within its margin"),
     ],
 )
 def test_reason_names_the_lines(status, words):
     assert words in report.reason(Verdict(fidelity=tuple(line(name, status=status) for name in "abcdef")))
+
+
+def test_what_was_found_excluded_and_left_open_is_told_by_defect():
+    sees = {"curves": {"region": {"0.5": 0.4, "1.0": 0.9}}, "power": 0.9, "margin": 0.1, "reference": "region"}
+    lines = (
+        line("regions", status="pass", concern="region", excludes={"region": 0.01}, **sees),
+        line("repeats", status="fail", concern="repeats", detail="many"),
+        line("outliers", status="undecided", concern="outliers", curves={"outliers": {"1.0": 0.3}}, power=0.3),
+    )
+    found = Verdict(fidelity=lines, context={"margins": {"mass": 0.05, "repeats": 0.05, "outliers": 0.01}})
+    assert [(d.name, d.status) for d in found.defects] == [
+        ("region", "pass"),
+        ("repeats", "fail"),
+        ("outliers", "undecided"),
+    ]
+    assert report.reason(found) == "Found: samples are repeated (repeats: many)."
+    assert lines[2].blind
+    text = page(found)
+    assert "1% outliers: would have been seen with a chance of 30% only" in text
+    assert "5% of the mass missing" in text
+    assert "What would have been seen" in text
 
 
 def test_real_and_generated_share_one_scale():

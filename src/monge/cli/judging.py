@@ -1,6 +1,7 @@
 """`monge audit`."""
 
 import shlex
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ STATUS = {"pass": 0, "fail": 1, "undecided": 3}
 
 
 def audit(
-    folder: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Folder of a run.")] = None,
+    folders: Annotated[list[Path] | None, typer.Argument(metavar="[RUN]...", help="Folders of runs.")] = None,
     generated: Annotated[str | None, typer.Option(help="Samples of any generator: a file.")] = None,
     holdout: Annotated[str | None, typer.Option(help="Real samples that it never saw.")] = None,
     train: Annotated[str | None, typer.Option(help="Samples that it learned from, to look for copies.")] = None,
@@ -28,18 +29,22 @@ def audit(
 ) -> int:
     """Judge whether samples have the law of real data: `monge audit RUN`, or --generated G --holdout H [--train T].
 
+    Of several RUNs, trained with different seeds, each is judged, and then each line over all of them.
+
     Exit status: 0 pass, 1 fail, 3 undecided. A RUN's samples are those of RUN/samples.npz, if it holds n of them, else
     2,000 (or n) new ones, drawn with the seed and kept there. RUN/verdict.json and the report are written anew.
     """
     for path in (json, html):
         if path is not None:
             refuse_overwrite(path, force=force)
-    if folder is not None:
+    if folders:
         if generated or holdout or train:
             raise BadInput("give a RUN, or --generated and --holdout, not both")
-        run = Run(folder)
+        if len(folders) > 1:
+            return _audit_runs(folders, n, seed, data, json, html)
+        run = Run(folders[0])
         run.record()
-        typer.echo(f"monge audit: the samples of {folder} against data that it did not see")
+        typer.echo(f"monge audit: the samples of {run.folder} against data that it did not see")
 
         from monge.cli.table import tell
         from monge.cli.verdicts import judge_run
@@ -77,3 +82,26 @@ def audit(
     if html is not None:
         typer.echo(f"report    {html}   (open it in a browser)")
     return STATUS[verdict.status]
+
+
+def _audit_runs(
+    folders: list[Path], n: int | None, seed: int, data: str | None, json: Path | None, html: Path | None
+) -> int:
+    """Judge each of several runs; the worst verdict is the verdict."""
+    from monge.cli.table import tell_across
+    from monge.cli.verdicts import judge_run
+
+    if html is not None:
+        raise BadInput("--html is for one RUN: of several, each has its report in its folder")
+    runs = [Run(folder) for folder in folders]
+    for run in runs:
+        run.record()
+    verdicts = []
+    for run in runs:
+        typer.echo(f"monge audit: the samples of {run.folder} against data that it did not see")
+        verdicts.append(judge_run(run, n=n, seed=seed, source=data, html=run.report))
+    if json is not None:
+        together = {str(run.folder): verdict.to_dict() for run, verdict in zip(runs, verdicts, strict=True)}
+        write_atomic(json, dumps(together, indent=2, allow_nan=False) + "\n")
+    tell_across([str(folder) for folder in folders], verdicts)
+    return max((STATUS[verdict.status] for verdict in verdicts), key=(0, 3, 1).index)

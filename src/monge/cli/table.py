@@ -1,35 +1,43 @@
 """The verdict on the terminal."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from monge import report
-from monge.evaluation import Line, Verdict
+from monge.evaluation import Line, Outcome, Verdict, across
 
 COLOURS = {"pass": "green", "fail": "red", "undecided": "yellow"}
+WIDE = 100  # columns of a terminal that has room for intervals
 SECTIONS = ("fidelity", "diversity", "memorisation", "likelihood", "denoiser")
 
 
 def tell(verdict: Verdict) -> None:
-    """Print the verdict as a table, then in a sentence."""
+    """Print what is said of each defect, then line by line, then the verdict in a sentence."""
     console = Console()
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-    for name in ("", "value", "95% interval", "real data", "margin", "p", "status"):
+    wide = console.width >= WIDE
+    for name in ("", "value", *(("95% interval",) if wide else ()), "real data", "margin", "p", "power", "status"):
         table.add_column(name, justify="left" if name in ("", "status") else "right", no_wrap=True)
     for section in SECTIONS:
         lines: tuple[Line, ...] = getattr(verdict, section)
         if lines:
             table.add_row(Text(section, style="bold"))
         for line in lines:
-            table.add_row(*_cells(line))
+            table.add_row(*_cells(line, wide))
     console.print(Padding(table, (1, 0)))
     for line in verdict.lines:
-        if line.status != "pass":
-            console.print(Text.assemble((line.name, COLOURS[line.status]), f": {line.note}"))
+        if line.status == "fail":
+            detail = f" {line.detail[:1].upper()}{line.detail[1:]}." if line.detail else ""
+            console.print(Text.assemble((line.name, COLOURS[line.status]), f": {line.note}{detail}"))
     for warning in verdict.context.get("warnings", []):
         console.print(Text(f"warning: {warning}", style="yellow"))
+    for outcome in verdict.defects:
+        symbol = f"  {report.SYMBOLS[outcome.status]} "
+        console.print(Text.assemble((symbol, COLOURS[outcome.status]), _told(outcome)))
     word = f"{report.SYMBOLS[verdict.status]} {verdict.status.upper()}"
     console.print(
         Padding(Text.assemble((word, f"bold {COLOURS[verdict.status]}"), f"  {report.reason(verdict)}"), (1, 0, 0, 0))
@@ -37,12 +45,36 @@ def tell(verdict: Verdict) -> None:
     console.print(Text(f"  {report.counts(verdict)}", style="dim"))
 
 
-def _cells(line: Line) -> list[Text | str]:
+def tell_across(names: Sequence[str], verdicts: Sequence[Verdict]) -> None:
+    """Print the verdict of each run in a sentence, and each line over the runs."""
+    console = Console()
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    for name in ("", "mean", "95% over runs", "real data", "pass", "open", "fail"):
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    for line in across(verdicts):
+        counts = [str(line.statuses.count(status) or "-") for status in ("pass", "undecided", "fail")]
+        interval = f"{_number(line.interval[0])} to {_number(line.interval[1])}"
+        table.add_row(line.name, _number(line.value), interval, _number(line.floor), *counts)
+    console.print(Padding(table, (1, 0)))
+    for name, verdict in zip(names, verdicts, strict=True):
+        word = f"{report.SYMBOLS[verdict.status]} {verdict.status.upper()}"
+        console.print(Text.assemble((word, f"bold {COLOURS[verdict.status]}"), f"  {name}: {report.reason(verdict)}"))
+
+
+def _told(outcome: Outcome) -> str:
+    if outcome.status != "pass" or outcome.smallest is None or outcome.size is None or outcome.smallest >= outcome.size:
+        return outcome.words
+    return f"{outcome.words} ({100 * outcome.smallest:.2g}% would have been found, 19 times of 20)"
+
+
+def _cells(line: Line, wide: bool) -> list[Text | str]:
     low, high = line.interval
     p = "-" if line.p_value is None else "<1e-4" if line.p_value < 1e-4 else f"{line.p_value:.2g}"
-    status = Text(line.status, style=COLOURS[line.status])
-    numbers = [_number(line.value), f"{_number(low)} to {_number(high)}", _number(line.floor), _number(line.margin)]
-    return [f"  {line.name}", *numbers, p, status]
+    power = "-" if line.power is None else f"{line.power:.0%}"
+    status = Text("no evidence", style="dim") if line.blind else Text(line.status, style=COLOURS[line.status])
+    interval = [f"{_number(low)} to {_number(high)}"] if wide else []
+    numbers = [_number(line.value), *interval, _number(line.floor), _number(line.margin)]
+    return [f"  {line.name}", *numbers, p, power, status]
 
 
 def _number(value: float | None) -> str:

@@ -1,5 +1,6 @@
 """Is p_G = p? Statistics on arrays from any generator, and the verdict made of them."""
 
+from monge.evaluation.across import Across, across
 from monge.evaluation.auditing import NEEDED, audit
 from monge.evaluation.decision import Finding, holm, judge
 from monge.evaluation.defects import DEFECTS, Margins
@@ -31,13 +32,14 @@ from monge.evaluation.statistics.sliced import (
     sliced_test,
     sliced_wasserstein,
 )
-from monge.evaluation.verdict import Evidence, Verdict
+from monge.evaluation.verdict import Evidence, Sight, Verdict
 
 __all__ = [
     "DEFECTS",
     "DESCRIPTORS",
     "LINES",
     "NEEDED",
+    "Across",
     "Closeness",
     "Coverage",
     "Descriptor",
@@ -54,10 +56,12 @@ __all__ = [
     "OneLine",
     "Outcome",
     "Relabellings",
+    "Sight",
     "SlicedTest",
     "TwoSampleAccuracy",
     "Verdict",
     "Visits",
+    "across",
     "audit",
     "ball_radii",
     "cell_centres",

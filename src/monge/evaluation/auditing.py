@@ -15,17 +15,17 @@ from monge.errors import BadInput
 from monge.evaluation.decision import LEVEL, Finding, judge
 from monge.evaluation.defects import Margins
 from monge.evaluation.descriptors import yours
-from monge.evaluation.lines import LINES, MeanLine, Measured
+from monge.evaluation.lines import LINES, MeanLine, Measured, RegionLine, worst
 from monge.evaluation.prepared import Prepared
 from monge.evaluation.rows import Array, Rows, Source, common_scale, refuse_non_finite, seeded_order, to_array
 from monge.evaluation.statistics.resampling import CONFIDENCE
-from monge.evaluation.verdict import SECTIONS, Evidence, Verdict
+from monge.evaluation.verdict import SECTIONS, Evidence, Sight, Verdict
 from monge.evaluation.warnings import warnings_of
 from monge.progress import bar
 
 ROWS = 10_000
 NEEDED = 100
-SHOWN = 32
+SHOWN, IN_REGION = 32, 14
 SHAPING = 4000  # real rows that are learned from, at most
 MOST_LABELS = 100
 BROAD = ("blur", "variance", "region")
@@ -101,7 +101,7 @@ def audit(
     sections = [line.section for line in chosen] + ["likelihood"] * len(likelihood) + ["denoiser"] * len(denoiser)
     judged = list(zip(sections, judge(findings), strict=True))
     by_section = {name: tuple(line for section, line in judged if section == name) for name in SECTIONS}
-    evidence = _evidence(prepared, arrays, order)
+    evidence = _evidence(prepared, arrays, order, _sights(prepared, chosen, arrays, order))
     context = {
         "n_generated": len(arrays["generated"]),
         "n_holdout": len(arrays["holdout"]),
@@ -198,10 +198,33 @@ def _measure(prepared: Prepared, lines: Sequence[Measured]) -> list[Finding]:
     return findings
 
 
-def _evidence(prepared: Prepared, arrays: dict[str, Source], order: dict[str, Array]) -> Evidence:
+def _sights(p: Prepared, lines: Sequence[Measured], arrays: dict[str, Source], order: dict[str, Array]) -> list[Sight]:
+    """The worst regions, with some real and some generated samples of each."""
+    line = next((line for line in lines if isinstance(line, RegionLine)), None)
+    if line is None:
+        return []
+    features, apart = p.features(line.look(p)), len(p.shaping)
+    real = [(name, row) for name in ("train", "holdout") if name in order for row in order[name]][apart:]
+    found = []
+    for region in worst(features):
+        mine = features.x[:, region.column].nonzero().flatten().numpy()[:IN_REGION]
+        theirs = [real[i] for i in region.rows[:IN_REGION].tolist()]
+        found.append(
+            Sight(
+                region.name,
+                region.real,
+                region.generated,
+                np.stack([arrays[name][row] for name, row in theirs]) if theirs else np.array(arrays["holdout"][:0]),
+                np.array(arrays["generated"][order["generated"][mine]]),
+            )
+        )
+    return found
+
+
+def _evidence(prepared: Prepared, arrays: dict[str, Source], order: dict[str, Array], regions: list[Sight]) -> Evidence:
     x, y = arrays["generated"][order["generated"][:SHOWN]], arrays["holdout"][order["holdout"][:SHOWN]]
     if prepared.train is None:
-        return Evidence(np.array(x), np.array(y))
+        return Evidence(np.array(x), np.array(y), regions=tuple(regions))
     train, found = arrays["train"], prepared.to_training
     distance, index = found.distance[:, 0].numpy(), found.indices[:, 0].numpy()
     closest = np.argsort(distance, kind="stable")[:SHOWN]
@@ -213,4 +236,5 @@ def _evidence(prepared: Prepared, arrays: dict[str, Source], order: dict[str, Ar
         np.array(arrays["generated"][order["generated"][closest]]),
         np.array(train[index[closest]]),
         distance[closest],
+        tuple(regions),
     )

@@ -30,7 +30,7 @@ class Evidence:
     generated: [k, *event] generated samples drawn by the seed. real: [k, *event] held-out samples.
     nearest, distance: the training sample nearest to each `generated`, [k, *event], and how near, [k].
     closest_generated, closest_training, closest_distance: the pairs with the smallest distance of all, nearest first.
-    The last five are None when no training set was given.
+    The last five are None when no training set was given. regions: those whose shares differ most.
     """
 
     generated: NDArray[Any]
@@ -40,6 +40,18 @@ class Evidence:
     closest_generated: NDArray[Any] | None = None
     closest_training: NDArray[Any] | None = None
     closest_distance: NDArray[Any] | None = None
+    regions: tuple["Sight", ...] = ()
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A region of the data to look at: its shares of real and of generated samples, and some of each in it."""
+
+    name: str
+    real_share: float
+    generated_share: float
+    real: NDArray[Any]
+    generated: NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -102,17 +114,18 @@ class Verdict:
         return json.dumps(self.to_dict(), indent=2, allow_nan=False)
 
     def __str__(self) -> str:
-        rows: list[tuple[str, ...]] = [("", "value", "95% interval", "real data", "margin", "p", "status")]
+        text = [f"{outcome.status.upper():10}{outcome.words}" for outcome in self.defects]
+        rows: list[tuple[str, ...]] = [("", "value", "95% interval", "real data", "margin", "p", "power", "status")]
         for section in SECTIONS:
             lines: Sequence[Line] = getattr(self, section)
-            rows += [(section.upper(), "", "", "", "", "", "")] if lines else []
+            rows += [(section.upper(), "", "", "", "", "", "", "")] if lines else []
             rows += [_row(line) for line in lines]
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        text = []
+        text += [""] if text else []
         for name, *numbers, status in rows:
             cells = [name.ljust(widths[0]), *(n.rjust(w) for n, w in zip(numbers, widths[1:-1], strict=True))]
             text.append("  ".join([*cells, status]).rstrip())
-        remarks = [f"{line.name} ({line.status}): {line.note}" for line in self.lines if line.status != "pass"]
+        remarks = [f"{line.name} ({line.status}): {line.note}" for line in self.lines if line.status == "fail"]
         remarks += [f"Warning: {warning}" for warning in self.context.get("warnings", [])]
         for remark in remarks:
             text += ["", *textwrap.wrap(remark, WIDTH)]
@@ -128,7 +141,8 @@ def _row(line: Line) -> tuple[str, ...]:
         _number(line.floor),
         "-" if line.margin is None else _number(line.margin),
         "-" if line.p_value is None else f"{line.p_value:.2g}",
-        line.status,
+        "-" if line.power is None else f"{line.power:.0%}",
+        "no evidence" if line.blind else line.status,
     )
 
 

@@ -97,7 +97,7 @@ def write(
     shown = []
     if generated is not None and real is not None:
         look = Look.of(real)
-        shown = panels(Material(look, generated, real, evidence, denoising, by_label, trace, log))
+        shown = panels(Material(look, generated, real, evidence, denoising, by_label, trace, log, verdict.defects))
     page = _template().render(
         title=title or "monge report",
         verdict=verdict,
@@ -105,6 +105,7 @@ def write(
         symbols=SYMBOLS,
         reason=reason(verdict),
         counts=counts(verdict),
+        defects=verdict.defects,
         warnings=verdict.context.get("warnings", []),
         sections=[(name, SECTIONS[name], getattr(verdict, name)) for name in SECTIONS if getattr(verdict, name)],
         panels=shown,

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 import matplotlib
 from matplotlib.figure import Figure
 
-from monge.evaluation import Evidence
+from monge.evaluation import Evidence, Outcome
 from monge.report import figures
 from monge.report.denoising import Denoising
 from monge.report.looks import Look, rows
+from monge.report.power import power
 
-GRID, PAIRS, STRIPS, WALKS = 28, 7, 2, 2  # pictures shown; a block of neighbours has PAIRS of them
+GRID, PAIRS, STRIPS, WALKS, REGIONS = 28, 7, 2, 2, 2  # pictures shown; a block of neighbours has PAIRS of them
 SMALLEST_SPECTRUM = 16  # sites on the shortest side
 
 
@@ -39,6 +40,7 @@ class Material:
     by_label: Mapping[str, Any] | None = None
     trace: Any = None
     log: Any = None
+    defects: Sequence[Outcome] = ()
 
     @property
     def event(self) -> tuple[int, ...]:
@@ -51,8 +53,43 @@ class Material:
 
 def panels(material: Material) -> list[Panel]:
     """Every panel that the data at hand allow, in the order of the page."""
-    found = [part(material) for part in (_beside, _labels, _copying, _denoising, _walk, _training, _spectrum)]
+    found = [
+        part(material)
+        for part in (_regions, _beside, _labels, _copying, _denoising, _walk, _training, _spectrum, _power)
+    ]
     return [panel for panel in found if panel is not None]
+
+
+def _regions(m: Material) -> Panel | None:
+    """Real samples of the region that is most wrong, when regions are."""
+    found = any(d.name == "region" and d.status == "fail" for d in m.defects)
+    if m.evidence is None or not m.evidence.regions or not found or (m.is_vectors and m.event != (2,)):
+        return None
+    if m.is_vectors:
+        clouds = {f"real, {s.name}": s.real for s in m.evidence.regions if len(s.real)}
+        return _panel("The worst regions", "Real samples of each.", ("regions", figures.by_label(clouds, look=m.look)))
+    caption = (
+        "Where shares differ most: real samples of a region above, generated ones of it below (few, where it is "
+        "missing)."
+    )
+    grids = []
+    for sight in m.evidence.regions[:REGIONS]:
+        for whose, x, share in (
+            ("real", sight.real, sight.real_share),
+            ("yours", sight.generated, sight.generated_share),
+        ):
+            if len(x):
+                title = f"{sight.name}: {share:.1%} of {whose}"
+                grid = figures.image_grid(rows(x, len(x)), columns=PAIRS, look=m.look, title=title)
+                grids.append((f"{whose} of {sight.name}", grid))
+    return _panel("The worst regions", caption, *grids)
+
+
+def _power(m: Material) -> Panel | None:
+    if not any(d.curve for d in m.defects):
+        return None
+    caption = "The chance that a defect would have been found with as many samples, by its size; dots: reference sizes."
+    return _panel("What would have been seen", caption, ("power of the audit", power(m.defects)))
 
 
 def _beside(m: Material) -> Panel:

@@ -2,36 +2,47 @@
 
 from collections.abc import Sequence
 
-from monge.evaluation import Verdict
+from monge.evaluation import Outcome, Verdict
 
 SYMBOLS = {"pass": "✓", "fail": "✕", "undecided": "?"}
 NAMED = 4
 
 
 def reason(verdict: Verdict) -> str:
-    """Why the verdict is what it is, for somebody who has never seen one.
+    """Why the verdict is what it is, by defect, for somebody who has never seen one.
 
     >>> reason(Verdict())
     'Nothing was tested.'
     """
-    lines = verdict.lines
-    if not lines:
+    if not verdict.lines:
         return "Nothing was tested."
-    worst = [line.name for line in lines if line.status == verdict.status]
+    by = {status: [d for d in verdict.defects if d.status == status] for status in ("fail", "undecided", "pass")}
     if verdict.status == "fail":
-        differs = "differs" if len(worst) == 1 else "differ"
-        what = "its margin" if len(worst) == 1 else "their margins"
-        return (
-            f"{_listed(worst, len(lines))} {differs} from what real data score by more than {what}, and by more "
-            "than chance explains."
-        )
+        worst = _most_certain(verdict, by["fail"])
+        others = [line.name for line in verdict.lines if line.status == "fail"]
+        told = [d.words for d in worst] or [f"{_listed(others)} differ from real data beyond chance"]
+        return f"Found: {'; '.join(told[:NAMED])}{'; and more' * (len(told) > NAMED)}."
+    excluded = f"Excluded: {', '.join(_short(d.words) for d in by['pass'])}." if by["pass"] else ""
     if verdict.status == "undecided":
-        return (
-            f"No line fails, but with these numbers of samples {len(worst)} of {len(lines)} cannot be passed: "
-            f"{', '.join(worst[:NAMED])}{' and others' * (len(worst) > NAMED)}. More held-out or generated "
-            "samples narrow the intervals."
-        )
-    return f"All {len(lines)} lines lie within their margins of what real data score."
+        open_ = [d.words for d in by["undecided"]] or [
+            f"{line.name} is neither within its margin nor beyond it" for line in verdict.lines if line.status != "pass"
+        ]
+        return f"Nothing was found, but not all is excluded. {_sentence('; '.join(open_[:NAMED]))}. {excluded}".strip()
+    return f"Nothing was found. {excluded or 'All lines lie within their margins of what real data score.'}"
+
+
+def _most_certain(verdict: Verdict, found: Sequence[Outcome]) -> list[Outcome]:
+    """Defects by the smallest p-value of their lines, those that have a name of their own first."""
+    p = {line.name: 1.0 if line.p_value is None else line.p_value for line in verdict.lines}
+    return sorted(found, key=lambda d: (d.size is None, min((p.get(name, 1.0) for name in d.lines), default=1.0)))
+
+
+def _short(words: str) -> str:
+    return words.removesuffix(": excluded")
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def counts(verdict: Verdict) -> str:
@@ -45,7 +56,6 @@ def counts(verdict: Verdict) -> str:
     return " · ".join(f"{n:,} {name}" for n, name in found if n)
 
 
-def _listed(names: Sequence[str], of: int) -> str:
+def _listed(names: Sequence[str]) -> str:
     shown = list(names) if len(names) <= NAMED else [*names[: NAMED - 1], f"{len(names) - NAMED + 1} others"]
-    text = shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
-    return f"{text[0].upper()}{text[1:]} ({len(names)} of {of} lines)"
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"

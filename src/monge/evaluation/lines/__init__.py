@@ -6,11 +6,11 @@ from monge.evaluation.lines.base import Measured, OneLine
 from monge.evaluation.lines.kernels import FRECHET, KERNEL, VECTOR_FRECHET
 from monge.evaluation.lines.likelihood import likelihood_lines
 from monge.evaluation.lines.means import MeanLine
-from monge.evaluation.lines.regions import LABELS, REGIONS, VECTOR_REGIONS, Region, worst
+from monge.evaluation.lines.regions import LABELS, REGIONS, VECTOR_REGIONS, Region, RegionLine, worst
 from monge.evaluation.lines.variance import VARIANCE
 from monge.evaluation.prepared import Prepared
 
-__all__ = ["LINES", "MeanLine", "Measured", "OneLine", "Region", "likelihood_lines", "worst"]
+__all__ = ["LINES", "MeanLine", "Measured", "OneLine", "Region", "RegionLine", "likelihood_lines", "worst"]
 
 
 def given_training(p: Prepared) -> bool:

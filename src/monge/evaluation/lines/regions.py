@@ -23,6 +23,7 @@ class Region(NamedTuple):
     "of it."""
 
     name: str
+    column: int
     real: float
     generated: float
     z: float
@@ -96,7 +97,7 @@ def worst(features: Features, most: int = 3) -> list[Region]:
         if any(len(set(rows.tolist()) & set(other.rows.tolist())) > 0 for other in found):
             continue
         real, generated = float(features.y[:, i].mean()), float(features.x[:, i].mean())
-        found.append(Region(features.fitted.names[i], real, generated, float(z[i]), rows))
+        found.append(Region(features.fitted.names[i], i, real, generated, float(z[i]), rows))
         if len(found) == most:
             break
     return found
