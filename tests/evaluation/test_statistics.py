@@ -314,7 +314,7 @@ def test_frechet_s_distance_of_gaussians_is_the_closed_one():
 @pytest.mark.parametrize("compare", ["whitened", "kernels"])
 def test_means_are_tested_exactly_and_found_when_they_differ(compare):
     def test(x, y, seed):
-        by = whitened(torch.cat([x, y]), alone=1) if compare == "whitened" else kernels(2)
+        by = whitened(torch.cat([x, y]), torch.ones(1, 4)) if compare == "whitened" else kernels(2)
         return means_test(x, y, by, Relabellings(len(x), len(y), seed, 99)).p_value
 
     null = [test(draw(40, 4, 2 * r).float(), draw(60, 4, 2 * r + 1).float(), r) for r in range(120)]

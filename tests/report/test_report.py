@@ -184,7 +184,7 @@ def test_reason_names_the_lines(status, words):
     assert words in report.reason(Verdict(fidelity=tuple(line(name, status=status) for name in "abcdef")))
 
 
-def test_what_was_found_excluded_and_left_open_is_told_by_defect():
+def test_what_was_found_excluded_and_left_open_is_told_by_defect(page):
     sees = {"curves": {"region": {"0.5": 0.4, "1.0": 0.9}}, "power": 0.9, "margin": 0.1, "reference": "region"}
     lines = (
         line("regions", status="pass", concern="region", excludes={"region": 0.01}, **sees),

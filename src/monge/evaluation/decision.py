@@ -13,6 +13,7 @@ from monge.evaluation.statistics.resampling import Interval
 
 LEVEL = 0.05
 
+OWN = 4.0  # weight, in the correction, of a line that speaks for a reference defect
 FACTORS = (0.25, 0.5, 1.0, 2.0)  # of the reference size, at which the power is computed
 
 
@@ -48,20 +49,26 @@ class Finding(NamedTuple):
     detail: str = ""
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm(p_values: Sequence[float], weights: Sequence[float] | None = None) -> list[float]:
     """Holm's adjusted p-values: rejecting those below a level keeps the chance of any false rejection below it.
 
-    adjusted_(i) = max over j <= i of min(1, (m - j + 1) p_(j)), for the sorted p_(1) <= ... <= p_(m) (Holm 1979). A NaN
-    is no test: it stays NaN, and the others are corrected without it.
+    adjusted_(i) = max over j <= i of min(1, W_j p_(j) / w_(j)), W_j the weights of those not before j, for sorted
+    p / w (Holm 1979); with equal weights W_j / w_(j) is m - j + 1. A NaN is no test: it stays NaN, and the others are
+    corrected without it.
 
     >>> holm([0.01, 0.5, float("nan"), 0.02])
     [0.03, 0.5, nan, 0.04]
+    >>> holm([0.01, 0.03], [4, 1])
+    [0.0125, 0.03]
     """
+    weight = [1.0] * len(p_values) if weights is None else list(weights)
     known = [i for i, p in enumerate(p_values) if not math.isnan(p)]
     adjusted, worst = [math.nan] * len(p_values), 0.0
-    for rank, i in enumerate(sorted(known, key=p_values.__getitem__)):
-        worst = max(worst, min(1.0, (len(known) - rank) * p_values[i]))
+    left = sum(weight[i] for i in known)
+    for i in sorted(known, key=lambda i: p_values[i] / weight[i]):
+        worst = max(worst, min(1.0, left / weight[i] * p_values[i]))
         adjusted[i] = worst
+        left -= weight[i]
     return adjusted
 
 
@@ -70,8 +77,9 @@ def judge(findings: Sequence[Finding], level: float = LEVEL) -> list[Line]:
 
     Of a line with planted defects the one that it sees best is its reference. `pass`: the reference is excluded, since
     it would look so harmless with a chance of at most 2.5%, and would have been seen with one of at least 80%. `fail`:
-    a difference by Holm's adjusted p-value at `level`, so that the chance of any fail, when the laws are the same, is
-    at most that, and the reference not excluded. Else `undecided`.
+    a difference by Holm's adjusted p-value at `level`, where lines that speak for a reference defect weigh four times
+    as much, so that the chance of any fail, when the laws are the same, is at most that; and the reference not excluded.
+    Else `undecided`.
 
     Of a line with a margin of its own the harmless band is floor +- margin, open on the side that is not a defect:
     `pass`, the interval lies in the band; `fail`, wholly outside, and significant.
@@ -80,9 +88,10 @@ def judge(findings: Sequence[Finding], level: float = LEVEL) -> list[Line]:
     >>> judge([finding])[0].status
     'fail'
     """
-    adjusted = holm([finding.p_value for finding in findings])
-    tests = sum(not math.isnan(p) for p in adjusted)
-    return [_line(f, p, level, level / max(1, tests)) for f, p in zip(findings, adjusted, strict=True)]
+    weights = [OWN if finding.concern in finding.planted else 1.0 for finding in findings]
+    adjusted = holm([finding.p_value for finding in findings], weights)
+    total = sum(w for w, p in zip(weights, adjusted, strict=True) if not math.isnan(p))
+    return [_line(f, p, level, level * w / total) for f, p, w in zip(findings, adjusted, weights, strict=True)]
 
 
 def _line(f: Finding, adjusted: float, level: float, single: float) -> Line:

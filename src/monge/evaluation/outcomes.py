@@ -46,7 +46,8 @@ def outcomes(lines: Sequence[Line], margins: Mapping[str, float]) -> tuple[Outco
         size = margins.get(defect.margin)
         if not failed and (not seeing or size is None):
             continue
-        best = max(seeing, key=lambda line: _sight(line, defect.name), default=None)
+        own = [line for line in seeing if line.concern == defect.name]
+        best = max(own or seeing, key=lambda line: line.curves[defect.name]["1.0"], default=None)
         curve = (
             {}
             if best is None or size is None
@@ -79,12 +80,6 @@ def outcomes(lines: Sequence[Line], margins: Mapping[str, float]) -> tuple[Outco
             names = tuple(line.name for line in failed)
             found.append(Outcome(concern, "fail", None, None, None, {}, names, f"{words} ({_because(failed)})"))
     return tuple(found)
-
-
-def _sight(line: Line, defect: str) -> tuple[bool, float]:
-    """How well a line sees a defect: one whose concern it is comes first, where it sees it well enough."""
-    power = line.curves[defect]["1.0"]
-    return line.concern == defect and power >= POWER, power
 
 
 def smallest(curve: Mapping[str, float]) -> float | None:

@@ -1,6 +1,6 @@
 """What the lines of an audit look at: rows on one scale, events, features, and real rows with planted defects."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from monge.evaluation.statistics.resampling import numpy_generator
 
 GROUPS = 20  # of the jackknife over visiting rows
 POOL_ROWS = 2000
+AIMED_ROWS = 1000  # shaping rows in which a defect is planted, to aim at it
 Counts = NDArray[np.int64]
 
 
@@ -90,6 +91,26 @@ class Prepared:
             x, y, shaping = (describe(fitted, part) for part in parts)
             self.cache[descriptor.name] = Features(x, y, shaping, fitted)
         return self.cache[descriptor.name]
+
+    def aims(self, descriptor: Descriptor, defects: Sequence[str]) -> Float[Tensor, "q k"]:
+        """How far each defect, of those that change events, moves the mean features of shaping rows, [defects, k]."""
+        wanted = [defect for defect in defects if defect in CHANGES and self.applies(defect)]
+        plain = self.features(descriptor)
+        usual = plain.shaping[:AIMED_ROWS].mean(0)
+        found = [self._shaping_features(descriptor, defect).mean(0) - usual for defect in wanted]
+        return torch.stack(found) if found else plain.shaping[:0]
+
+    def _shaping_features(self, descriptor: Descriptor, defect: str) -> Tensor:
+        key = (descriptor.name, f"shaping {defect}")
+        if key not in self.changes:
+            if descriptor.base is None:
+                shaping = self.shaping[:AIMED_ROWS]
+                pool = Pool(shaping, shaping.flatten(1), None, self.seed)
+                events = pool.changed(defect, self.share(defect))
+            else:
+                events = self._shaping_features(descriptor.base, defect)
+            self.changes[key] = describe(self.features(descriptor).fitted, events)
+        return self.changes[key]
 
     def changed_features(self, descriptor: Descriptor, defect: str) -> Tensor:
         """Features of the pool's events with a defect that changes events, [pool, k]."""

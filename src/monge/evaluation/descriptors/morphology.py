@@ -1,6 +1,7 @@
 """Shapes of level sets: one-point distribution, boundaries, Euler characteristic (Minkowski), and peaks."""
 
 import itertools
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from torch.nn import functional
 from monge.evaluation.descriptors.base import Descriptor, Fitted, kinds
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9, 0.98)  # quantiles of real values
+MEAN_POOL: dict[int, Any] = {1: functional.avg_pool1d, 2: functional.avg_pool2d, 3: functional.avg_pool3d}
 MAX_POOL = {1: functional.max_pool1d, 2: functional.max_pool2d, 3: functional.max_pool3d}
 
 
@@ -20,12 +22,12 @@ def morphology(real: Tensor, seed: int) -> Fitted:
     2^|S| neighbours that are all above.
     """
     values = real[:: max(1, real.numel() // 2**22)].flatten()
-    found = torch.quantile(values[:: max(1, len(values) // 2**20)], torch.tensor(LEVELS))
-    levels = sorted(set(found.tolist()))
+    levels = _between(values[:: max(1, len(values) // 2**20)])
     d = real.ndim - 2
 
     def measure(x: Tensor) -> Tensor:
-        peak = x == MAX_POOL[d](x, 3, stride=1, padding=1)
+        top = x == MAX_POOL[d](x, 3, stride=1, padding=1)
+        peak = top & (MEAN_POOL[d](top.float(), 3, stride=1, padding=1) * 3**d < 1.5)  # no plateau
         parts = []
         for level in levels:
             above = x > level
@@ -43,6 +45,14 @@ def morphology(real: Tensor, seed: int) -> Fitted:
 
     of = ("share above", "boundary at", "Euler characteristic at", "peaks above")
     return Fitted(measure, tuple(f"{o} level {level:.3g}" for level in levels for o in of))
+
+
+def _between(values: Tensor) -> list[float]:
+    """Quantiles of values, each half way to the next value that occurs: what is equal to it is not torn by rounding."""
+    seen = torch.unique(values)
+    found = torch.quantile(values, torch.tensor(LEVELS))
+    at = torch.searchsorted(seen, found, right=True).clamp(1, len(seen) - 1)
+    return sorted(set(((seen[at - 1] + seen[at]) / 2).tolist()))
 
 
 def _together(above: Tensor, axes: tuple[int, ...]) -> Tensor:

@@ -8,6 +8,7 @@ from monge.evaluation.descriptors.base import Descriptor, Fitted, kinds
 ATOMS, LEAST = 8, 0.01  # values of a channel, and the share of its sites that each must hold
 MOST = 64  # columns
 SAME = 1e-6
+BEYOND = 1e-3  # of the range: values that leave it by less are rounding
 
 
 def support(real: Tensor, seed: int) -> Fitted:
@@ -16,6 +17,8 @@ def support(real: Tensor, seed: int) -> Fitted:
     columns = min(MOST, real.shape[1])
     table = real[:, :columns].transpose(0, 1).flatten(1)
     low, high = table.min(1).values, table.max(1).values
+    slack = BEYOND * (high - low)
+    low, high = low - slack, high + slack
     atoms = [(c, value) for c in range(columns) for value in _atoms(table[c])]
     spatial = real.ndim > 2
 

@@ -49,43 +49,41 @@ def principal(real: Tensor, seed: int) -> Fitted:
 
 
 def leading(d: int) -> int:
-    """How many of d directions are called leading: a quarter of them, from 1 to 16.
+    """How many of d directions are called leading: a quarter of them, from 1 to 64.
 
     >>> leading(2), leading(64)
     (1, 16)
     """
-    return max(1, min(16, d // 4))
+    return max(1, min(MOST, d // 4))
 
 
 def energies(real: Tensor, seed: int) -> Fitted:
-    """log of the sum of squared standardised coordinates over the leading directions, the same less that of the others,
-    and log energies of bands of directions 1-4, 5-8, 9-16, 17-32, ...; of fewer than four values, squares."""
+    """log of |coordinates|^2 in bands of principal directions: four each to 16, then twice as many each time to 128, an
+    edge of them where the leading ones end; and of what is left. Of fewer than four values, squares."""
     rows = real.flatten(1)
-    mean, axes, deviation = principal_axes(rows)
-    k, first = axes.shape[1], leading(rows.shape[1])
-    turn, shift = (axes / deviation).float(), (mean @ (axes / deviation)).float()
+    mean, axes, deviation = principal_axes(rows, 2 * MOST)
+    k = axes.shape[1]
+    if rows.shape[1] < 4:  # the logarithm of one square is a poor measure of a variance
+        turn, shift = (axes / deviation).float(), (mean @ (axes / deviation)).float()
+        names = [f"variance of direction {i + 1}" for i in range(k)]
+        return Fitted(lambda x: (x.flatten(1) @ turn - shift).square(), tuple(names))
     edges = [0]
     while edges[-1] < k:
-        edges.append(min(k, max(4, 2 * edges[-1])))
-    bands = list(itertools.pairwise(edges))
-    if rows.shape[1] < 4:  # the logarithm of one square is a poor measure of a variance
-        names = ("variance of leading directions", *(f"variance of direction {i + 1}" for i in range(k)))
-        return Fitted(lambda x: torch.cat([(s := (x.flatten(1) @ turn - shift).square())[:, :first], s], 1), names)
+        edges.append(min(k, edges[-1] + 4 if edges[-1] < 16 else 2 * edges[-1]))
+    bands = list(itertools.pairwise(sorted({*edges, min(k, leading(rows.shape[1]))})))
+    turn, shift, centre = axes.float(), (mean @ axes).float(), mean.float()
+    usual = [float(deviation[a:b].square().sum()) for a, b in bands]
+    left = max(float((rows - centre).square().sum(1).mean()) - sum(usual), TINY * sum(usual))
 
     def measure(x: Tensor) -> Tensor:
-        squares = (x.flatten(1) @ turn - shift).square()
-        lead = (squares[:, :first].mean(1) + TINY).log()
-        rest = (squares[:, first:].mean(1) + TINY).log() if k > first else torch.zeros_like(lead)
-        weighted = squares * deviation.float().square()
-        each = [(weighted[:, a:b].sum(1) / float(deviation[a:b].square().sum()) + TINY).log() for a, b in bands]
-        return torch.stack([lead, lead - rest, *each], 1)
+        flat = x.flatten(1)
+        squares = (flat @ turn - shift).square()
+        parts = [squares[:, a:b].sum(1) / u for (a, b), u in zip(bands, usual, strict=True)]
+        rest = ((flat - centre).square().sum(1) - squares.sum(1)).clamp(min=0) / left
+        return torch.stack([(part + TINY).log() for part in (*parts, *([rest] if k < rows.shape[1] else []))], 1)
 
-    names = (
-        "variance of leading directions",
-        "variance of leading directions against the others",
-        *(f"variance of directions {a + 1}-{b}" for a, b in bands),
-    )
-    return Fitted(measure, names)
+    names = [f"variance of directions {a + 1}-{b}" for a, b in bands]
+    return Fitted(measure, (*names, *(["variance of other directions"] if k < rows.shape[1] else [])))
 
 
 def ranks(real: Tensor, seed: int) -> Fitted:

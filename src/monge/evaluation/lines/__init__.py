@@ -1,13 +1,12 @@
 """The lines of the audit: to add one is to add an object to `LINES`."""
 
-from monge.evaluation.descriptors import FILTERS, MORPHOLOGY, RANKS, SCATTERING, SPECTRUM, SUPPORT
+from monge.evaluation.descriptors import ENERGIES, FILTERS, MORPHOLOGY, RANKS, SCATTERING, SPECTRUM, SUPPORT
 from monge.evaluation.lines import copies, distances
 from monge.evaluation.lines.base import Measured, OneLine
 from monge.evaluation.lines.kernels import FRECHET, KERNEL, VECTOR_FRECHET
 from monge.evaluation.lines.likelihood import likelihood_lines
 from monge.evaluation.lines.means import MeanLine
 from monge.evaluation.lines.regions import LABELS, REGIONS, VECTOR_REGIONS, Region, RegionLine, worst
-from monge.evaluation.lines.variance import VARIANCE
 from monge.evaluation.prepared import Prepared
 
 __all__ = ["LINES", "MeanLine", "Measured", "OneLine", "Region", "RegionLine", "likelihood_lines", "worst"]
@@ -27,7 +26,14 @@ LINES: tuple[Measured, ...] = (
     OneLine("classifier accuracy", "fidelity", "structure", (), distances.classifier),
     OneLine("precision", "fidelity", "structure", (), distances.precision),
     OneLine("outliers", "fidelity", "outliers", ("outliers",), distances.outliers),
-    VARIANCE,
+    MeanLine(
+        "variance",
+        "diversity",
+        "variance",
+        ("variance",),
+        ENERGIES,
+        "Squared distance, in standard deviations, of mean log energies along principal directions of real samples.",
+    ),
     MeanLine(
         "power spectrum",
         "fidelity",

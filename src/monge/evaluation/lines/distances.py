@@ -11,7 +11,8 @@ from torch import Tensor
 
 from monge.evaluation.decision import FACTORS, Finding, Planted, tail
 from monge.evaluation.defects import CHANGES
-from monge.evaluation.descriptors import FILTERS, PRINCIPAL
+from monge.evaluation.descriptors import FILTERS, PRINCIPAL, SPECTRUM, Descriptor
+from monge.evaluation.descriptors.values import principal_axes
 from monge.evaluation.lines.base import OneLine, planted_of
 from monge.evaluation.prepared import Prepared
 from monge.evaluation.statistics.classifier import chance_p_value, classifier_two_sample
@@ -30,7 +31,8 @@ from monge.evaluation.statistics.resampling import (
 Numbers = NDArray[Any]
 PLANTED_ROWS, TIMES = 300, 10  # of energy distances with a defect, and how often
 CLASSIFIER_ROWS = 4000
-EXTREME = (0.001, 0.005, 0.02)  # shares of the pooled rows that are farthest out
+EXTREME = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02)  # shares of the pooled rows that are farthest out
+SHOWN = 0.005  # of them, shown
 Z = 1.959964
 MOST_Z = 40.0
 
@@ -94,7 +96,7 @@ def _energy_of(x: Tensor, y: Tensor, weights: Numbers, n: int, generator: np.ran
 
 def outliers(line: OneLine, p: Prepared) -> Finding:
     """How many of the rows that lie farthest from real ones, in values and in patterns, are generated: exact counts."""
-    spaces = [_farness(p, "values")] + ([_farness(p, "patterns")] if FILTERS.applies(p.event) else [])
+    spaces = [_farness(p, None), *(_farness(p, space) for space in (FILTERS, SPECTRUM) if space.applies(p.event))]
     tests = [_extremes(torch.cat(scores[:2]), *_ones(p)) for scores in spaces]
     p_value = float(min(1.0, len(spaces) * min(float(test[0]) for test in tests)))
     planted = {}
@@ -109,12 +111,12 @@ def outliers(line: OneLine, p: Prepared) -> Finding:
             drawn[factor] = as_deviates(np.minimum(1.0, len(spaces) * np.minimum.reduce(found)))
         planted["outliers"] = Planted(drawn, _beyond(spaces[0][1]) + p.margins.outliers)
     x, y = spaces[0][:2]
-    bar = y.quantile(1 - EXTREME[1])
+    bar = y.quantile(1 - SHOWN)
     hits, real_hits = int((x > bar).sum()), int((y > bar).sum())
     note = (
-        f"Share of generated samples farther from real ones than all but {EXTREME[1]:.1%} of real samples are; "
+        f"Share of generated samples farther from real ones than all but {SHOWN:.1%} of real samples are; "
         f"tested at "
-        "three such shares. Blind to: samples that are wrong, and among real ones."
+        "six such shares. Blind to: samples that are wrong, and among real ones."
     )
     return Finding(
         line.name,
@@ -131,17 +133,20 @@ def outliers(line: OneLine, p: Prepared) -> Finding:
     )
 
 
-def _farness(p: Prepared, space: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Distances to the nearest shaping row: of generated, counted and pool rows, and of the pool's outliers."""
-    noise = p.changed["outliers"]
-    if space == "values":
+def _farness(p: Prepared, space: Descriptor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Distances to the nearest shaping row, of values or of whitened features: of generated, counted and
+    pool rows, and of the pool's outliers."""
+    if space is None:
         table = p.shaping.flatten(1)
-        looks = (p.event_x.flatten(1), p.counted.flatten(1), noise.flatten(1))
+        looks = (p.event_x.flatten(1), p.counted.flatten(1), p.changed["outliers"].flatten(1))
     else:
-        features = p.features(FILTERS)
-        table, looks = features.shaping, (features.x, features.y, p.changed_features(FILTERS, "outliers"))
+        features = p.features(space)
+        _, axes, deviation = principal_axes(features.shaping)
+        turn = (axes / deviation).float()
+        table = features.shaping @ turn
+        looks = (features.x @ turn, features.y @ turn, p.changed_features(space, "outliers") @ turn)
     x, y, far = (nearest(rows, table).distance[:, 0] for rows in looks)
-    return x, y, y[: len(noise)], far
+    return x, y, y[: len(far)], far
 
 
 def _ones(p: Prepared) -> tuple[Numbers, Numbers]:
@@ -152,7 +157,7 @@ def _ones(p: Prepared) -> tuple[Numbers, Numbers]:
 
 def _extremes(scores: Tensor, mine: Numbers, other: Numbers) -> Numbers:
     """Exact p-values [b] that the highest scores hold more of `mine` than chance would: each row counted [b, rows]
-    times, ties in one piece, Bonferroni over three numbers of highest scores."""
+    times, ties in one piece, Bonferroni over the numbers of highest scores."""
     order = scores.argsort(descending=True).numpy()
     ranked = scores.numpy()[order]
     last = np.append(ranked[1:] != ranked[:-1], True)
@@ -168,7 +173,7 @@ def _extremes(scores: Tensor, mine: Numbers, other: Numbers) -> Numbers:
 
 
 def _beyond(y: Tensor) -> float:
-    return float((y > y.quantile(1 - EXTREME[1])).float().mean())
+    return float((y > y.quantile(1 - SHOWN)).float().mean())
 
 
 def as_deviates(p_values: ArrayLike) -> Tensor:

@@ -18,7 +18,7 @@ KERNEL = MeanLine(
     BROAD,
     FOURIER,
     "Squared maximum mean discrepancy of a Gaussian kernel, tested at three widths at once.",
-    lambda features, p: kernels(2 * FREQUENCIES),
+    lambda line, features, p: kernels(2 * FREQUENCIES),
     lambda features, p: "",
 )
 
@@ -41,7 +41,7 @@ def _line(base: Descriptor, spatial: bool) -> MeanLine:
         f"Squared Frechet distance (69) of {base.name}, the leading {LEADING}, as if they were Gaussian; less the "
         f"floor, it "
         "is that of endless samples. Also blind to: all that means and covariances do not show.",
-        lambda features, p: gaussian_statistic,
+        lambda line, features, p: gaussian_statistic,
         lambda features, p: "",
     )
 

@@ -14,16 +14,18 @@ from monge.evaluation.prepared import Features, Prepared
 from monge.evaluation.statistics.means import Compare, aggregated, means_test, whitened
 
 SHOWN = 2  # features that differ most, told
+HANDICAP = (1.2, 1.2)  # of the statistics that aim at nothing, beside one that aims at the line's own defect
 
 
-def by_moments(features: Features, p: Prepared) -> Compare:
-    return whitened(torch.cat([features.x, features.y]))
+def by_moments(line: "MeanLine", features: Features, p: Prepared) -> Compare:
+    return whitened(torch.cat([features.x, features.y]), p.aims(line.look(p), [line.concern]))
 
 
 @dataclass(frozen=True)
 class MeanLine:
-    """A line on the mean features of a descriptor. compare: (features, prepared) -> statistics of two mean vectors.
-    told: what differs most, in words."""
+    """A line on the mean features of a descriptor.
+
+    compare: (line, features, prepared) -> statistics of two mean vectors, told: what differs most, in words."""
 
     name: str
     section: str
@@ -31,7 +33,7 @@ class MeanLine:
     defects: tuple[str, ...]
     descriptor: Descriptor
     note: str
-    compare: Callable[[Features, Prepared], Compare] = by_moments
+    compare: Callable[["MeanLine", Features, Prepared], Compare] = by_moments
     told: Callable[[Features, Prepared], str] | None = None
 
     def needs(self, p: Prepared) -> bool:
@@ -43,8 +45,9 @@ class MeanLine:
     def measure(self, p: Prepared) -> Finding:
         descriptor = self.look(p)
         features = p.features(descriptor)
-        compare = self.compare(features, p)
-        test = means_test(features.x, features.y, compare, p.relabellings)
+        compare = self.compare(self, features, p)
+        aimed = self.concern in CHANGES and self.concern in planted_of(self, p)
+        test = means_test(features.x, features.y, compare, p.relabellings, HANDICAP if aimed else ())
         plain = features.y[: len(p.pool.events)]
         planted = {}
         for defect in planted_of(self, p):

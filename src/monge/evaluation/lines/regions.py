@@ -15,7 +15,8 @@ from monge.evaluation.statistics.cells import cell_centres
 from monge.evaluation.statistics.means import Compare, histograms, one_hot
 from monge.evaluation.statistics.pairwise import nearest
 
-SIZES, ROWS_PER_CELL = (16, 32, 64, 128), 15
+SIZES = (20, 32) * 10 + (64, 128) * 2  # many cuts into cells: some cell is much like a region that is wrong
+ROWS_PER_CELL = 15
 
 
 class Region(NamedTuple):
@@ -34,13 +35,14 @@ def cells(base: Descriptor, sized: Callable[[Tensor], Tensor], sizes: tuple[int,
     """The Voronoi cell of an event among k-means centres of real events' features, for several numbers of cells."""
 
     def fit(real: Tensor, seed: int) -> Fitted:
-        centres = [cell_centres(sized(real), size, seed=seed) for size in sizes]
+        centres = [cell_centres(sized(real), size, seed=seed + 2 * i) for i, size in enumerate(sizes)]
 
         def measure(x: Tensor) -> Tensor:
             found = sized(x)
             return one_hot(torch.stack([nearest(found, centre).indices[:, 0] for centre in centres], 1), sizes)
 
-        return Fitted(measure, tuple(f"region {i + 1} of {size}" for size in sizes for i in range(size)))
+        cut = [f"{i + 1} of {size} of cut {c + 1}" for c, size in enumerate(sizes) for i in range(size)]
+        return Fitted(measure, tuple(f"region {name}" for name in cut))
 
     name = f"regions of {base.name} {sizes}"
     return Descriptor(name, fit, base.applies, "n k cells", base.invariances, base)
@@ -48,26 +50,23 @@ def cells(base: Descriptor, sized: Callable[[Tensor], Tensor], sizes: tuple[int,
 
 @dataclass(frozen=True)
 class RegionLine(MeanLine):
-    """Shares of generated and real samples in the cells of real ones, at several sizes of cell."""
+    """Shares of generated and real samples in the cells of real ones, in several cuts of the data."""
 
     def needs(self, p: Prepared) -> bool:
         return self.descriptor.applies(p.event) and (len(p.event) > 1) == (self.descriptor is FILTERS)
 
-    def look(self, p: Prepared) -> Descriptor:
+    def sizes(self, p: Prepared) -> tuple[int, ...]:
+        """Cells of each cut, fewer where there are few rows."""
         most = max(2, min(len(p.event_x), len(p.counted), 4 * len(p.shaping)) // ROWS_PER_CELL)
-        return cells(
-            self.descriptor,
-            p.features(self.descriptor).fitted.sized,
-            tuple(sorted({min(size, most) for size in SIZES})),
-        )
+        return tuple(min(size, most) for size in SIZES)
+
+    def look(self, p: Prepared) -> Descriptor:
+        return cells(self.descriptor, p.features(self.descriptor).fitted.sized, self.sizes(p))
 
 
-def by_cells(features: Features, p: Prepared) -> Compare:
-    sizes: dict[str, int] = {}
-    for name in features.fitted.names:
-        of = name.rsplit(" ", 1)[1]
-        sizes[of] = sizes.get(of, 0) + 1
-    return histograms(list(sizes.values()), len(p.event_x) / (len(p.event_x) + len(p.counted)))
+def by_cells(line: MeanLine, features: Features, p: Prepared) -> Compare:
+    assert isinstance(line, RegionLine)
+    return histograms(line.sizes(p), len(p.event_x) / (len(p.event_x) + len(p.counted)))
 
 
 def region_line(descriptor: Descriptor) -> RegionLine:

@@ -55,7 +55,7 @@ def energy_test(
     x: Float[Tensor, "n d"],
     y: Float[Tensor, "m d"],
     *,
-    permutations: int = 499,
+    permutations: int = 999,
     seed: int = 0,
     chunk: int = CHUNK,
 ) -> EnergyTest:

@@ -34,10 +34,11 @@ class MeansTest(NamedTuple):
     standard: Float[Tensor, "2 s"]
 
 
-def whitened(rows: Float[Tensor, "n k"], alone: int = 0) -> Compare:
+def whitened(rows: Float[Tensor, "n k"], aimed: Float[Tensor, "q k"] | None = None) -> Compare:
     """Statistics of two mean vectors: their squared Mahalanobis distance (Hotelling's), the covariance that of all
     rows, a hundredth of the variances added; the largest squared difference of one feature in standard deviations; and
-    that of each of the first `alone` features, which are the ones that matter most.
+    for each difference that is aimed at the squared projection on it after whitening: Fisher's discriminant, the most
+    powerful linear test of that difference.
 
     >>> whitened(torch.randn(99, 2))(torch.zeros(1, 2), torch.ones(1, 2)).shape
     torch.Size([1, 2])
@@ -49,29 +50,34 @@ def whitened(rows: Float[Tensor, "n k"], alone: int = 0) -> Compare:
     scaled = centred * scale
     values, vectors = torch.linalg.eigh(scaled.T @ scaled / len(rows))
     turn = (scale[:, None] * vectors * (values.clamp(min=0) + RIDGE).rsqrt()).float()
+    ways = torch.nn.functional.normalize((rows[:0] if aimed is None else aimed) @ turn, dim=1).T
     unit = scale.float()
 
     def compare(p: Tensor, q: Tensor) -> Tensor:
         gap = p - q
         each = (gap * unit).square()
-        return torch.cat([torch.stack([(gap @ turn).square().sum(-1), each.amax(-1)], -1), each[..., :alone]], -1)
+        white = gap @ turn
+        return torch.cat(
+            [white.square().sum(-1, keepdim=True), each.amax(-1, keepdim=True), (white @ ways).square()], -1
+        )
 
     return compare
 
 
 def histograms(sizes: Sequence[int], share: float) -> Compare:
     """Statistics of shares in several sets of cells, `sizes` of each: triangular discrimination 1/2 sum (p - q)^2 /
-    (p + q) of each set, and the largest (p - q)^2 / (mean of both) of one cell; share: of x among all rows.
+    (p + q) of the first set, its mean over the sets, and the largest (p - q)^2 / (mean of both) of one cell; share: of
+    x among all rows.
 
     >>> histograms([2], 0.5)(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])).tolist()
-    [[1.0, 2.0]]
+    [[1.0, 1.0, 2.0]]
     """
 
     def compare(p: Tensor, q: Tensor) -> Tensor:
         square = (p - q).square()
-        parts = torch.split(square / (p + q).clamp(min=1e-30) / 2, list(sizes), -1)
+        parts = square / (p + q).clamp(min=1e-30) / 2
         one = square / (share * p + (1 - share) * q).clamp(min=1e-30)
-        return torch.stack([*(part.sum(-1) for part in parts), one.amax(-1)], -1)
+        return torch.stack([parts[..., : sizes[0]].sum(-1), parts.sum(-1) / len(sizes), one.amax(-1)], -1)
 
     return compare
 
@@ -117,10 +123,15 @@ class Relabellings:
 
 
 def means_test(
-    x: Float[Tensor, "n k"], y: Float[Tensor, "m k"], compare: Compare, relabellings: Relabellings
+    x: Float[Tensor, "n k"],
+    y: Float[Tensor, "m k"],
+    compare: Compare,
+    relabellings: Relabellings,
+    handicap: Sequence[float] = (),
 ) -> MeansTest:
     """Compare the mean features of two clouds by the statistics of `compare`, the largest of which is tested.
 
+    handicap: by how many standard deviations the first statistics must be larger than the others to count as much.
     The interval is that of the first statistic: its linear part by bootstrap, what it does by chance by relabelling.
 
     >>> x, y = torch.randn(99, 3), torch.randn(80, 3) + 1
@@ -131,6 +142,7 @@ def means_test(
     drawn = compare(*relabellings.means(torch.cat([x, y])))
     roots = drawn.double().pow(1 / 3)
     standard = torch.stack([roots.mean(0), roots.std(0).clamp(min=1e-12)])
+    standard[0, : len(handicap)] += torch.tensor(handicap, dtype=torch.float64) * standard[1, : len(handicap)]
     null = aggregated(drawn.double(), standard)
     p.requires_grad_()
     q.requires_grad_()
