@@ -10,6 +10,7 @@ has it), both judged by what real samples score in trials of their own: they fai
 """
 
 import argparse
+import itertools
 import os
 import platform
 import time
@@ -27,7 +28,6 @@ from monge.evaluation.defects import CHANGES, Pool
 from monge.evaluation.descriptors.values import principal_axes
 
 torch.set_num_threads(1)
-FIRST = ("real",)
 
 
 class Law(NamedTuple):
@@ -79,7 +79,7 @@ def field(side: int = 16, n: int = 20_000) -> Law:
 
 
 def drop(keep: float) -> Callable[[Trial], Tensor]:
-    """A class thinned out, or, without labels, the tenth of the rows that is nearest to one."""
+    """A class of ten thinned out; without labels, the rows nearest to one are missing, as many as would be."""
 
     def plant(t: Trial) -> Tensor:
         both = torch.cat([t.x, t.spare])
@@ -89,7 +89,7 @@ def drop(keep: float) -> Callable[[Trial], Tensor]:
             mean, axes, _ = principal_axes(both.flatten(1), 16)
             z = (both.flatten(1) - mean.float()) @ axes.float()
             far = (z - z[int(torch.randint(len(z), (1,), generator=t.g))]).square().sum(1)
-            inside = far <= far.quantile(0.1)
+            return both[far > far.quantile(0.1 * (1 - keep))][: len(t.x)]
         kept = ~inside | (torch.rand(len(both), generator=t.g) < keep)
         return both[kept][: len(t.x)]
 
@@ -184,32 +184,21 @@ def work(job: tuple[str, str, int, int]) -> tuple[str, float, float, dict[str, t
 def rows(
     laws: list[str], sizes: list[int], trials: int, real: int, names: list[str], workers: int = 2
 ) -> Iterator[str]:
-    jobs = [
-        (law, name, n, seed)
-        for law in laws
-        for n in sizes
-        for name in names
-        for seed in range(real if name in FIRST else trials)
-    ]
     with ProcessPoolExecutor(workers) as pool_of:
-        found = dict(zip(jobs, pool_of.map(work, jobs), strict=True))
-    for law in laws:
-        for n in sizes:
-            null = [found[job] for job in jobs if job[0] == law and job[2] == n and job[1] == "real"]
-            far = float(np.quantile([f[1] for f in null], 0.95))
-            low = float(np.quantile([f[2] for f in null], 0.05))
+        for law, n in itertools.product(laws, sizes):
+            jobs = [(law, name, n, seed) for name in names for seed in range(real if name == "real" else trials)]
+            found = dict(zip(jobs, pool_of.map(work, jobs), strict=True))
+            null = [found[job] for job in jobs if job[1] == "real"]
+            far, low = (float(np.quantile([f[i] for f in null], q)) for i, q in ((1, 0.95), (2, 0.05)))
             for name in names:
                 _, named, reference = DEFECTS[name]
-                got = [found[job] for job in jobs if job[:3] == (law, name, n)]
+                got = [found[job] for job in jobs if job[1] == name]
                 statuses = [g[0] for g in got]
                 right = sum(any(g[3].get(d, ("",))[0] == "fail" for d in named) for g in got)
                 told = " ".join(f"{s} {statuses.count(s)}" for s in ("pass", "undecided", "fail"))
                 fid, cover = np.mean([g[1] > far for g in got]), np.mean([g[2] < low for g in got])
-                mark = "" if not reference else " *"
-                yield (
-                    f"| {law} | {n} | {name}{mark} | {told} | {f'{right} of {len(got)}' if named else '-'} | "
-                    f"{fid:.0%} | {cover:.0%} |"
-                )
+                mark, naming = " *" if reference else "", f"{right} of {len(got)}" if named else "-"
+                yield f"| {law} | {n} | {name}{mark} | {told} | {naming} | {fid:.0%} | {cover:.0%} |"
 
 
 LAWS: dict[str, Law] = {}

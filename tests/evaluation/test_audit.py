@@ -109,6 +109,29 @@ def test_features_of_the_user_s_are_a_line_as_others_are():
         audit(x, holdout, train, features=lambda x: x.mean())
 
 
+def test_samples_of_integer_data_are_rounded_and_others_lose_their_atoms():
+    x, _, holdout, train = split(0)
+    loose = x + 0.3 * torch.rand(x.shape, generator=torch.Generator().manual_seed(0))
+    support = lambda verdict: next(line for line in verdict.lines if line.name == "support").status  # noqa: E731
+    integers = Samples(holdout, kind="images", quantum=1.0, limits=(0.0, 16.0))
+    assert support(audit(loose, integers, train)) != "fail"
+    assert support(audit(loose, holdout, train)) == "fail"
+
+
+@pytest.mark.parametrize(
+    ("plant", "words"),
+    [
+        (lambda x, y: (255 * x, y), "are they in the same units?"),
+        (lambda x, y: (x, torch.cat([y[:60], y[:60]])), "occur twice"),
+        (lambda x, y: (x, torch.cat([y[:, :, :3], 0 * y[:, :, 3:]], 2)), "never change"),
+    ],
+)
+def test_doubtful_data_are_warned_of(plant, words):
+    g = torch.Generator().manual_seed(0)
+    x, y = plant(*torch.rand(2, 120, 1, 4, 4, generator=g))
+    assert any(words in warning for warning in audit(x, y).context["warnings"])
+
+
 def test_lines_are_objects_that_can_be_chosen():
     x, _, holdout, train = split(0)
     two = [line for line in LINES if line.name in ("repeats", "copies")]

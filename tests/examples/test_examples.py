@@ -10,6 +10,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 PICTURES = {
+    "audit": {"defects"},
     "chains": {"stuck", "replicas", "transition", "particles", "brownian"},
     "flows": {"laws", "grid", "latents", "ways", "attribute"},
 }

@@ -17,7 +17,7 @@ from monge.evaluation.defects import Margins
 from monge.evaluation.descriptors import yours
 from monge.evaluation.lines import LINES, MeanLine, Measured, RegionLine, worst
 from monge.evaluation.prepared import Prepared
-from monge.evaluation.rows import Array, Rows, Source, common_scale, refuse_non_finite, seeded_order, to_array
+from monge.evaluation.rows import Array, Rounded, Rows, Source, common_scale, refuse_non_finite, seeded_order, to_array
 from monge.evaluation.statistics.resampling import CONFIDENCE
 from monge.evaluation.verdict import SECTIONS, Evidence, Sight, Verdict
 from monge.evaluation.warnings import warnings_of
@@ -50,7 +50,8 @@ def audit(
     x: generated, holdout: real samples that the generator never saw, train: those it learned from, or None.
         `Samples`, arrays or tensors [n, *event] of one event shape, in the data's units; only x and holdout are
         bounded below, by 100 rows. `Samples` and memory-mapped arrays are read a block at a time. Labels of holdout and
-        of train, where both or holdout alone have them, are looked for in x.
+        of train, where both or holdout alone have them, are looked for in x; and where holdout is known to hold
+        integers (`Samples.quantum`, `limits`), x is rounded to them.
     rows: at most this many rows of x, of holdout, and of train where it stands in for new real samples, chosen by
         `seed`; exact copies are always sought in the whole of train.
     margins: the smallest defects that must not pass, `Margins(mass=0.05, ...)`.
@@ -86,6 +87,9 @@ def audit(
     if train is not None:
         arrays["train"] = to_array("train", train)
     _check(arrays, rows)
+    quantum, limits = getattr(holdout, "quantum", None), getattr(holdout, "limits", None)
+    if quantum is not None and limits is not None:
+        arrays["generated"] = Rounded(arrays["generated"], quantum, limits)
     scale = common_scale([array for name, array in arrays.items() if name != "generated"])
     sets = {name: Rows(array, *scale) for name, array in arrays.items()}
     order = {name: seeded_order(array, seed, "audit", name)[:rows] for name, array in arrays.items()}
@@ -115,7 +119,7 @@ def audit(
         "margins": asdict(prepared.margins),
         "confidence": CONFIDENCE,
         "correction": f"Holm over {len(findings)} lines at level {LEVEL}",
-        "warnings": warnings_of(prepared, arrays, given=holdout),
+        "warnings": warnings_of(prepared, arrays),
         "versions": {name: version(name) for name in ("monge", "torch", "numpy")},
         "seconds": round(time.perf_counter() - start, 3),
     }

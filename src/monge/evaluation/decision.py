@@ -78,8 +78,8 @@ def judge(findings: Sequence[Finding], level: float = LEVEL) -> list[Line]:
     Of a line with planted defects the one that it sees best is its reference. `pass`: the reference is excluded, since
     it would look so harmless with a chance of at most 2.5%, and would have been seen with one of at least 80%. `fail`:
     a difference by Holm's adjusted p-value at `level`, where lines that speak for a reference defect weigh four times
-    as much, so that the chance of any fail, when the laws are the same, is at most that; and the reference not excluded.
-    Else `undecided`.
+    as much, so that the chance of any fail, when the laws are the same, is at most that; and the reference not
+    excluded. Else `undecided`.
 
     Of a line with a margin of its own the harmless band is floor +- margin, open on the side that is not a defect:
     `pass`, the interval lies in the band; `fail`, wholly outside, and significant.

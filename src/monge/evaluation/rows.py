@@ -16,10 +16,33 @@ from monge.data import RowView, Samples
 from monge.errors import BadInput
 
 Array = NDArray[Any]
-Source = NDArray[Any] | RowView  # samples as they came, [n, *event]
 BLOCK_BYTES = 32 * 2**20  # one float64 block of rows while reading
 FARTHEST = 1e15  # standardised values are cut here, so that squares of an exploded generator stay finite
 CONSTANT = 1e-9  # a spread below this fraction of the values is rounding, not data
+
+
+class Rounded:
+    """Rows of an array, rounded as they are read to the grid of integer data: steps of `quantum` within `limits`.
+
+    >>> Rounded(np.array([[0.4], [7.2]]), 1.0, (0.0, 5.0))[:]
+    array([[0.],
+           [5.]])
+    """
+
+    def __init__(self, x: Any, quantum: float, limits: tuple[float, float]) -> None:
+        self._x, self._quantum, self._limits = x, quantum, limits
+        self.shape, self.dtype, self.ndim = x.shape, x.dtype, x.ndim
+
+    def __len__(self) -> int:
+        return len(self._x)
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        low, high = self._limits
+        found: NDArray[Any] = (low + np.round((self._x[index] - low) / self._quantum) * self._quantum).clip(low, high)
+        return found
+
+
+Source = NDArray[Any] | RowView | Rounded  # samples as they came, [n, *event]
 
 
 def to_array(name: str, x: Any) -> Source:

@@ -1,10 +1,7 @@
 """What an audit should be told about the data before its numbers are read."""
 
-from typing import Any
-
 import numpy as np
 
-from monge.data import Samples
 from monge.evaluation.prepared import Prepared
 from monge.evaluation.rows import Source
 
@@ -13,7 +10,7 @@ LOOKED = 2000  # rows whose range is looked at
 REPEATED = 0.01  # share of held-out rows that occur twice, above which it is told
 
 
-def warnings_of(p: Prepared, arrays: dict[str, Source], given: Any) -> list[str]:
+def warnings_of(p: Prepared, arrays: dict[str, Source]) -> list[str]:
     """Sentences: no training set, held-out rows in it, real rows that repeat, constants, units that do not fit."""
     found = []
     if p.train is None:
@@ -41,7 +38,5 @@ def warnings_of(p: Prepared, arrays: dict[str, Source], given: Any) -> list[str]
             f"{real_high:.3g}: are "
             "they in the same units?"
         )
-    if isinstance(given, Samples) and given.limits is not None and (low < given.limits[0] or high > given.limits[1]):
-        found.append(f"generated values leave the range of the data, {given.limits[0]:g} to {given.limits[1]:g}")
 
     return found
