@@ -53,10 +53,10 @@ def verdicts(fast: bool) -> dict[str, tuple[torch.Tensor, Verdict]]:
 
 
 def picture(found: dict[str, tuple[torch.Tensor, Verdict]]) -> Figure:
-    """A row for each generator: six of its fields, which hardly tell, and its verdict by defect, which does."""
+    """A row for each generator: five of its fields, which hardly tell, and its verdict by defect, which does."""
     drawn = Figure(figsize=(10, 1.15 * len(found)), layout="constrained")
     for r, (name, (x, verdict)) in enumerate(found.items()):
-        for c in range(6):
+        for c in range(5):
             axes = drawn.add_subplot(len(found), 12, 12 * r + c + 1)
             axes.imshow(x[7 * c, 0], cmap="RdBu_r", vmin=-3, vmax=3)
             axes.set_xticks([])

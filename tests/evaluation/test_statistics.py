@@ -10,6 +10,8 @@ from sklearn.ensemble import RandomForestClassifier
 
 from monge.errors import BadInput
 from monge.evaluation import (
+    LINES,
+    audit,
     ball_radii,
     cell_centres,
     classifier_two_sample,
@@ -332,3 +334,32 @@ def test_hotelling_s_distance_is_that_of_its_formula():
     found = means_test(x, y, whitened(torch.cat([x, y])), Relabellings(500, 400, 0, 99))
     assert found.value == pytest.approx(exact, rel=1e-4)
     assert found.interval[0] <= found.value <= found.interval[1]
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3])
+def test_intervals_of_means_cover_what_the_statistic_is_on_average(shift):
+    """|mean x - mean y|^2 is |shift|^2 + k (1 / n + 1 / m) on average."""
+    covered, exact = 0, 3 * shift**2 + 3 * (1 / 200 + 1 / 150)
+    for r in range(60):
+        x, y = draw(200, 3, 2 * r).float() + shift, draw(150, 3, 2 * r + 1).float()
+        low, high = means_test(x, y, kernels(3), Relabellings(200, 150, r, 99)).interval
+        covered += low <= exact <= high
+    assert covered >= 60 * 0.95 - 4 * math.sqrt(60 * 0.95 * 0.05)
+
+
+def test_planted_power_is_the_rate_at_which_the_defect_is_seen():
+    """The audit's own power for a region of 5% against how often it fails when that is planted: binomial error."""
+    g = torch.Generator().manual_seed(0)
+    modes = 6 * torch.nn.functional.one_hot(torch.arange(20), 20).float()[:, :8] + torch.randn(20, 8, generator=g)
+    seen, told = [], []
+    for r in range(10):
+        mode = torch.randint(20, (900,), generator=g)
+        real = modes[mode] + torch.randn(900, 8, generator=g)
+        x = torch.randint(19, (500,), generator=g)
+        lines = [line for line in LINES if line.name == "regions"]
+        verdict = audit(modes[x] + torch.randn(500, 8, generator=g), real, seed=r, lines=lines)
+        seen.append(verdict.status == "fail")
+        told.append(verdict.defects[0].power)
+    power = np.mean(told)
+    assert power > 0.8
+    assert abs(np.mean(seen) - power) < 0.1 + 3 * math.sqrt(power * (1 - power) / 10)

@@ -18,7 +18,7 @@ def reason(verdict: Verdict) -> str:
         return "Nothing was tested."
     by = {status: [d for d in verdict.defects if d.status == status] for status in ("fail", "undecided", "pass")}
     if verdict.status == "fail":
-        worst = _most_certain(verdict, by["fail"])
+        worst = _worst_first(verdict, by["fail"])
         others = [line.name for line in verdict.lines if line.status == "fail"]
         told = [d.words for d in worst] or [f"{_listed(others)} differ from real data beyond chance"]
         return f"Found: {'; '.join(told[:NAMED])}{'; and more' * (len(told) > NAMED)}."
@@ -31,10 +31,10 @@ def reason(verdict: Verdict) -> str:
     return f"Nothing was found. {excluded or 'All lines lie within their margins of what real data score.'}"
 
 
-def _most_certain(verdict: Verdict, found: Sequence[Outcome]) -> list[Outcome]:
-    """Defects by the smallest p-value of their lines, those that have a name of their own first."""
-    p = {line.name: 1.0 if line.p_value is None else line.p_value for line in verdict.lines}
-    return sorted(found, key=lambda d: (d.size is None, min((p.get(name, 1.0) for name in d.lines), default=1.0)))
+def _worst_first(verdict: Verdict, found: Sequence[Outcome]) -> list[Outcome]:
+    """Defects by how many times their reference size they look, those that have none last."""
+    size = {line.name: (line.value - line.floor) / line.margin for line in verdict.lines if line.margin}
+    return sorted(found, key=lambda d: (d.size is None, -max((size.get(name, 0.0) for name in d.lines), default=0.0)))
 
 
 def _short(words: str) -> str:
