@@ -1,6 +1,6 @@
 """What the audit sees: defects planted in real samples, how often it fails, and whether it names the right one.
 
-    make bench-audit_power                          # patches of photographs and a simulated field, about 8 minutes
+    make bench-audit_power                          # patches of photographs and a simulated field, about 7 minutes
     python bench/audit_power.py --digits mnist.npz  # and digits: x_train [n, 28, 28], y_train [n], averaged 2 x 2
     python bench/audit_power.py --fast              # one law, few samples: what the tests run
 
@@ -210,8 +210,8 @@ def main() -> None:
     parser.add_argument("--digits", help="an npz file of x_train and y_train")
     parser.add_argument("--laws", help="digits, patches, field, with commas")
     parser.add_argument("--n", default="500,2000")
-    parser.add_argument("--trials", type=int, default=4)
-    parser.add_argument("--real", type=int, default=10)
+    parser.add_argument("--trials", type=int, default=2)
+    parser.add_argument("--real", type=int, default=6)
     given = parser.parse_args()
     if given.digits:
         LAWS["digits"] = digits(given.digits)

@@ -22,6 +22,10 @@ def audit(
     train: Annotated[str | None, typer.Option(help="Samples that it learned from, to look for copies.")] = None,
     data: Annotated[str | None, typer.Option(help="Where the data of RUN are now, if they were moved.")] = None,
     n: Annotated[int | None, typer.Option("-n", min=1, help="Number of generated samples to judge.")] = None,
+    margin: Annotated[
+        list[str] | None,
+        typer.Option("--margin", help="Smallest defect that must not pass: mass=0.05, copies=0.02, ..."),
+    ] = None,
     seed: Seed = 0,
     json: Annotated[Path | None, typer.Option("--json", help="Write the verdict as JSON, too.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write the report here.")] = None,
@@ -41,16 +45,16 @@ def audit(
         if generated or holdout or train:
             raise BadInput("give a RUN, or --generated and --holdout, not both")
         if len(folders) > 1:
-            return _audit_runs(folders, n, seed, data, json, html)
+            return _audit_runs(folders, n, seed, data, json, html, margin or [])
         run = Run(folders[0])
         run.record()
         typer.echo(f"monge audit: the samples of {run.folder} against data that it did not see")
 
         from monge.cli.table import tell
-        from monge.cli.verdicts import judge_run
+        from monge.cli.verdicts import judge_run, margins_of
 
         html = html or run.report
-        verdict = judge_run(run, n=n, seed=seed, source=data, html=html, json=json)
+        verdict = judge_run(run, n=n, seed=seed, source=data, html=html, json=json, margins=margins_of(margin or []))
     else:
         if generated is None or holdout is None:
             raise BadInput("nothing to audit: give a RUN, or --generated G --holdout H")
@@ -58,9 +62,9 @@ def audit(
 
         from monge import report
         from monge.cli.table import tell
-        from monge.cli.verdicts import judge_files
+        from monge.cli.verdicts import judge_files, margins_of
 
-        verdict, x, y = judge_files(generated, holdout, train, n, seed)
+        verdict, x, y = judge_files(generated, holdout, train, n, seed, margins_of(margin or []))
         if json is not None:
             write_atomic(json, verdict.to_json() + "\n")
         if html is not None:
@@ -85,11 +89,17 @@ def audit(
 
 
 def _audit_runs(
-    folders: list[Path], n: int | None, seed: int, data: str | None, json: Path | None, html: Path | None
+    folders: list[Path],
+    n: int | None,
+    seed: int,
+    data: str | None,
+    json: Path | None,
+    html: Path | None,
+    margin: list[str],
 ) -> int:
     """Judge each of several runs; the worst verdict is the verdict."""
     from monge.cli.table import tell_across
-    from monge.cli.verdicts import judge_run
+    from monge.cli.verdicts import judge_run, margins_of
 
     if html is not None:
         raise BadInput("--html is for one RUN: of several, each has its report in its folder")
@@ -99,7 +109,8 @@ def _audit_runs(
     verdicts = []
     for run in runs:
         typer.echo(f"monge audit: the samples of {run.folder} against data that it did not see")
-        verdicts.append(judge_run(run, n=n, seed=seed, source=data, html=run.report))
+        margins = margins_of(margin)
+        verdicts.append(judge_run(run, n=n, seed=seed, source=data, html=run.report, margins=margins))
     if json is not None:
         together = {str(run.folder): verdict.to_dict() for run, verdict in zip(runs, verdicts, strict=True)}
         write_atomic(json, dumps(together, indent=2, allow_nan=False) + "\n")

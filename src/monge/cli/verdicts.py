@@ -3,6 +3,7 @@
 import inspect
 import shlex
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from monge.cli.runs import Run
 from monge.cli.settings import as_options
 from monge.data import Samples
 from monge.errors import BadInput
-from monge.evaluation import NEEDED, Finding, Verdict, audit, likelihood_lines
+from monge.evaluation import NEEDED, Finding, Margins, Verdict, audit, likelihood_lines
 from monge.files import write_atomic
 from monge.models import Family
 from monge.objects import words
@@ -39,6 +40,7 @@ def judge_run(
     json: Path | None = None,
     title: str | None = None,
     commands: Sequence[str] = (),
+    margins: Margins | None = None,
 ) -> Verdict:
     """Audit a run's samples against what it did not see; write verdict.json and the report.
 
@@ -55,7 +57,8 @@ def judge_run(
         )
     model = models.load(run.folder)
     x, drawn = _samples(run, model, holdout, n, seed)
-    verdict = audit(x, holdout=holdout, train=train, seed=seed, likelihood=_likelihood(model, train, holdout, seed))
+    likelihood = _likelihood(model, train, holdout, seed)
+    verdict = audit(x, holdout=holdout, train=train, seed=seed, margins=margins, likelihood=likelihood)
     if not run.samples.exists():
         write_samples(run.samples, x, seed=seed)
     for path in (run.verdict, *([json] if json else [])):
@@ -170,13 +173,32 @@ def _sample_command(run: Run, n: int, drawn: dict[str, Any]) -> str:
     return f"monge sample {shlex.quote(str(run.folder))} -n {n} {options} -o {shlex.quote(str(run.samples))}"
 
 
+def margins_of(settings: Sequence[str]) -> Margins:
+    """Margins of `name=share`; raises BadInput that names those there are.
+
+    >>> margins_of(["mass=0.03"]).mass
+    0.03
+    """
+    given: dict[str, float] = {}
+    for text in settings:
+        name, _, value = text.partition("=")
+        known = [field.name for field in fields(Margins)]
+        try:
+            given[name.strip()] = float(value)
+        except ValueError as error:
+            raise BadInput(f"--margin {text}: give a name and a share, such as --margin mass=0.05") from error
+        if name.strip() not in known:
+            raise BadInput(f"--margin {text}: there is no {name.strip()}; there are {', '.join(known)}")
+    return Margins(**given)
+
+
 def judge_files(
-    generated: str, holdout: str, train: str | None, n: int | None, seed: int
+    generated: str, holdout: str, train: str | None, n: int | None, seed: int, margins: Margins | None = None
 ) -> tuple[Verdict, Samples, Samples]:
     """Audit samples of any origin: (verdict, generated, held out)."""
     y = data.load(holdout)
     x = load_like(generated, y.kind, y.event_shape)
     t = load_like(train, y.kind, y.event_shape) if train is not None else None
     drawn = x if n is None else x.take(range(min(n, len(x))))
-    verdict = audit(drawn, holdout=y, train=t, seed=seed)
+    verdict = audit(drawn, holdout=y, train=t, seed=seed, margins=margins)
     return verdict, x, y

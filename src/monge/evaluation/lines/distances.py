@@ -29,6 +29,7 @@ from monge.evaluation.statistics.resampling import (
 )
 
 Numbers = NDArray[Any]
+ENERGY_FACTORS = (1.0, 2.0)
 PLANTED_ROWS, TIMES = 300, 10  # of energy distances with a defect, and how often
 CLASSIFIER_ROWS = 4000
 EXTREME = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02)  # shares of the pooled rows that are farthest out
@@ -70,7 +71,7 @@ def _energies(p: Prepared, defect: str) -> dict[float, Tensor]:
     generator = numpy_generator(p.seed, "planted energies", defect)
     rows, found = pool.events.flatten(1), {}
     changed = p.changed[defect].flatten(1) if defect in CHANGES else None
-    for factor in FACTORS:
+    for factor in ENERGY_FACTORS:
         share = p.share(defect, factor)
         if changed is None:
             weights = pool.weights(defect, share)
