@@ -1,4 +1,4 @@
-"""The contract of a descriptor: a row of finite, named numbers for each event, the same in any block; what each measures."""
+"""The contract of a descriptor: a row of finite, named numbers for each event in any block; and what each measures."""
 
 import numpy as np
 import pytest
