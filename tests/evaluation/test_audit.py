@@ -10,7 +10,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from monge.data import Samples
+from monge.data import Samples, load
 from monge.errors import BadInput
 from monge.evaluation import DEFECTS, LINES, Finding, Margins, Verdict, audit, sliced_floor, sliced_wasserstein
 
@@ -130,6 +130,17 @@ def test_doubtful_data_are_warned_of(plant, words):
     g = torch.Generator().manual_seed(0)
     x, y = plant(*torch.rand(2, 120, 1, 4, 4, generator=g))
     assert any(words in warning for warning in audit(x, y).context["warnings"])
+
+
+def test_columns_of_a_table_are_called_by_their_names(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(300, 2))
+    np.savetxt(tmp_path / "real.csv", rows, delimiter=",", header="height,weight", comments="")
+    real = load(str(tmp_path / "real.csv"))
+    assert real.take([0, 1]).columns == ("height", "weight")
+    verdict = audit(rows[:150] * [1.0, 3.0], real.take(range(150, 300)))
+    line = next(line for line in verdict.lines if line.name == "one coordinate at a time")
+    assert line.status == "fail"
+    assert "spread of weight higher" in line.detail
 
 
 def test_lines_are_objects_that_can_be_chosen():

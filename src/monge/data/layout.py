@@ -40,11 +40,12 @@ class Scan(NamedTuple):
 
 
 class Table(NamedTuple):
-    """What a source holds: rows, labels, the labels' names."""
+    """What a source holds: rows, labels, the labels' names, the columns' names."""
 
     x: NDArray[np.generic]
     y: NDArray[np.generic] | None = None
     classes: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | None = None
 
 
 def scan(x: NDArray[np.generic], label: str, *, varying: bool = True) -> Scan:
@@ -162,6 +163,7 @@ def assemble(
         quantum=1.0 if quantised else None,
         limits=limits if quantised else None,
         source=source,
+        columns=table.columns,
     )
 
 

@@ -127,7 +127,8 @@ def _csv(path: Path, key: str | None) -> Table:
     # numbers on the first line are data, save for 0,1,2,...: the names that pandas gives to unnamed columns
     numbered = len(cells) > 1 and cells == [str(i) for i in range(len(cells))]
     headless = all(_is_number(cell) for cell in cells) and not numbered
-    return _columns(csv.read_csv(path, csv.ReadOptions(autogenerate_column_names=headless)), path)
+    table = _columns(csv.read_csv(path, csv.ReadOptions(autogenerate_column_names=headless)), path)
+    return table._replace(columns=None) if headless or numbered else table
 
 
 def _parquet(path: Path, key: str | None) -> Table:
@@ -149,7 +150,8 @@ def _columns(table: Any, path: Path) -> Table:
             raise BadInput(f"{path}: column {field.name!r} is not numeric ({field.type}): drop it or encode it")
         whole = whole and integer and column.null_count == 0
     to = pyarrow.int64() if whole else pyarrow.float64()
-    return Table(np.stack([column.cast(to).to_numpy() for column in table.columns], axis=1))
+    x = np.stack([column.cast(to).to_numpy() for column in table.columns], axis=1)
+    return Table(x, columns=tuple(map(str, table.schema.names)))
 
 
 def _is_number(text: str) -> bool:

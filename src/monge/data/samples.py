@@ -46,6 +46,7 @@ class Samples:
     kind: "vectors", "images" or "fields".
     quantum: the step of the grid on which integer data live (1.0 for pixels), None for continuous data.
     limits: (low, high), the range of quantised data.
+    columns: the names of vectors' d columns, where a file tells them.
     source: what `load` was given, when that was a string: `load(source)` makes the same data again.
     split_record: how `split` cut these rows, None for data that were not cut.
 
@@ -65,6 +66,7 @@ class Samples:
     quantum: float | None
     limits: tuple[float, float] | None
     source: str | None
+    columns: tuple[str, ...] | None
     split_record: dict[str, Any] | None
     _table: Tensor
     _rows: Tensor | None
@@ -80,6 +82,7 @@ class Samples:
         quantum: float | None = None,
         limits: tuple[float, float] | None = None,
         source: str | None = None,
+        columns: tuple[str, ...] | None = None,
         split_record: dict[str, Any] | None = None,
         rows: Tensor | None = None,
     ) -> None:
@@ -98,6 +101,7 @@ class Samples:
             quantum=quantum,
             limits=limits,
             source=source,
+            columns=columns,
             split_record=split_record,
             _table=x,
             _rows=rows,
@@ -222,6 +226,7 @@ class Samples:
             quantum=self.quantum,
             limits=self.limits,
             source=self.source,
+            columns=self.columns,
             split_record=split_record,
             rows=self._at(indices),
         )

@@ -97,7 +97,8 @@ def audit(
     if bool((drawn["holdout"] == drawn["holdout"][0]).all()):
         raise BadInput("holdout does not vary: all its rows are the same; give held-out data of the same law")
     labels, names = _labels(holdout, train, order)
-    prepared = _prepared(arrays, drawn, sets, order, labels, names, seed, margins or Margins())
+    columns = getattr(holdout, "columns", None) or ()
+    prepared = _prepared(arrays, drawn, sets, order, labels, names, columns, seed, margins or Margins())
     chosen = [line for line in lines if line.needs(prepared)]
     if features is not None:
         chosen.append(MeanLine("your features", "fidelity", "structure", BROAD, yours(features), YOURS))
@@ -133,6 +134,7 @@ def _prepared(
     order: dict[str, Array],
     labels: Tensor | None,
     names: dict[int, str],
+    columns: Sequence[str],
     seed: int,
     margins: Margins,
 ) -> Prepared:
@@ -158,6 +160,7 @@ def _prepared(
         offset,
         None if labels is None else (labels[:apart], labels[apart:]),
         names,
+        columns,
         seed,
         margins,
     )

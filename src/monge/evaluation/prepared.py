@@ -1,5 +1,6 @@
 """What the lines of an audit look at: rows on one scale, events, features, and real rows with planted defects."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -44,7 +45,7 @@ class Prepared:
     and two parts of the real ones, [n, *event]: all that is learned (filters, cells, axes) is learned from the shaping
     part, so that generated and counted events are exchangeable when they have one law. offset: what x, y and t lack of
     events, whose shift is one for all sites. labels: of the shaping and of
-    the counted events, or None. names: of labels.
+    the counted events, or None. names: of labels. columns: names of the columns of vectors, or none.
     """
 
     x: Float[Tensor, "n d"]
@@ -57,6 +58,7 @@ class Prepared:
     offset: Float[Tensor, " d"]
     labels: tuple[Int[Tensor, " s"], Int[Tensor, " c"]] | None
     names: Mapping[int, str]
+    columns: Sequence[str]
     seed: int
     margins: Margins
     cache: dict[str, Features] = field(default_factory=dict)
@@ -79,6 +81,13 @@ class Prepared:
         if defect == "blur":
             return len(self.event) > 1 and min(self.event[1:]) >= 4
         return defect != "copies" or self.train is not None
+
+    def named(self, feature: str) -> str:
+        """The name of a feature, with the user's names of columns."""
+        return re.sub(r"column (\d+)", lambda found: self._column(int(found[1])), feature) if self.columns else feature
+
+    def _column(self, number: int) -> str:
+        return self.columns[number - 1] if number <= len(self.columns) else f"column {number}"
 
     # -- features and planted features ---------------------------------------------------------------------
 

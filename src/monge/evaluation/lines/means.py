@@ -81,7 +81,9 @@ def most_different(features: Features, p: Prepared) -> str:
     if not names or not len(z):
         return ""
     worst = z.abs().argsort(descending=True)[:SHOWN].tolist()
-    return ", ".join(f"{names[i]} {'higher' if gap[i] > 0 else 'lower'} by {abs(float(gap[i])):.2g} sd" for i in worst)
+    return ", ".join(
+        f"{p.named(names[i])} {'higher' if gap[i] > 0 else 'lower'} by {abs(float(gap[i])):.2g} sd" for i in worst
+    )
 
 
 def differences(features: Features) -> tuple[Tensor, Tensor]:
