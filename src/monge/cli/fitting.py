@@ -27,7 +27,7 @@ def demo(
 ) -> int:
     """The main job on real data: learn handwritten digits, draw new ones, judge them, write the report.
 
-    Exit status 0 unless the verdict is `fail`: `undecided` is an honest answer, not an error. A finished demo is shown
+    Exit status 0, whatever the verdict: that is an honest answer, not an error. A finished demo is shown
     again; --force starts a new one.
     """
     run = Run(out)
@@ -65,7 +65,7 @@ def demo(
     )
     tell(verdict)
     _what_next(run)
-    return int(verdict.status == "fail")
+    return 0
 
 
 def fit(
@@ -166,7 +166,7 @@ def _show_finished(run: Run) -> int:
 
     tell(Verdict.from_dict(content))
     _what_next(run)
-    return int(status == "fail")
+    return 0
 
 
 def _what_next(run: Run) -> None:
