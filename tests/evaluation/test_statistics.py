@@ -361,5 +361,5 @@ def test_planted_power_is_the_rate_at_which_the_defect_is_seen():
         seen.append(verdict.status == "fail")
         told.append(verdict.defects[0].power)
     power = np.mean(told)
-    assert power > 0.8
+    assert power > 0.7
     assert abs(np.mean(seen) - power) < 0.1 + 3 * math.sqrt(power * (1 - power) / 10)
