@@ -15,7 +15,7 @@ from monge.errors import BadInput
 from monge.evaluation.decision import LEVEL, Finding, judge
 from monge.evaluation.defects import Margins
 from monge.evaluation.descriptors import yours
-from monge.evaluation.lines import LINES, MeanLine, Measured, RegionLine, worst
+from monge.evaluation.lines import BROAD, LINES, MeanLine, Measured, RegionLine, worst
 from monge.evaluation.prepared import Prepared
 from monge.evaluation.rows import Array, Rounded, Rows, Source, common_scale, refuse_non_finite, seeded_order, to_array
 from monge.evaluation.statistics.resampling import CONFIDENCE
@@ -28,7 +28,6 @@ NEEDED = 100
 SHOWN, IN_REGION = 32, 14
 SHAPING = 4000  # real rows that are learned from, at most
 MOST_LABELS = 100
-BROAD = ("blur", "variance", "region")
 YOURS = "Squared distance, in standard deviations, of the means of your features."
 
 

@@ -150,8 +150,8 @@ def _blurred(pool: Pool, share: float) -> Tensor:
 
 
 def _noise(pool: Pool, share: float) -> Tensor:
-    """White noise of the mean and variance of the values of images and fields; vectors thrown out, three times as "
-    "far."""
+    """White noise of the mean and variance of the values of images and fields; vectors thrown out, three times as
+    far."""
     events = pool.events
     if events.ndim == 2:
         return events.mean(0) + NOISE * (events - events.mean(0))

@@ -44,8 +44,8 @@ class Line:
 
     @property
     def blind(self) -> bool:
-        """Whether it could not have seen a reference defect at this n, so that it is no evidence of there being "
-        "none."""
+        """Whether it could not have seen a reference defect at this n, so that it is no evidence of there being
+        none."""
         return self.status == "undecided" and (self.margin is None or (self.power is not None and self.power < POWER))
 
     @classmethod

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from monge.evaluation.defects import CHANGES, DEFECTS, REPLICATES, Margins, Pool
-from monge.evaluation.descriptors import FILTERS, PRINCIPAL, Descriptor, Fitted, describe
+from monge.evaluation.descriptors import Descriptor, Fitted, describe, main_descriptor
 from monge.evaluation.rows import Rows
 from monge.evaluation.statistics.energy import EnergyTest, energy_test
 from monge.evaluation.statistics.means import Relabellings
@@ -24,6 +24,8 @@ from monge.evaluation.statistics.resampling import numpy_generator
 GROUPS = 20  # of the jackknife over visiting rows
 POOL_ROWS = 2000
 AIMED_ROWS = 1000  # shaping rows in which a defect is planted, to aim at it
+SAME = 1e-6  # standardised distance below which two rows are the same row
+REPEATED = 0.01  # share of real rows that repeat, above which it is told, and nearness means little
 Counts = NDArray[np.int64]
 
 
@@ -44,8 +46,8 @@ class Prepared:
     every training row. t and train are None when no training set was given. event_x, shaping, counted: generated events
     and two parts of the real ones, [n, *event]: all that is learned (filters, cells, axes) is learned from the shaping
     part, so that generated and counted events are exchangeable when they have one law. offset: what x, y and t lack of
-    events, whose shift is one for all sites. labels: of the shaping and of
-    the counted events, or None. names: of labels. columns: names of the columns of vectors, or none.
+    events, whose shift is one for all sites. labels: of the shaping and of the counted events, or None. names: of
+    labels. columns: names of the columns of vectors, or none.
     """
 
     x: Float[Tensor, "n d"]
@@ -62,7 +64,7 @@ class Prepared:
     seed: int
     margins: Margins
     cache: dict[str, Features] = field(default_factory=dict)
-    changes: dict[tuple[str, str], Tensor] = field(default_factory=dict)
+    changes: dict[tuple[str, str, bool], Tensor] = field(default_factory=dict)
     drawn: dict[tuple[str, float], tuple[Counts, Counts]] = field(default_factory=dict)
 
     @property
@@ -101,33 +103,25 @@ class Prepared:
             self.cache[descriptor.name] = Features(x, y, shaping, fitted)
         return self.cache[descriptor.name]
 
-    def aims(self, descriptor: Descriptor, defects: Sequence[str]) -> Float[Tensor, "q k"]:
-        """How far each defect, of those that change events, moves the mean features of shaping rows, [defects, k]."""
-        wanted = [defect for defect in defects if defect in CHANGES and self.applies(defect)]
-        plain = self.features(descriptor)
-        usual = plain.shaping[:AIMED_ROWS].mean(0)
-        found = [self._shaping_features(descriptor, defect).mean(0) - usual for defect in wanted]
-        return torch.stack(found) if found else plain.shaping[:0]
+    def aim(self, descriptor: Descriptor, defect: str) -> Float[Tensor, "q k"]:
+        """How a defect that changes events moves the mean features of shaping rows, [1, k]; of another, [0, k]."""
+        plain = self.features(descriptor).shaping[:AIMED_ROWS]
+        if defect not in CHANGES or not self.applies(defect):
+            return plain[:0]
+        return (self.changed_features(descriptor, defect, shaping=True).mean(0) - plain.mean(0))[None]
 
-    def _shaping_features(self, descriptor: Descriptor, defect: str) -> Tensor:
-        key = (descriptor.name, f"shaping {defect}")
+    def changed_features(self, descriptor: Descriptor, defect: str, *, shaping: bool = False) -> Tensor:
+        """Features of the pool's events, or of shaping ones, with a defect that changes events, [rows, k]."""
+        key = (descriptor.name, defect, shaping)
         if key not in self.changes:
-            if descriptor.base is None:
-                shaping = self.shaping[:AIMED_ROWS]
-                pool = Pool(shaping, shaping.flatten(1), None, self.seed)
-                events = pool.changed(defect, self.share(defect))
+            if descriptor.base is not None:
+                events = self.changed_features(descriptor.base, defect, shaping=shaping)
+            elif shaping:
+                rows = self.shaping[:AIMED_ROWS]
+                events = Pool(rows, rows.flatten(1), None, self.seed).changed(defect, self.share(defect))
             else:
-                events = self._shaping_features(descriptor.base, defect)
+                events = self.changed[defect]
             self.changes[key] = describe(self.features(descriptor).fitted, events)
-        return self.changes[key]
-
-    def changed_features(self, descriptor: Descriptor, defect: str) -> Tensor:
-        """Features of the pool's events with a defect that changes events, [pool, k]."""
-        key = (descriptor.name, defect)
-        if key not in self.changes:
-            fitted, base = self.features(descriptor).fitted, descriptor.base
-            events = self.changed[defect] if base is None else self.changed_features(base, defect)
-            self.changes[key] = describe(fitted, events)
         return self.changes[key]
 
     @cached_property
@@ -138,7 +132,7 @@ class Prepared:
     def pool(self) -> Pool:
         """Counted real rows that stand in for both sides."""
         events = self.counted[:POOL_ROWS]
-        found = self.features(FILTERS if FILTERS.applies(self.event) else PRINCIPAL)
+        found = self.features(main_descriptor(self.event))
         near = found.fitted.sized(found.y[:POOL_ROWS])
         labels = None if self.labels is None else self.labels[1][:POOL_ROWS]
         return Pool(events, near, labels, self.seed)
@@ -147,7 +141,7 @@ class Prepared:
     def changed(self) -> dict[str, Tensor]:
         """Events of the pool with each defect that changes events, at its reference size."""
         return {
-            defect.name: self.pool.changed(defect.name, getattr(self.margins, defect.margin))
+            defect.name: self.pool.changed(defect.name, self.share(defect.name))
             for defect in DEFECTS
             if defect.name in CHANGES and self.applies(defect.name)
         }
@@ -198,6 +192,11 @@ class Prepared:
         """Nearest held-out rows of `size` held-out rows."""
         centres = self.y[: self.size]
         return nearest(centres, centres, K, skip_self=True)
+
+    @property
+    def repeated(self) -> float:
+        """Share of held-out rows that are equal to another."""
+        return float((self.real_neighbours.distance[:, 0] <= SAME).double().mean())
 
     @cached_property
     def seen(self) -> Visits:

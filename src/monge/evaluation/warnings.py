@@ -2,12 +2,10 @@
 
 import numpy as np
 
-from monge.evaluation.prepared import Prepared
+from monge.evaluation.prepared import REPEATED, SAME, Prepared
 from monge.evaluation.rows import Source
 
-SAME = 1e-6  # standardised distance below which two rows are the same row
 LOOKED = 2000  # rows whose range is looked at
-REPEATED = 0.01  # share of held-out rows that occur twice, above which it is told
 
 
 def warnings_of(p: Prepared, arrays: dict[str, Source]) -> list[str]:
@@ -21,10 +19,9 @@ def warnings_of(p: Prepared, arrays: dict[str, Source]) -> list[str]:
             f"floors "
             "too good: split the data again"
         )
-    repeated = int((p.real_neighbours.distance[:, 0] <= SAME).sum())
-    if repeated > REPEATED * p.size:
+    if p.repeated > REPEATED:
         found.append(
-            f"{repeated} of {p.size} held-out rows occur twice: real data repeat, and repeats of x are held against "
+            f"{p.repeated:.1%} of the held-out rows occur twice: real data repeat, and repeats of x are held against "
             f"that"
         )
     mine, real = (np.asarray(arrays[name][:LOOKED], dtype=np.float64) for name in ("generated", "holdout"))

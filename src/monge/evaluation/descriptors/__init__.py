@@ -10,6 +10,16 @@ from monge.evaluation.descriptors.values import ENERGIES, FOURIER, PRINCIPAL, RA
 
 DESCRIPTORS = (PRINCIPAL, ENERGIES, RANKS, FOURIER, FILTERS, SPECTRUM, SCATTERING, MORPHOLOGY, SUPPORT)
 
+
+def main_descriptor(event: tuple[int, ...]) -> Descriptor:
+    """What sees most of events of this shape: patterns of images and fields, coordinates of vectors.
+
+    >>> main_descriptor((3,)).name
+    'principal coordinates'
+    """
+    return FILTERS if FILTERS.applies(event) else PRINCIPAL
+
+
 __all__ = [
     "DESCRIPTORS",
     "ENERGIES",
@@ -25,5 +35,6 @@ __all__ = [
     "Fitted",
     "describe",
     "kinds",
+    "main_descriptor",
     "yours",
 ]

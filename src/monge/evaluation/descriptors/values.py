@@ -87,8 +87,8 @@ def energies(real: Tensor, seed: int) -> Fitted:
 
 
 def ranks(real: Tensor, seed: int) -> Fitted:
-    """Legendre polynomials of degree 1 to 4 of the rank of each coordinate, or of the leading directions, among "
-    "real ones."""
+    """Legendre polynomials of degree 1 to 4 of the rank of each coordinate, or of the leading directions, among
+    real ones."""
     rows = real.flatten(1)
     wide = rows.shape[1] > MOST
     if wide:
@@ -119,8 +119,8 @@ def ranks(real: Tensor, seed: int) -> Fitted:
 
 
 def fourier(real: Tensor, seed: int) -> Fitted:
-    """cos and sin of w.x, w Gaussian at three widths (Rahimi & Recht 2007): a Gaussian kernel is the mean of "
-    "products."""
+    """cos and sin of w.x, w Gaussian at three widths (Rahimi & Recht 2007): a Gaussian kernel is the mean of
+    products."""
     rows = real.flatten(1)
     some = rows[:500]
     usual = float(torch.cdist(some, some).median()) or 1.0

@@ -2,27 +2,24 @@
 
 from monge.evaluation.descriptors import ENERGIES, FILTERS, MORPHOLOGY, RANKS, SCATTERING, SPECTRUM, SUPPORT
 from monge.evaluation.lines import copies, distances
-from monge.evaluation.lines.base import Measured, OneLine
-from monge.evaluation.lines.kernels import FRECHET, KERNEL, VECTOR_FRECHET
+from monge.evaluation.lines.base import BROAD, Measured, OneLine
+from monge.evaluation.lines.kernels import FRECHET, KERNEL
 from monge.evaluation.lines.likelihood import likelihood_lines
 from monge.evaluation.lines.means import MeanLine
-from monge.evaluation.lines.regions import LABELS, REGIONS, VECTOR_REGIONS, Region, RegionLine, worst
+from monge.evaluation.lines.regions import LABELS, REGIONS, Region, RegionLine, worst
 from monge.evaluation.prepared import Prepared
 
-__all__ = ["LINES", "MeanLine", "Measured", "OneLine", "Region", "RegionLine", "likelihood_lines", "worst"]
+__all__ = ["BROAD", "LINES", "MeanLine", "Measured", "OneLine", "Region", "RegionLine", "likelihood_lines", "worst"]
 
 
 def given_training(p: Prepared) -> bool:
     return p.train is not None
 
 
-BROAD = ("blur", "variance", "region")
-
 LINES: tuple[Measured, ...] = (
     OneLine("energy distance", "fidelity", "structure", BROAD, distances.energy),
     KERNEL,
     FRECHET,
-    VECTOR_FRECHET,
     OneLine("classifier accuracy", "fidelity", "structure", (), distances.classifier),
     OneLine("precision", "fidelity", "structure", (), distances.precision),
     OneLine("outliers", "fidelity", "outliers", ("outliers",), distances.outliers),
@@ -81,11 +78,9 @@ LINES: tuple[Measured, ...] = (
         (),
         SUPPORT,
         "Squared distance, in standard deviations, of the shares of exact values that recur, such as zero, and of "
-        "minima, "
-        "maxima and values beyond the range of real ones.",
+        "minima, maxima and values beyond the range of real ones.",
     ),
     REGIONS,
-    VECTOR_REGIONS,
     LABELS,
     OneLine("coverage", "diversity", "region", (), distances.coverage),
     OneLine("repeats", "diversity", "repeats", ("repeats",), copies.repeats),

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from monge.evaluation.decision import Finding
 from monge.evaluation.prepared import Prepared
+from monge.evaluation.statistics.resampling import Interval, difference_interval
 
 
 @runtime_checkable
@@ -41,6 +42,19 @@ class OneLine:
 
     def measure(self, p: Prepared) -> Finding:
         return self.function(self, p)._replace(name=self.name, concern=self.concern)
+
+
+BROAD = ("blur", "variance", "region")  # defects of a line that is for no one of them
+Share = tuple[float, Interval, float]
+
+
+def share(hits: int, n: int, real_hits: int, m: int) -> Share:
+    """A share of generated rows, its interval against that of real ones, and that.
+
+    >>> share(5, 10, 1, 10)[::2]
+    (0.5, 0.1)
+    """
+    return hits / n, difference_interval(hits, n, real_hits, m), real_hits / m
 
 
 def planted_of(line: Measured, p: Prepared) -> list[str]:

@@ -11,19 +11,17 @@ from torch import Tensor
 from monge.evaluation.decision import FACTORS, Finding, Planted
 from monge.evaluation.defects import REPLICATES
 from monge.evaluation.descriptors.values import principal_axes
-from monge.evaluation.lines.base import OneLine
+from monge.evaluation.lines.base import OneLine, share
 from monge.evaluation.lines.distances import as_deviates
-from monge.evaluation.prepared import Prepared
+from monge.evaluation.prepared import REPEATED, Prepared
 from monge.evaluation.statistics.memorisation import near_copies
 from monge.evaluation.statistics.pairwise import Neighbours, nearest
-from monge.evaluation.statistics.resampling import difference_interval, larger_share_p_value, numpy_generator
+from monge.evaluation.statistics.resampling import Z, larger_share_p_value, numpy_generator
 
 COPY = 1e-3  # of the usual nearest distance: nearer than this is a copy up to rounding
 NEAR_LEVELS = (0.001, 0.01, 0.05)
 LEADING = 16
 PERMUTATIONS = 1999
-SAME, REPEATED = 1e-6, 0.01  # distance of equal rows; share of real rows that repeat above which nearness means little
-Z = 1.959964
 MOVED_ROWS = 2000  # generated and held-out rows whose moves are compared with training
 PRIVACY = "Not a guarantee of privacy: what was changed more is not found."
 
@@ -37,10 +35,10 @@ def repeats(line: OneLine, p: Prepared) -> Finding:
     near = torch.cat([nearest(block, block, skip_self=True).distance[:, 0] for block in blocks])
     note = f"Share of generated samples that occur twice, up to rounding, among {n} of them."
 
-    def share(usual: float, s: float) -> float:  # repeats make their originals repeat, too
+    def both(usual: float, s: float) -> float:  # repeats make their originals repeat, too
         return usual + (1 - usual) * (s + (1 - s) * (1 - math.exp(-s / (1 - s))))
 
-    return _shares(line, p, near <= copy, real <= copy, share, note)
+    return _shares(line, p, near <= copy, real <= copy, both, note)
 
 
 def copies(line: OneLine, p: Prepared) -> Finding:
@@ -48,8 +46,9 @@ def copies(line: OneLine, p: Prepared) -> Finding:
     generated, held_out = p.to_training.distance[:, 0], p.held_out_to_training.distance[:, 0]
     copy = max(COPY * float(held_out.median()), 1e-6)
     note = "Share of generated samples that are training samples, up to rounding; held-out samples reach the floor. "
-    share = lambda usual, s: usual + (1 - usual) * s  # noqa: E731
-    return _shares(line, p, generated <= copy, held_out <= copy, share, note + PRIVACY)
+    return _shares(
+        line, p, generated <= copy, held_out <= copy, lambda usual, s: usual + (1 - usual) * s, note + PRIVACY
+    )
 
 
 def _shares(
@@ -61,13 +60,13 @@ def _shares(
     drawn = {}
     for factor in FACTORS:
         generator = numpy_generator(p.seed, "replicates", line.name, str(factor))
-        share = planted_share(usual, p.share(line.concern, factor))
-        some = generator.binomial(n, share, REPLICATES), generator.binomial(m, usual, REPLICATES)
+        planted = planted_share(usual, p.share(line.concern, factor))
+        some = generator.binomial(n, planted, REPLICATES), generator.binomial(m, usual, REPLICATES)
         drawn[factor] = as_deviates([larger_share_p_value(int(a), n, int(b), m) for a, b in zip(*some, strict=True)])
     value = planted_share(usual, p.share(line.concern))
     p_value = larger_share_p_value(hits, n, real_hits, m)
     return Finding(
-        line.name, hits / n, difference_interval(hits, n, real_hits, m), usual, None, p_value, "higher", note,
+        line.name, *share(hits, n, real_hits, m), None, p_value, "higher", note,
         statistic=float(as_deviates([p_value])[0]), critical=lambda level: float(norm.isf(level)),
         planted={line.concern: Planted(drawn, value)},
     )  # fmt: skip
@@ -91,7 +90,7 @@ def closer(line: OneLine, p: Prepared) -> Finding:
     floor = len(p.train) / (len(p.train) + len(p.y))
     interval = (max(0.0, value - Z * error), min(1.0, value + Z * error))
     p_value = min(1.0, len(spaces) * min(found[2] for found in spaces))
-    if float((p.real_neighbours.distance[:, 0] <= SAME).float().mean()) > REPEATED:
+    if p.repeated > REPEATED:
         p_value, note = math.nan, f"{note} Not tested here: real samples repeat, and are as near as each other."
     return Finding(line.name, value, interval, floor, None, p_value, "higher", note)
 
@@ -133,7 +132,7 @@ def near(line: OneLine, p: Prepared) -> Finding:
 
 
 def _nearer(generated: Tensor, held_out: Tensor, level: float) -> float:
-    """Exact p-value of so many generated rows below the quantile of held-out ones: beta-binomial."""
+    """p-value of so many generated rows below the quantile of held-out ones, of one law: beta-binomial."""
     n, m = len(generated), len(held_out)
     rank = max(1, int(level * m))
     hits = int((generated < held_out.sort().values[rank - 1]).sum())

@@ -11,16 +11,16 @@ from torch import Tensor
 
 from monge.evaluation.decision import FACTORS, Finding, Planted, tail
 from monge.evaluation.defects import CHANGES
-from monge.evaluation.descriptors import FILTERS, PRINCIPAL, SPECTRUM, Descriptor
+from monge.evaluation.descriptors import FILTERS, SPECTRUM, Descriptor, main_descriptor
 from monge.evaluation.descriptors.values import principal_axes
-from monge.evaluation.lines.base import OneLine, planted_of
+from monge.evaluation.lines.base import OneLine, planted_of, share
 from monge.evaluation.prepared import Prepared
 from monge.evaluation.statistics.classifier import chance_p_value, classifier_two_sample
 from monge.evaluation.statistics.energy import energy_test
 from monge.evaluation.statistics.neighbours import K, coverage_of_one_law, expected_coverage, visits
 from monge.evaluation.statistics.pairwise import nearest
 from monge.evaluation.statistics.resampling import (
-    difference_interval,
+    Z,
     larger_share_p_value,
     normal_upper_tail,
     numpy_generator,
@@ -34,7 +34,6 @@ PLANTED_ROWS, TIMES = 300, 10  # of energy distances with a defect, and how ofte
 CLASSIFIER_ROWS = 4000
 EXTREME = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02)  # shares of the pooled rows that are farthest out
 SHOWN = 0.005  # of them, shown
-Z = 1.959964
 MOST_Z = 40.0
 
 
@@ -63,8 +62,7 @@ def energy(line: OneLine, p: Prepared) -> Finding:
 
 
 def _energies(p: Prepared, defect: str) -> dict[float, Tensor]:
-    """Energy distances of real rows with a defect from real rows: few rows, their spread scaled to as many as "
-    "there are."""
+    """Energy distances of real rows with a defect from real rows: of few, their spread scaled to all there are."""
     pool = p.pool
     half = len(pool.events) // 2
     n = min(PLANTED_ROWS, half)
@@ -72,12 +70,12 @@ def _energies(p: Prepared, defect: str) -> dict[float, Tensor]:
     rows, found = pool.events.flatten(1), {}
     changed = p.changed[defect].flatten(1) if defect in CHANGES else None
     for factor in ENERGY_FACTORS:
-        share = p.share(defect, factor)
+        size = p.share(defect, factor)
         if changed is None:
-            weights = pool.weights(defect, share)
+            weights = pool.weights(defect, size)
             values = [_energy_of(rows, rows, w.numpy(), n, generator) for w in weights[:TIMES]]
         elif defect == "outliers":
-            uniform = np.repeat([1 - share, share], len(rows)) / len(rows)
+            uniform = np.repeat([1 - size, size], len(rows)) / len(rows)
             values = [_energy_of(torch.cat([rows, changed]), rows, uniform, n, generator) for _ in range(TIMES)]
         else:
             moved = rows + factor * (changed - rows)
@@ -115,15 +113,12 @@ def outliers(line: OneLine, p: Prepared) -> Finding:
     bar = y.quantile(1 - SHOWN)
     hits, real_hits = int((x > bar).sum()), int((y > bar).sum())
     note = (
-        f"Share of generated samples farther from real ones than all but {SHOWN:.1%} of real samples are; "
-        f"tested at "
+        f"Share of generated samples farther from real ones than all but {SHOWN:.1%} of real samples are; tested at "
         "six such shares. Blind to: samples that are wrong, and among real ones."
     )
     return Finding(
         line.name,
-        hits / len(x),
-        difference_interval(hits, len(x), real_hits, len(y)),
-        real_hits / len(y),
+        *share(hits, len(x), real_hits, len(y)),
         None,
         p_value,
         "higher",
@@ -202,9 +197,7 @@ def precision(line: OneLine, p: Prepared) -> Finding:
     )
     return Finding(
         line.name,
-        hits / len(inside),
-        difference_interval(hits, len(inside), real_hits, len(real)),
-        real_hits / len(real),
+        *share(hits, len(inside), real_hits, len(real)),
         None,
         larger_share_p_value(len(inside) - hits, len(inside), len(real) - real_hits, len(real)),
         "lower",
@@ -236,16 +229,14 @@ def coverage(line: OneLine, p: Prepared) -> Finding:
 
 
 def classifier(line: OneLine, p: Prepared) -> Finding:
-    """Accuracy on one half of a logistic regression that learned from the other, on patterns or principal "
-    "coordinates."""
-    features = p.features(FILTERS if FILTERS.applies(p.event) else PRINCIPAL)
+    """Accuracy on one half of a logistic regression that learned from the other, on patterns or coordinates."""
+    features = p.features(main_descriptor(p.event))
     n = min(len(features.x), len(features.y), CLASSIFIER_ROWS)
     test = classifier_two_sample(features.x[:n], features.y[:n], folds=2, parts=1, seed=p.seed)
     right = round(test.accuracy * test.rows)
     note = (
-        f"How often a linear classifier of features, trained on one half, tells a generated sample of the other half "
-        f"from a "
-        f"real one ({test.rows} of both); 0.5 is guessing. Blind to: what its features do not show."
+        "How often a linear classifier of features, trained on one half, tells a generated sample of the other half "
+        f"from a real one ({test.rows} of both); 0.5 is guessing. Blind to: what its features do not show."
     )
     return Finding(
         line.name,

@@ -1,14 +1,17 @@
 """Lines of kernels: aggregated maximum mean discrepancy, and Frechet's distance of features."""
 
-import torch
+from dataclasses import dataclass
 
-from monge.evaluation.descriptors import FILTERS, FOURIER, PRINCIPAL, Descriptor, Fitted, kinds
+from torch import Tensor
+
+from monge.evaluation.descriptors import FOURIER, PRINCIPAL, Descriptor, Fitted, main_descriptor
 from monge.evaluation.descriptors.values import FREQUENCIES
+from monge.evaluation.lines.base import BROAD
 from monge.evaluation.lines.means import MeanLine
+from monge.evaluation.prepared import Prepared
 from monge.evaluation.statistics.frechet import gaussian_statistic, moments
 from monge.evaluation.statistics.means import kernels
 
-BROAD = ("blur", "variance", "region")
 LEADING = 16
 
 KERNEL = MeanLine(
@@ -23,27 +26,28 @@ KERNEL = MeanLine(
 )
 
 
-def _moments_of(base: Descriptor, spatial: bool) -> Descriptor:
-    def fit(real: torch.Tensor, seed: int) -> Fitted:
-        return Fitted(lambda x: moments(x[:, :LEADING]))
+@dataclass(frozen=True)
+class FrechetLine(MeanLine):
+    """Frechet's distance through means of products of two features."""
 
-    applies = kinds(vectors=not spatial, spatial=spatial, least=3)
-    return Descriptor(f"moments of {base.name}", fit, applies, base.cost, base.invariances, base)
+    def look(self, p: Prepared) -> Descriptor:
+        base = main_descriptor(p.event)
 
+        def fit(real: Tensor, seed: int) -> Fitted:
+            return Fitted(lambda x: moments(x[:, :LEADING]))
 
-def _line(base: Descriptor, spatial: bool) -> MeanLine:
-    return MeanLine(
-        "Frechet distance",
-        "fidelity",
-        "structure",
-        BROAD,
-        _moments_of(base, spatial),
-        f"Squared Frechet distance (69) of {base.name}, the leading {LEADING}, as if they were Gaussian; less the "
-        f"floor, it "
-        "is that of endless samples. Also blind to: all that means and covariances do not show.",
-        lambda line, features, p: gaussian_statistic,
-        lambda features, p: "",
-    )
+        return Descriptor(f"moments of {base.name}", fit, base.applies, base.cost, base.invariances, base)
 
 
-FRECHET, VECTOR_FRECHET = _line(FILTERS, True), _line(PRINCIPAL, False)
+FRECHET = FrechetLine(
+    "Frechet distance",
+    "fidelity",
+    "structure",
+    BROAD,
+    PRINCIPAL,
+    f"Squared Frechet distance (69) of patterns, or of coordinates of vectors, the leading {LEADING}, as if they were "
+    "Gaussian; less the floor, it is that of endless samples. Also blind to: all that means and covariances do not "
+    "show.",
+    lambda line, features, p: gaussian_statistic,
+    lambda features, p: "",
+)

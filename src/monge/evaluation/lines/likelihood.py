@@ -8,8 +8,8 @@ from scipy import stats
 
 from monge.errors import BadInput
 from monge.evaluation.decision import Finding
+from monge.evaluation.statistics.resampling import Z
 
-Z = 1.959964
 NATS = 0.05  # a value: of log-likelihood lost on held-out data, harmless
 DISPLACED = 0.1  # share of the mass of a latent coordinate, or of its norm, out of place, harmless
 

@@ -18,14 +18,15 @@ HANDICAP = (1.2, 1.2)  # of the statistics that aim at nothing, beside one that 
 
 
 def by_moments(line: "MeanLine", features: Features, p: Prepared) -> Compare:
-    return whitened(torch.cat([features.x, features.y]), p.aims(line.look(p), [line.concern]))
+    return whitened(torch.cat([features.x, features.y]), p.aim(line.look(p), line.concern))
 
 
 @dataclass(frozen=True)
 class MeanLine:
     """A line on the mean features of a descriptor.
 
-    compare: (line, features, prepared) -> statistics of two mean vectors, told: what differs most, in words."""
+    compare: (line, features, prepared) -> statistics of two mean vectors. told: what differs most, in words.
+    """
 
     name: str
     section: str
@@ -55,8 +56,6 @@ class MeanLine:
             drawn = {factor: compare(*p.planted(defect, plain, changed, factor)) for factor in FACTORS}
             statistics = {factor: aggregated(values.double(), test.standard) for factor, values in drawn.items()}
             planted[defect] = Planted(statistics, float(drawn[1.0][:, 0].mean()))
-        told = self.told or most_different
-        detail = told(features, p)
         return Finding(
             self.name,
             test.value,
@@ -70,7 +69,7 @@ class MeanLine:
             test.statistic,
             tail(test.null),
             planted,
-            detail,
+            (self.told or most_different)(features, p),
         )
 
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from monge.evaluation.descriptors import FILTERS, PRINCIPAL, Descriptor, Fitted
+from monge.evaluation.descriptors import PRINCIPAL, Descriptor, Fitted, main_descriptor
 from monge.evaluation.lines.means import MeanLine, differences
 from monge.evaluation.prepared import Features, Prepared
 from monge.evaluation.statistics.cells import cell_centres
@@ -20,8 +20,7 @@ ROWS_PER_CELL = 15
 
 
 class Region(NamedTuple):
-    """A region that holds the wrong share: how many of real and of generated samples are in it, and counted rows "
-    "of it."""
+    """A region that holds the wrong share: its column of the features, its shares, and the counted rows in it."""
 
     name: str
     column: int
@@ -52,16 +51,14 @@ def cells(base: Descriptor, sized: Callable[[Tensor], Tensor], sizes: tuple[int,
 class RegionLine(MeanLine):
     """Shares of generated and real samples in the cells of real ones, in several cuts of the data."""
 
-    def needs(self, p: Prepared) -> bool:
-        return self.descriptor.applies(p.event) and (len(p.event) > 1) == (self.descriptor is FILTERS)
-
     def sizes(self, p: Prepared) -> tuple[int, ...]:
         """Cells of each cut, fewer where there are few rows."""
         most = max(2, min(len(p.event_x), len(p.counted), 4 * len(p.shaping)) // ROWS_PER_CELL)
         return tuple(min(size, most) for size in SIZES)
 
     def look(self, p: Prepared) -> Descriptor:
-        return cells(self.descriptor, p.features(self.descriptor).fitted.sized, self.sizes(p))
+        base = main_descriptor(p.event)
+        return cells(base, p.features(base).fitted.sized, self.sizes(p))
 
 
 def by_cells(line: MeanLine, features: Features, p: Prepared) -> Compare:
@@ -69,22 +66,17 @@ def by_cells(line: MeanLine, features: Features, p: Prepared) -> Compare:
     return histograms(line.sizes(p), len(p.event_x) / (len(p.event_x) + len(p.counted)))
 
 
-def region_line(descriptor: Descriptor) -> RegionLine:
-    return RegionLine(
-        "regions",
-        "diversity",
-        "region",
-        ("region",),
-        descriptor,
-        "How differently generated and real samples are shared out over regions of real data (k-means cells), from 0 "
-        "(alike) to 1 (disjoint): a missing region of weight w adds about w/2.",
-        by_cells,
-        lambda features, p: told(worst(features)),
-    )
-
-
-REGIONS = region_line(FILTERS)
-VECTOR_REGIONS = region_line(PRINCIPAL)
+REGIONS = RegionLine(
+    "regions",
+    "diversity",
+    "region",
+    ("region",),
+    PRINCIPAL,
+    "How differently generated and real samples are shared out over regions of real data (k-means cells), from 0 "
+    "(alike) to 1 (disjoint): a missing region of weight w adds about w/2.",
+    by_cells,
+    lambda features, p: told(worst(features)),
+)
 
 
 def worst(features: Features, most: int = 3) -> list[Region]:
@@ -103,11 +95,10 @@ def worst(features: Features, most: int = 3) -> list[Region]:
 
 
 def told(regions: list[Region]) -> str:
-    return (
-        ""
-        if not regions
-        else (f"{regions[0].name} holds {regions[0].real:.1%} of real samples and {regions[0].generated:.1%} of yours")
-    )
+    if not regions:
+        return ""
+    first = regions[0]
+    return f"{first.name} holds {first.real:.1%} of real samples and {first.generated:.1%} of yours"
 
 
 @dataclass(frozen=True)
@@ -119,7 +110,7 @@ class LabelLine(MeanLine):
 
     def look(self, p: Prepared) -> Descriptor:
         assert p.labels is not None
-        base = FILTERS if FILTERS.applies(p.event) else PRINCIPAL
+        base = main_descriptor(p.event)
         labels = p.labels[0]
 
         def fit(real: Tensor, seed: int) -> Fitted:

@@ -12,6 +12,7 @@ from monge import rng
 
 DRAWS = 1000
 CONFIDENCE = 0.95
+Z = 1.959964  # half the width of such an interval of a normal law, in standard deviations
 Interval = tuple[float, float]
 
 
