@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 
 from monge.evaluation import Evidence, Outcome
@@ -79,6 +80,9 @@ def _regions(m: Material) -> Panel | None:
             ("yours", sight.generated, sight.generated_share),
         ):
             if len(x):
+                x = np.concatenate(
+                    [x, np.full((max(0, PAIRS - len(x)), *m.event), m.look.low)]
+                )  # few do not grow large
                 title = f"{sight.name}: {share:.1%} of {whose}"
                 grid = figures.image_grid(rows(x, len(x)), columns=PAIRS, look=m.look, title=title)
                 grids.append((f"{whose} of {sight.name}", grid))

@@ -14,6 +14,7 @@ from monge.evaluation.prepared import Features, Prepared
 from monge.evaluation.statistics.means import Compare, aggregated, means_test, whitened
 
 SHOWN = 2  # features that differ most, told
+FAR = 100  # standard deviations, beyond which a number says no more
 HANDICAP = (1.2, 1.2)  # of the statistics that aim at nothing, beside one that aims at the line's own defect
 
 
@@ -80,9 +81,9 @@ def most_different(features: Features, p: Prepared) -> str:
     if not names or not len(z):
         return ""
     worst = z.abs().argsort(descending=True)[:SHOWN].tolist()
-    return ", ".join(
-        f"{p.named(names[i])} {'higher' if gap[i] > 0 else 'lower'} by {abs(float(gap[i])):.2g} sd" for i in worst
-    )
+    size = [f"{abs(g):.2g} sd" if abs(g) < FAR else f"more than {FAR} sd" for g in gap[worst].tolist()]
+    way = ["higher" if gap[i] > 0 else "lower" for i in worst]
+    return ", ".join(f"{p.named(names[i])} {w} by {s}" for i, w, s in zip(worst, way, size, strict=True))
 
 
 def differences(features: Features) -> tuple[Tensor, Tensor]:
