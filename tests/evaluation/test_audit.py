@@ -13,6 +13,9 @@ from sklearn.datasets import load_digits
 from monge.data import Samples, load
 from monge.errors import BadInput
 from monge.evaluation import DEFECTS, LINES, Finding, Margins, Verdict, audit, sliced_floor, sliced_wasserstein
+from monge.evaluation.decision import Planted, judge
+from monge.evaluation.defects import Pool
+from monge.evaluation.descriptors.values import principal_axes
 
 DIGITS = load_digits()
 IMAGES = torch.tensor(DIGITS.images, dtype=torch.float32)[:, None]
@@ -115,7 +118,9 @@ def test_samples_of_integer_data_are_rounded_and_others_lose_their_atoms():
     support = lambda verdict: next(line for line in verdict.lines if line.name == "support").status  # noqa: E731
     integers = Samples(holdout, kind="images", quantum=1.0, limits=(0.0, 16.0))
     assert support(audit(loose, integers, train)) != "fail"
-    assert support(audit(loose, holdout, train)) == "fail"
+    verdict = audit(loose, holdout, train)
+    assert support(verdict) == "fail"
+    assert "share of value 16 lower" in next(line.detail for line in verdict.lines if line.name == "support")
 
 
 @pytest.mark.parametrize(
@@ -361,3 +366,30 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     unit = 1 if sys.platform == "darwin" else 1024
     assert int(done.stdout) * unit < 2e9
+
+
+@pytest.mark.parametrize(("name", "share"), [("variance", 0.05), ("blur", 0.1)])
+def test_a_planted_loss_is_of_its_size_and_leaves_atoms(name, share):
+    g = torch.Generator().manual_seed(0)
+    smooth = torch.nn.functional.avg_pool2d(torch.randn(400, 1, 16, 16, generator=g), 3, 1, 1)
+    x = (smooth + 0.1).clamp(min=0)
+    changed = Pool(x, x.flatten(1), None, 0).changed(name, share)
+    assert torch.equal(changed[x == 0], x[x == 0])
+
+    def kept(events):
+        if name == "variance":
+            _, axes, _ = principal_axes(x.flatten(1), 64)
+            return float((events.flatten(1).double() @ axes).var(0).sum())
+        high = torch.fft.fftfreq(16).square()[:, None] + torch.fft.fftfreq(16).square() > 0.25**2
+        return float((torch.fft.fft2(events.double()).abs().square() * high).sum())
+
+    assert kept(changed) / kept(x) == pytest.approx(1 - share, abs=1e-4)
+
+
+def test_of_planted_defects_the_least_that_is_seen_sets_the_margin():
+    near, far = torch.linspace(5, 7, 40), torch.linspace(900, 1100, 40)
+    planted = {"region": Planted({1.0: near}, 0.6), "variance": Planted({1.0: far}, 90.0)}
+    finding = Finding("a", 8.0, (7.0, 9.0), 0.1, None, 1e-4, "higher", "", statistic=8.0, critical=lambda level: 4.0,
+                      planted=planted)  # fmt: skip
+    line = judge([finding])[0]
+    assert (line.reference, line.status, line.margin) == ("region", "fail", pytest.approx(0.5))

@@ -85,11 +85,11 @@ def test_the_power_spectrum_is_the_one_of_white_noise():
 def test_support_finds_atoms_and_what_lies_beyond():
     real = draw(500, (2,)).clamp(min=0)
     fitted = SUPPORT.fit(real, 0)
-    assert "atom of column 1" in fitted.names
+    assert "share of value 0 in column 1" in fitted.names
     x = torch.tensor([[0.0, -1.0]])
     found = dict(zip(fitted.names, fitted(x)[0].tolist(), strict=True))
-    assert found["atom of column 1"] == 1.0
-    assert found["atom of column 2"] == 0.0
+    assert found["share of value 0 in column 1"] == 1.0
+    assert found["share of value 0 in column 2"] == 0.0
     assert found["below the range of column 2"] == 1.0
     assert found["below the range of column 1"] == 0.0
 

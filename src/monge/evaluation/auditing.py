@@ -140,11 +140,13 @@ def _prepared(
     """Real rows, those of training first, are cut in two: a quarter to learn from, the others to count."""
     event = tuple(arrays["holdout"].shape[1:])
     events = {name: drawn[name] for name in drawn}
+    units = sets["holdout"].shift, sets["holdout"].scale
     offset = torch.zeros(drawn["holdout"].shape[1])
     if len(event) > 1:  # one shift for all sites, so that a place in the event means nothing
-        shift, scale = sets["holdout"].shift, sets["holdout"].scale
+        shift, scale = units
         offset = torch.from_numpy((shift - shift.mean()) / scale).float()
         events = {name: Rows(arrays[name], np.full_like(shift, shift.mean()), scale)[order[name]] for name in drawn}
+        units = shift.mean(keepdims=True), scale[:1]
     real = torch.cat([events[name] for name in ("train", "holdout") if name in events])
     apart = min(len(real) // 4, SHAPING)
     shaping, counted = (part.reshape(-1, *event) for part in (real[:apart], real[apart:]))
@@ -160,6 +162,7 @@ def _prepared(
         None if labels is None else (labels[:apart], labels[apart:]),
         names,
         columns,
+        units,
         seed,
         margins,
     )

@@ -75,11 +75,11 @@ def holm(p_values: Sequence[float], weights: Sequence[float] | None = None) -> l
 def judge(findings: Sequence[Finding], level: float = LEVEL) -> list[Line]:
     """A line for each finding.
 
-    Of a line with planted defects the one that it sees best is its reference. `pass`: the reference is excluded, since
-    it would look so harmless with a chance of at most 2.5%, and would have been seen with one of at least 80%. `fail`:
-    a difference by Holm's adjusted p-value at `level`, where lines that speak for a reference defect weigh four times
-    as much, so that the chance of any fail, when the laws are the same, is at most that; and the reference not
-    excluded. Else `undecided`.
+    Of a line with planted defects the least that it sees, with a chance of 80%, is its reference; where it sees none,
+    the one that it sees best. `pass`: the reference is excluded, since it would look so harmless with a chance of at
+    most 2.5%, and would have been seen. `fail`: a difference by Holm's adjusted p-value at `level`, where lines that
+    speak for a reference defect weigh four times as much, so that the chance of any fail, when the laws are the same,
+    is at most that; and the reference not excluded. Else `undecided`.
 
     Of a line with a margin of its own the harmless band is floor +- margin, open on the side that is not a defect:
     `pass`, the interval lies in the band; `fail`, wholly outside, and significant.
@@ -96,7 +96,7 @@ def judge(findings: Sequence[Finding], level: float = LEVEL) -> list[Line]:
 
 def _line(f: Finding, adjusted: float, level: float, single: float) -> Line:
     powers = {name: curve(f, planted, single) for name, planted in f.planted.items()}
-    best = max(powers, key=lambda name: powers[name][1.0], default=None)
+    best = _reference(f, powers)
     equivalence = math.nan if best is None else as_harmless(f.statistic, f.planted[best].statistic[1.0])
     power = None if best is None else powers[best][1.0]
     margin = f.margin if best is None else max(0.0, f.planted[best].value - f.floor)
@@ -129,6 +129,14 @@ def _line(f: Finding, adjusted: float, level: float, single: float) -> Line:
         },
         detail=f.detail,
     )
+
+
+def _reference(f: Finding, powers: Mapping[str, Mapping[float, float]]) -> str | None:
+    """Of the planted defects that are seen the one that moves the statistic least, else the one seen best."""
+    seen = [name for name in powers if powers[name][1.0] >= POWER]
+    if seen:
+        return min(seen, key=lambda name: float(f.planted[name].statistic[1.0].double().mean()))
+    return max(powers, key=lambda name: powers[name][1.0], default=None)
 
 
 def as_harmless(statistic: float, planted: Float[Tensor, " replicates"]) -> float:

@@ -3,20 +3,23 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from monge import rng
 from monge.errors import BadInput
+from monge.evaluation.descriptors.support import atoms
 from monge.evaluation.descriptors.values import leading, principal_axes
 from monge.evaluation.statistics.cells import cell_centres
 from monge.evaluation.statistics.pairwise import squared_distances
 
 NOISE = 3.0  # of a vector: an outlier is so many times as far from the mean as a real row
 REPLICATES = 40
+TRIED, HALVINGS = 500, 24  # events by which the strength of a defect is found, and steps to it
 CELLS = 20  # of which one, or the heart of one, is the region that is missing
 
 
@@ -91,6 +94,15 @@ class Pool:
         """
         return CHANGES[name](self, share)
 
+    @cached_property
+    def atoms(self) -> Bool[Tensor, "n *event"]:
+        """Where an event has a value that occurs again and again, such as zero, which no defect but that is to move."""
+        found = torch.zeros_like(self.events, dtype=torch.bool)
+        for channel in range(self.events.shape[1]):
+            values = torch.tensor(atoms(self.events[:, channel].flatten()))
+            found[:, channel] = torch.isin(self.events[:, channel], values)
+        return found
+
     def weights(self, name: str, share: float) -> Float[Tensor, "replicates n"]:
         """What each row weighs in each replicate, where mass is missing from a region or from labels."""
         n = len(self.events)
@@ -125,28 +137,53 @@ class Pool:
 
 
 def _scaled(pool: Pool, share: float) -> Tensor:
-    rows = pool.events.flatten(1)
-    mean, axes, _ = principal_axes(rows, leading(rows.shape[1]))
-    turn = axes.float()
-    lead = (rows - mean.float()) @ turn @ turn.T
-    return (rows - (1 - math.sqrt(1 - share)) * lead).reshape(pool.events.shape)
+    """The leading directions shrunk until they have lost this share of their variance."""
+    flat = pool.events.flatten(1)
+    mean, axes, _ = principal_axes(flat, leading(flat.shape[1]))
+    turn, centre = axes.float(), mean.float()
+
+    def shrunk(events: Tensor, strength: float) -> Tensor:
+        rows = events.flatten(1)
+        return (rows - strength * ((rows - centre) @ turn @ turn.T)).reshape(events.shape)
+
+    return _until(pool, shrunk, lambda events: float((events.flatten(1) @ turn).double().var(0).sum()), share, 1.0)
 
 
 def _blurred(pool: Pool, share: float) -> Tensor:
     """Gaussian blur by the width that takes this share of the power in the upper half of the frequencies."""
-    space = tuple(pool.events.shape[2:])
-    axes = tuple(range(2, pool.events.ndim))
-    hat = torch.fft.fftn(pool.events, dim=axes)
+    space, axes = tuple(pool.events.shape[2:]), tuple(range(2, pool.events.ndim))
     grid = torch.meshgrid(*(torch.fft.fftfreq(side) for side in space), indexing="ij")
     square = torch.stack(grid).square().sum(0)
-    power = hat.abs().square().mean((0, 1)).double() * (square > 0.25**2)
-    low, high = 0.0, 4.0
-    for _ in range(40):
-        width = (low + high) / 2
-        kept = float((power * torch.exp(-4 * math.pi**2 * width**2 * square)).sum() / power.sum().clamp(min=1e-300))
-        low, high = (width, high) if kept > 1 - share else (low, width)
-    blurred: Tensor = torch.fft.ifftn(hat * torch.exp(-2 * math.pi**2 * low**2 * square), dim=axes).real
-    return blurred
+
+    def blurred(events: Tensor, width: float) -> Tensor:
+        filtered = torch.fft.fftn(events, dim=axes) * torch.exp(-2 * math.pi**2 * width**2 * square)
+        found: Tensor = torch.fft.ifftn(filtered, dim=axes).real
+        return found
+
+    def small_scales(events: Tensor) -> float:
+        return float((torch.fft.fftn(events, dim=axes).abs().square().double() * (square > 0.25**2)).sum())
+
+    return _until(pool, blurred, small_scales, share, 4.0)
+
+
+def _until(
+    pool: Pool,
+    change: Callable[[Tensor, float], Tensor],
+    measure: Callable[[Tensor], float],
+    share: float,
+    most: float,
+) -> Tensor:
+    """The events changed, atoms left where they are, by the strength at which the measure has lost this share."""
+    some, kept = pool.events[:TRIED], pool.atoms
+
+    def leaving(events: Tensor, strength: float) -> Tensor:
+        return torch.where(kept[: len(events)], events, change(events, strength))
+
+    whole, low, high = measure(some), 0.0, most
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if measure(leaving(some, middle)) > (1 - share) * whole else (low, middle)
+    return leaving(pool.events, low)
 
 
 def _noise(pool: Pool, share: float) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from monge.evaluation.defects import CHANGES, DEFECTS, REPLICATES, Margins, Pool
 from monge.evaluation.descriptors import Descriptor, Fitted, describe, main_descriptor
-from monge.evaluation.rows import Rows
+from monge.evaluation.rows import Array, Rows
 from monge.evaluation.statistics.energy import EnergyTest, energy_test
 from monge.evaluation.statistics.means import Relabellings
 from monge.evaluation.statistics.neighbours import K, Visits, visits
@@ -26,6 +26,7 @@ POOL_ROWS = 2000
 AIMED_ROWS = 1000  # shaping rows in which a defect is planted, to aim at it
 SAME = 1e-6  # standardised distance below which two rows are the same row
 REPEATED = 0.01  # share of real rows that repeat, above which it is told, and nearness means little
+VALUE = re.compile(r"\b(value|level) (-?[\d.]+(?:e[+-]?\d+)?)( in (?:column|channel) (\d+))?")  # in names of features
 Counts = NDArray[np.int64]
 
 
@@ -48,6 +49,7 @@ class Prepared:
     part, so that generated and counted events are exchangeable when they have one law. offset: what x, y and t lack of
     events, whose shift is one for all sites. labels: of the shaping and of the counted events, or None. names: of
     labels. columns: names of the columns of vectors, or none.
+    units: shift and scale of events, of each column of vectors, or one.
     """
 
     x: Float[Tensor, "n d"]
@@ -61,6 +63,7 @@ class Prepared:
     labels: tuple[Int[Tensor, " s"], Int[Tensor, " c"]] | None
     names: Mapping[int, str]
     columns: Sequence[str]
+    units: tuple[Array, Array]
     seed: int
     margins: Margins
     cache: dict[str, Features] = field(default_factory=dict)
@@ -85,8 +88,14 @@ class Prepared:
         return defect != "copies" or self.train is not None
 
     def named(self, feature: str) -> str:
-        """The name of a feature, with the user's names of columns."""
+        """The name of a feature, values of it in the data's units, and columns by the user's names."""
+        feature = VALUE.sub(lambda found: self._value(*found.groups()), feature)
         return re.sub(r"column (\d+)", lambda found: self._column(int(found[1])), feature) if self.columns else feature
+
+    def _value(self, what: str, value: str, where: str | None, column: str | None) -> str:
+        shift, scale = (part[int(column) - 1 if column and len(part) > 1 else 0] for part in self.units)
+        found = shift + float(value) * scale
+        return f"{what} {0.0 if abs(found) < 1e-5 * scale else found:.4g}{where or ''}"
 
     def _column(self, number: int) -> str:
         return self.columns[number - 1] if number <= len(self.columns) else f"column {number}"

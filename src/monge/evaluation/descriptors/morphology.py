@@ -44,7 +44,7 @@ def morphology(real: Tensor, seed: int) -> Fitted:
         return torch.stack([part.float() / sites for part in parts], 1)
 
     of = ("share above", "boundary at", "Euler characteristic at", "peaks above")
-    return Fitted(measure, tuple(f"{o} level {level:.3g}" for level in levels for o in of))
+    return Fitted(measure, tuple(f"{o} level {level:.6g}" for level in levels for o in of))
 
 
 def _between(values: Tensor) -> list[float]:
