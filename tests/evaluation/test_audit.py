@@ -373,7 +373,7 @@ def test_a_planted_loss_is_of_its_size_and_leaves_atoms(name, share):
     g = torch.Generator().manual_seed(0)
     smooth = torch.nn.functional.avg_pool2d(torch.randn(400, 1, 16, 16, generator=g), 3, 1, 1)
     x = (smooth + 0.1).clamp(min=0)
-    changed = Pool(x, x.flatten(1), None, 0).changed(name, share)
+    changed = Pool(x, [x.flatten(1)], None, 0).changed(name, share)
     assert torch.equal(changed[x == 0], x[x == 0])
 
     def kept(events):

@@ -200,9 +200,11 @@ def _check(arrays: dict[str, Source], rows: int) -> None:
 
 def _measure(prepared: Prepared, lines: Sequence[Measured]) -> list[Finding]:
     findings = []
+    regions = [line.look(prepared).name for line in lines if isinstance(line, RegionLine)]
     with bar("auditing", len(lines)) as advance:
         for line in lines:
             findings.append(line.measure(prepared))
+            prepared.forget(regions)
             advance()
     return findings
 

@@ -14,6 +14,7 @@ from monge.evaluation.statistics.resampling import Interval
 LEVEL = 0.05
 
 OWN = 4.0  # weight, in the correction, of a line that speaks for a reference defect
+THOUGH_SEEN = 0.001  # chance of the reference looking so harmless, at most, where a difference is there
 FACTORS = (0.25, 0.5, 1.0, 2.0)  # of the reference size, at which the power is computed
 
 
@@ -77,9 +78,9 @@ def judge(findings: Sequence[Finding], level: float = LEVEL) -> list[Line]:
 
     Of a line with planted defects the least that it sees, with a chance of 80%, is its reference; where it sees none,
     the one that it sees best. `pass`: the reference is excluded, since it would look so harmless with a chance of at
-    most 2.5%, and would have been seen. `fail`: a difference by Holm's adjusted p-value at `level`, where lines that
-    speak for a reference defect weigh four times as much, so that the chance of any fail, when the laws are the same,
-    is at most that; and the reference not excluded. Else `undecided`.
+    most 2.5%, or of .1% where a difference is there, and would have been seen. `fail`: a difference by Holm's adjusted
+    p-value at `level`, where lines that speak for a reference defect weigh four times as much, so that the chance of
+    any fail, when the laws are the same, is at most that; and the reference not excluded. Else `undecided`.
 
     Of a line with a margin of its own the harmless band is floor +- margin, open on the side that is not a defect:
     `pass`, the interval lies in the band; `fail`, wholly outside, and significant.
@@ -99,10 +100,12 @@ def _line(f: Finding, adjusted: float, level: float, single: float) -> Line:
     best = _reference(f, powers)
     equivalence = math.nan if best is None else as_harmless(f.statistic, f.planted[best].statistic[1.0])
     power = None if best is None else powers[best][1.0]
-    margin = f.margin if best is None else max(0.0, f.planted[best].value - f.floor)
+    side = -1.0 if f.worse == "lower" else 1.0
+    margin = f.margin if best is None else max(0.0, side * (f.planted[best].value - f.floor))
     significant = adjusted <= level  # False for NaN
     if best is not None:
-        excluded = power is not None and power >= POWER and equivalence <= EXCLUDED
+        so_rare = THOUGH_SEEN if significant else EXCLUDED
+        excluded = power is not None and power >= POWER and equivalence <= so_rare
         status: Status = "pass" if excluded else "fail" if significant else "undecided"
     elif f.margin is not None:
         status = _by_margin(f, f.margin, significant)

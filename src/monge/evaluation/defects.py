@@ -1,7 +1,7 @@
 """Reference defects, planted in real data: what a margin is made of."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -78,12 +78,12 @@ OTHER = {
 class Pool:
     """Real rows that stand in for both sides.
 
-    events: [n, *event], standardised. near: [n, k], features whose distances say what a region is. labels: [n], or
-    None. seed: of all draws.
+    events: [n, *event], standardised. near: [n, k] each, features whose distances say what a region is, in turn.
+    labels: [n], or None. seed: of all draws.
     """
 
     events: Float[Tensor, "n *event"]
-    near: Float[Tensor, "n d"]
+    near: Sequence[Float[Tensor, "n _"]]
     labels: Int[Tensor, " n"] | None
     seed: int
 
@@ -109,10 +109,11 @@ class Pool:
         weights = torch.ones(REPLICATES, n, dtype=torch.float64)
         generator = rng.generator(self.seed, "planted", name)
         if name == "region":
-            centres = cell_centres(self.near, min(CELLS, max(2, n // 20)), seed=self.seed + 1)
-            far = squared_distances(self.near.double(), centres)
-            for row in weights:
-                cell = int(torch.randint(len(centres), (1,), generator=generator))
+            cells = min(CELLS, max(2, n // 20))
+            distances = [squared_distances(x, cell_centres(x, cells, seed=self.seed + 1)) for x in self.near]
+            for i, row in enumerate(weights):
+                cell = int(torch.randint(cells, (1,), generator=generator))
+                far = distances[i % len(distances)]
                 others = far.clone()
                 others[:, cell] = math.inf
                 depth = others.amin(1) - far[:, cell]  # how far inside of the cell

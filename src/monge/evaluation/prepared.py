@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from monge.evaluation.defects import CHANGES, DEFECTS, REPLICATES, Margins, Pool
-from monge.evaluation.descriptors import Descriptor, Fitted, describe, main_descriptor
+from monge.evaluation.descriptors import SPECTRUM, Descriptor, Fitted, describe, spaces
 from monge.evaluation.rows import Array, Rows
 from monge.evaluation.statistics.energy import EnergyTest, energy_test
 from monge.evaluation.statistics.means import Relabellings
@@ -79,6 +79,10 @@ class Prepared:
     def event(self) -> tuple[int, ...]:
         return tuple(self.counted.shape[1:])
 
+    def events_of(self, rows: Tensor) -> Tensor:
+        """Rows such as x as events, [n, *event]."""
+        return (rows + self.offset).reshape(-1, *self.event)
+
     def applies(self, defect: str) -> bool:
         """Whether a reference defect means anything for these data."""
         if defect == "label":
@@ -105,12 +109,21 @@ class Prepared:
     def features(self, descriptor: Descriptor) -> Features:
         if descriptor.name not in self.cache:
             parts: tuple[Tensor, ...] = (self.event_x, self.counted, self.shaping)
-            if descriptor.base is not None:
-                parts = self.features(descriptor.base)[:3]
+            if descriptor.base:
+                found = [self.features(base)[:3] for base in descriptor.base]
+                parts = tuple(torch.cat(side, 1) for side in zip(*found, strict=True))
             fitted = descriptor.fit(parts[2], self.seed)
             x, y, shaping = (describe(fitted, part) for part in parts)
             self.cache[descriptor.name] = Features(x, y, shaping, fitted)
         return self.cache[descriptor.name]
+
+    def forget(self, kept: Sequence[str]) -> None:
+        """Drop features that are at hand for no other line, to spare memory."""
+        several = {space.name for space in (*spaces(self.event), SPECTRUM)} | set(kept)
+        for name in self.cache.keys() - several:
+            del self.cache[name]
+        for key in [key for key in self.changes if key[0] not in several]:
+            del self.changes[key]
 
     def aim(self, descriptor: Descriptor, defect: str) -> Float[Tensor, "q k"]:
         """How a defect that changes events moves the mean features of shaping rows, [1, k]; of another, [0, k]."""
@@ -123,11 +136,11 @@ class Prepared:
         """Features of the pool's events, or of shaping ones, with a defect that changes events, [rows, k]."""
         key = (descriptor.name, defect, shaping)
         if key not in self.changes:
-            if descriptor.base is not None:
-                events = self.changed_features(descriptor.base, defect, shaping=shaping)
+            if descriptor.base:
+                events = torch.cat([self.changed_features(b, defect, shaping=shaping) for b in descriptor.base], 1)
             elif shaping:
                 rows = self.shaping[:AIMED_ROWS]
-                events = Pool(rows, rows.flatten(1), None, self.seed).changed(defect, self.share(defect))
+                events = Pool(rows, [rows.flatten(1)], None, self.seed).changed(defect, self.share(defect))
             else:
                 events = self.changed[defect]
             self.changes[key] = describe(self.features(descriptor).fitted, events)
@@ -141,8 +154,8 @@ class Prepared:
     def pool(self) -> Pool:
         """Counted real rows that stand in for both sides."""
         events = self.counted[:POOL_ROWS]
-        found = self.features(main_descriptor(self.event))
-        near = found.fitted.sized(found.y[:POOL_ROWS])
+        found = [self.features(space) for space in spaces(self.event)]
+        near = [features.fitted.sized(features.y[:POOL_ROWS]) for features in found]
         labels = None if self.labels is None else self.labels[1][:POOL_ROWS]
         return Pool(events, near, labels, self.seed)
 

@@ -20,6 +20,15 @@ def main_descriptor(event: tuple[int, ...]) -> Descriptor:
     return FILTERS if FILTERS.applies(event) else PRINCIPAL
 
 
+def spaces(event: tuple[int, ...]) -> tuple[Descriptor, ...]:
+    """Those in which a region of events of this shape is near itself: of patterns and of values.
+
+    >>> [space.name for space in spaces((1, 8, 8))]
+    ['random filters', 'principal coordinates']
+    """
+    return tuple(dict.fromkeys((main_descriptor(event), PRINCIPAL)))
+
+
 __all__ = [
     "DESCRIPTORS",
     "ENERGIES",
@@ -36,5 +45,6 @@ __all__ = [
     "describe",
     "kinds",
     "main_descriptor",
+    "spaces",
     "yours",
 ]

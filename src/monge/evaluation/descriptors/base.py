@@ -35,7 +35,7 @@ class Fitted:
 class Descriptor:
     """What events are looked at through.
 
-    base: another descriptor, whose features it is fitted to and measures in place of events.
+    base: other descriptors, whose features, side by side, it is fitted to and measures in place of events.
     fit: (real events [n, *event] that are used for nothing else, seed) -> `Fitted`. applies: whether it is for events
     of this shape. cost: for n events of d values. invariances: the changes of an event that it cannot see.
     """
@@ -45,7 +45,7 @@ class Descriptor:
     applies: Callable[[tuple[int, ...]], bool]
     cost: str
     invariances: str
-    base: "Descriptor | None" = None
+    base: tuple["Descriptor", ...] = ()
 
 
 def kinds(vectors: bool, spatial: bool, least: int = 1) -> Callable[[tuple[int, ...]], bool]:

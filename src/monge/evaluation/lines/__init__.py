@@ -21,7 +21,7 @@ LINES: tuple[Measured, ...] = (
     KERNEL,
     FRECHET,
     OneLine("classifier accuracy", "fidelity", "structure", (), distances.classifier),
-    OneLine("precision", "fidelity", "structure", (), distances.precision),
+    OneLine("precision", "fidelity", "structure", ("outliers",), distances.precision),
     OneLine("outliers", "fidelity", "outliers", ("outliers",), distances.outliers),
     MeanLine(
         "variance",
@@ -85,6 +85,6 @@ LINES: tuple[Measured, ...] = (
     OneLine("coverage", "diversity", "region", (), distances.coverage),
     OneLine("repeats", "diversity", "repeats", ("repeats",), copies.repeats),
     OneLine("copies", "memorisation", "copies", ("copies",), copies.copies, given_training),
-    OneLine("near copies", "memorisation", "copies", (), copies.near, given_training),
-    OneLine("closer to training", "memorisation", "copies", (), copies.closer, given_training),
+    OneLine("near copies", "memorisation", "copies", ("copies",), copies.near, given_training),
+    OneLine("closer to training", "memorisation", "copies", ("copies",), copies.closer, given_training),
 )

@@ -4,9 +4,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from monge.evaluation.decision import Finding
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from scipy.stats import norm
+from torch import Tensor
+
+from monge.evaluation.decision import FACTORS, Finding, Planted
+from monge.evaluation.defects import REPLICATES
 from monge.evaluation.prepared import Prepared
-from monge.evaluation.statistics.resampling import Interval, difference_interval
+from monge.evaluation.statistics.resampling import (
+    Interval,
+    difference_interval,
+    larger_share_p_value,
+    numpy_generator,
+)
 
 
 @runtime_checkable
@@ -44,6 +56,7 @@ class OneLine:
         return self.function(self, p)._replace(name=self.name, concern=self.concern)
 
 
+MOST_Z = 40.0
 BROAD = ("blur", "variance", "region")  # defects of a line that is for no one of them
 Share = tuple[float, Interval, float]
 
@@ -55,6 +68,31 @@ def share(hits: int, n: int, real_hits: int, m: int) -> Share:
     (0.5, 0.1)
     """
     return hits / n, difference_interval(hits, n, real_hits, m), real_hits / m
+
+
+def as_deviates(p_values: ArrayLike) -> Tensor:
+    """p-values as standard normal deviates, cut where they say no more."""
+    return torch.from_numpy(np.clip(norm.isf(np.asarray(p_values, dtype=np.float64)), -MOST_Z, MOST_Z))
+
+
+def deviate(level: float) -> float:
+    """The deviate that chance exceeds with this probability."""
+    return float(norm.isf(level))
+
+
+def planted_shares(
+    p: Prepared, defect: str, usual: float, with_defect: Callable[[float], float], sizes: tuple[int, int]
+) -> Planted:
+    """Real rows with a defect, of which a share `with_defect`(its size) shows, `usual` of them without: counts of
+    `sizes` rows of either side, compared by Fisher's exact test."""
+    n, m = sizes
+    drawn = {}
+    for factor in FACTORS:
+        generator = numpy_generator(p.seed, "replicates", defect, str(factor))
+        share = with_defect(p.share(defect, factor))
+        some = generator.binomial(n, share, REPLICATES), generator.binomial(m, usual, REPLICATES)
+        drawn[factor] = as_deviates([larger_share_p_value(int(a), n, int(b), m) for a, b in zip(*some, strict=True)])
+    return Planted(drawn, with_defect(p.share(defect)))
 
 
 def planted_of(line: Measured, p: Prepared) -> list[str]:

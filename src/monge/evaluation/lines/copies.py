@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.stats import betabinom, norm
+from scipy.stats import betabinom
 from torch import Tensor
 
-from monge.evaluation.decision import FACTORS, Finding, Planted
+from monge.evaluation.decision import FACTORS, Finding, Planted, tail
 from monge.evaluation.defects import REPLICATES
+from monge.evaluation.descriptors import FILTERS, describe
 from monge.evaluation.descriptors.values import principal_axes
-from monge.evaluation.lines.base import OneLine, share
-from monge.evaluation.lines.distances import as_deviates
+from monge.evaluation.lines.base import OneLine, as_deviates, deviate, planted_shares, share
 from monge.evaluation.prepared import REPEATED, Prepared
 from monge.evaluation.statistics.memorisation import near_copies
 from monge.evaluation.statistics.pairwise import Neighbours, nearest
@@ -57,18 +58,11 @@ def _shares(
     """Share of generated rows that are copies against that of real ones: Fisher's exact test."""
     hits, n, real_hits, m = int(mine.sum()), len(mine), int(real.sum()), len(real)
     usual = real_hits / m
-    drawn = {}
-    for factor in FACTORS:
-        generator = numpy_generator(p.seed, "replicates", line.name, str(factor))
-        planted = planted_share(usual, p.share(line.concern, factor))
-        some = generator.binomial(n, planted, REPLICATES), generator.binomial(m, usual, REPLICATES)
-        drawn[factor] = as_deviates([larger_share_p_value(int(a), n, int(b), m) for a, b in zip(*some, strict=True)])
-    value = planted_share(usual, p.share(line.concern))
+    planted = planted_shares(p, line.concern, usual, lambda size: planted_share(usual, size), (n, m))
     p_value = larger_share_p_value(hits, n, real_hits, m)
     return Finding(
         line.name, *share(hits, n, real_hits, m), None, p_value, "higher", note,
-        statistic=float(as_deviates([p_value])[0]), critical=lambda level: float(norm.isf(level)),
-        planted={line.concern: Planted(drawn, value)},
+        statistic=float(as_deviates([p_value])[0]), critical=deviate, planted={line.concern: planted},
     )  # fmt: skip
 
 
@@ -81,7 +75,8 @@ def closer(line: OneLine, p: Prepared) -> Finding:
     if p.x.shape[1] > LEADING and p.t is not None:
         x, t, y = _leading(p)
         spaces.append(_called_training(nearest(x, t), len(t), nearest(x, y), len(y), p.seed))
-    value, error = spaces[0][:2]
+    value, error = spaces[0].value, spaces[0].error
+    copied = {factor: torch.stack([s.copied(p.share("copies", factor)) for s in spaces]).amax(0) for factor in FACTORS}
     note = (
         "Share of generated samples whose nearest real sample is one of training, not a held-out one; the floor is the "
         "share of training samples among both. Tested along leading directions, too, where noise is dull. Blind to: a "
@@ -89,16 +84,35 @@ def closer(line: OneLine, p: Prepared) -> Finding:
     )
     floor = len(p.train) / (len(p.train) + len(p.y))
     interval = (max(0.0, value - Z * error), min(1.0, value + Z * error))
-    p_value = min(1.0, len(spaces) * min(found[2] for found in spaces))
+    p_value = min(1.0, len(spaces) * min(found.p_value for found in spaces))
     if p.repeated > REPEATED:
         p_value, note = math.nan, f"{note} Not tested here: real samples repeat, and are as near as each other."
-    return Finding(line.name, value, interval, floor, None, p_value, "higher", note)
+    return Finding(
+        line.name, value, interval, floor, None, p_value, "higher", note,
+        statistic=max(found.statistic for found in spaces),
+        critical=lambda level: max(tail(found.null)(level / len(spaces)) for found in spaces),
+        planted={"copies": Planted(copied, floor + (1 - floor) * p.share("copies"))},
+    )  # fmt: skip
 
 
-def _called_training(
-    to_training: Neighbours, n: int, to_held: Neighbours, m: int, seed: int
-) -> tuple[float, float, float]:
-    """Share of rows nearer to training, its standard error, and the p-value by relabelling n + m real rows."""
+class Called(NamedTuple):
+    """Share of rows nearer to training, its standard error, and the p-value by relabelling real rows; how many fewer
+    rows than chance has it are nearer to held-out ones, in standard deviations: statistic, and null, of relabelled
+    rows; usual: how many chance has, in the same."""
+
+    value: float
+    error: float
+    p_value: float
+    statistic: float
+    null: Tensor
+    usual: float
+
+    def copied(self, share: float) -> Tensor:
+        """The statistic with this share of the rows copies of training rows."""
+        return self.null[:REPLICATES] + share * (self.usual - self.null[:REPLICATES])
+
+
+def _called_training(to_training: Neighbours, n: int, to_held: Neighbours, m: int, seed: int) -> Called:
     mine = to_training.distance[:, 0] <= to_held.distance[:, 0]
     trained = torch.bincount(to_training.indices[mine, 0]).numpy()
     held = torch.bincount(to_held.indices[~mine, 0]).numpy()
@@ -109,26 +123,52 @@ def _called_training(
         null[i] = generator.permutation(visits)[:count].sum()  # rows nearest to one that is called held out
     total, away = len(mine), int(held.sum())
     p_value = (1 + int((null <= away).sum())) / (1 + PERMUTATIONS)
-    return 1 - away / total, float(null.std()) / total, p_value
+    usual, spread = float(null.mean()), max(1e-9, float(null.std()))
+    deviations = torch.from_numpy((usual - null) / spread)
+    return Called(1 - away / total, spread / total, p_value, (usual - away) / spread, deviations, usual / spread)
 
 
 def near(line: OneLine, p: Prepared) -> Finding:
     """Share of generated rows below low quantiles of held-out rows' distance to training over that to held-out rows,
     which is small for copies alone, not for samples that are smooth: as they are, or of fields moved by a site or
-    turned over; and along the leading directions, where noise is dull."""
+    turned over; along the leading directions, where noise is dull; and by patterns, where small moves are."""
     spaces = [_ratios(p, p.x, p.y, p.t, moves=len(p.event) > 1)]
     if p.x.shape[1] > LEADING:
         x, t, y = _leading(p)
+        spaces.append(_ratios(p, x, y, t, moves=False))
+    if FILTERS.applies(p.event):
+        x, t, y = _patterns(p)
         spaces.append(_ratios(p, x, y, t, moves=False))
     shown = near_copies(*spaces[0], level=NEAR_LEVELS[-1], seed=p.seed)
     found = [_nearer(*ratios, level) for ratios in spaces for level in NEAR_LEVELS]
     moved = ", moved by a site or turned over" if len(p.event) > 1 else ""
     note = (
         f"Share of generated samples that are nearer to a training sample{moved}, measured by how near held-out ones "
-        f"are, than all but {NEAR_LEVELS[-1]:.0%} of held-out samples are; tested at three such shares, and along "
-        f"leading directions. {PRIVACY}"
+        f"are, than all but {NEAR_LEVELS[-1]:.0%} of held-out samples are; tested at three such shares, along leading "
+        f"directions, and by patterns. {PRIVACY}"
     )
-    return Finding(line.name, *shown[:3], None, min(1.0, len(found) * min(found)), "higher", note)
+    p_value = min(1.0, len(found) * min(found))
+    size = p.share("copies")
+    return Finding(
+        line.name, *shown[:3], None, p_value, "higher", note,
+        statistic=float(as_deviates([p_value])[0]), critical=deviate,
+        planted={"copies": Planted(_copied(p, *spaces[0], len(found)), shown.floor + (1 - shown.floor) * size)},
+    )  # fmt: skip
+
+
+def _copied(p: Prepared, generated: Tensor, held_out: Tensor, tests: int) -> dict[float, Tensor]:
+    """The deviate of the p-value where real rows, and copies, of distance zero, stand in for the generated ones."""
+    drawn, n, m = {}, len(generated), len(held_out)
+    for factor in FACTORS:
+        generator = numpy_generator(p.seed, "replicates", "near copies", str(factor))
+        p_values = np.ones(REPLICATES)
+        hits = generator.binomial(n, p.share("copies", factor), REPLICATES)
+        for level in NEAR_LEVELS:
+            rank = max(1, int(level * m))
+            near = hits + generator.binomial(n - hits, generator.beta(rank, m + 1 - rank, REPLICATES))
+            p_values = np.minimum(p_values, tests * betabinom.sf(near - 1, n, rank, m + 1 - rank))
+        drawn[factor] = as_deviates(p_values)
+    return drawn
 
 
 def _nearer(generated: Tensor, held_out: Tensor, level: float) -> float:
@@ -145,6 +185,17 @@ def _leading(p: Prepared) -> tuple[Tensor, Tensor, Tensor]:
     _, axes, _ = principal_axes(p.t, LEADING)
     turn = axes.float()
     return p.x @ turn, p.t @ turn, p.y @ turn
+
+
+def _patterns(p: Prepared) -> tuple[Tensor, Tensor, Tensor]:
+    """Features of generated, training and held-out rows, of their natural sizes."""
+    assert p.t is not None
+    fitted = p.features(FILTERS).fitted
+    x, t, y = (
+        fitted.sized(describe(fitted, p.events_of(rows)))
+        for rows in (p.x[:MOVED_ROWS], p.t[: 2 * MOVED_ROWS], p.y[:MOVED_ROWS])
+    )
+    return x, t, y
 
 
 def _ratios(p: Prepared, x: Tensor, y: Tensor, t: Tensor | None, *, moves: bool) -> tuple[Tensor, Tensor]:
@@ -165,6 +216,6 @@ def _ratios(p: Prepared, x: Tensor, y: Tensor, t: Tensor | None, *, moves: bool)
 
 def _moves(p: Prepared, rows: Tensor) -> list[Tensor]:
     """The rows as they are, moved by a site along each axis, and turned over."""
-    events = (rows + p.offset).reshape(-1, *p.event)
+    events = p.events_of(rows)
     moved = [events.roll(step, axis) for axis in range(2, events.ndim) for step in (1, -1)] + [events.flip(-1)]
     return [rows, *(event.flatten(1) - p.offset for event in moved)]

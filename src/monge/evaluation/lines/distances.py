@@ -5,15 +5,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
-from scipy.stats import hypergeom, norm
+from numpy.typing import NDArray
+from scipy.stats import hypergeom
 from torch import Tensor
 
 from monge.evaluation.decision import FACTORS, Finding, Planted, tail
 from monge.evaluation.defects import CHANGES
 from monge.evaluation.descriptors import FILTERS, SPECTRUM, Descriptor, main_descriptor
 from monge.evaluation.descriptors.values import principal_axes
-from monge.evaluation.lines.base import OneLine, planted_of, share
+from monge.evaluation.lines.base import OneLine, as_deviates, deviate, planted_of, planted_shares, share
 from monge.evaluation.prepared import Prepared
 from monge.evaluation.statistics.classifier import chance_p_value, classifier_two_sample
 from monge.evaluation.statistics.energy import energy_test
@@ -34,7 +34,6 @@ PLANTED_ROWS, TIMES = 300, 10  # of energy distances with a defect, and how ofte
 CLASSIFIER_ROWS = 4000
 EXTREME = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02)  # shares of the pooled rows that are farthest out
 SHOWN = 0.005  # of them, shown
-MOST_Z = 40.0
 
 
 def energy(line: OneLine, p: Prepared) -> Finding:
@@ -124,7 +123,7 @@ def outliers(line: OneLine, p: Prepared) -> Finding:
         "higher",
         note,
         statistic=float(as_deviates([p_value])[0]),
-        critical=lambda level: float(norm.isf(level)),
+        critical=deviate,
         planted=planted,
     )
 
@@ -172,11 +171,6 @@ def _beyond(y: Tensor) -> float:
     return float((y > y.quantile(1 - SHOWN)).float().mean())
 
 
-def as_deviates(p_values: ArrayLike) -> Tensor:
-    """p-values as standard normal deviates, cut where they say no more."""
-    return torch.from_numpy(np.clip(norm.isf(np.asarray(p_values, dtype=np.float64)), -MOST_Z, MOST_Z))
-
-
 def precision(line: OneLine, p: Prepared) -> Finding:
     """Share of generated rows in some real ball, against that of training rows (held-out ones, if there are none).
 
@@ -191,6 +185,16 @@ def precision(line: OneLine, p: Prepared) -> Finding:
         real, whose = visits(centres, centres, radii, skip_self=True).inside, "other held-out"
     inside = visits(p.x, centres, radii).inside
     hits, real_hits = int(inside.sum()), int(real.sum())
+    planted = {}
+    if "outliers" in planted_of(line, p):
+        noise = p.changed["outliers"].flatten(1) - p.offset
+        astray = 1.0 - float(visits(noise, centres, radii).inside.double().mean())
+        usual = 1.0 - real_hits / len(real)
+        found = planted_shares(
+            p, "outliers", usual, lambda size: usual + size * (astray - usual), (len(inside), len(real))
+        )
+        planted["outliers"] = found._replace(value=1.0 - found.value)
+    p_value = larger_share_p_value(len(inside) - hits, len(inside), len(real) - real_hits, len(real))
     note = (
         f"Share of generated samples that fall among real ones, within reach of a held-out sample's {K} nearest "
         f"neighbours; {whose} samples reach the floor. Blind to: the wrong mixture of good samples."
@@ -199,9 +203,12 @@ def precision(line: OneLine, p: Prepared) -> Finding:
         line.name,
         *share(hits, len(inside), real_hits, len(real)),
         None,
-        larger_share_p_value(len(inside) - hits, len(inside), len(real) - real_hits, len(real)),
+        p_value,
         "lower",
         note,
+        statistic=float(as_deviates([p_value])[0]),
+        critical=deviate,
+        planted=planted,
     )
 
 

@@ -36,7 +36,7 @@ class FrechetLine(MeanLine):
         def fit(real: Tensor, seed: int) -> Fitted:
             return Fitted(lambda x: moments(x[:, :LEADING]))
 
-        return Descriptor(f"moments of {base.name}", fit, base.applies, base.cost, base.invariances, base)
+        return Descriptor(f"moments of {base.name}", fit, base.applies, base.cost, base.invariances, (base,))
 
 
 FRECHET = FrechetLine(

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from monge.evaluation.descriptors import PRINCIPAL, Descriptor, Fitted, main_descriptor
+from monge.evaluation.descriptors import PRINCIPAL, Descriptor, Fitted, main_descriptor, spaces
 from monge.evaluation.lines.means import MeanLine, differences
 from monge.evaluation.prepared import Features, Prepared
 from monge.evaluation.statistics.cells import cell_centres
@@ -30,21 +30,28 @@ class Region(NamedTuple):
     rows: Int[Tensor, " k"]
 
 
-def cells(base: Descriptor, sized: Callable[[Tensor], Tensor], sizes: tuple[int, ...]) -> Descriptor:
-    """The Voronoi cell of an event among k-means centres of real events' features, for several numbers of cells."""
+def cells(base: tuple[Descriptor, ...], sized: Callable[[Tensor], list[Tensor]], sizes: tuple[int, ...]) -> Descriptor:
+    """The Voronoi cell of an event among k-means centres of real events' features, for several numbers of cells; two
+    cuts by the first features, the next two by others, and so on."""
 
     def fit(real: Tensor, seed: int) -> Fitted:
-        centres = [cell_centres(sized(real), size, seed=seed + 2 * i) for i, size in enumerate(sizes)]
+        spaces = sized(real)
+        which = [i // 2 % len(spaces) for i in range(len(sizes))]
+        centres = [
+            cell_centres(spaces[space], size, seed=seed + 2 * i)
+            for i, (space, size) in enumerate(zip(which, sizes, strict=True))
+        ]
 
         def measure(x: Tensor) -> Tensor:
             found = sized(x)
-            return one_hot(torch.stack([nearest(found, centre).indices[:, 0] for centre in centres], 1), sizes)
+            cell = [nearest(found[space], c).indices[:, 0] for space, c in zip(which, centres, strict=True)]
+            return one_hot(torch.stack(cell, 1), sizes)
 
         cut = [f"{i + 1} of {size} of cut {c + 1}" for c, size in enumerate(sizes) for i in range(size)]
         return Fitted(measure, tuple(f"region {name}" for name in cut))
 
-    name = f"regions of {base.name} {sizes}"
-    return Descriptor(name, fit, base.applies, "n k cells", base.invariances, base)
+    name = f"regions of {', '.join(b.name for b in base)} {sizes}"
+    return Descriptor(name, fit, base[0].applies, "n k cells", base[0].invariances, base)
 
 
 @dataclass(frozen=True)
@@ -57,8 +64,14 @@ class RegionLine(MeanLine):
         return tuple(min(size, most) for size in SIZES)
 
     def look(self, p: Prepared) -> Descriptor:
-        base = main_descriptor(p.event)
-        return cells(base, p.features(base).fitted.sized, self.sizes(p))
+        base = spaces(p.event)
+        fitted = [p.features(b).fitted for b in base]
+        widths = [p.features(b).shaping.shape[1] for b in base]
+
+        def sized(x: Tensor) -> list[Tensor]:
+            return [f.sized(part) for f, part in zip(fitted, torch.split(x, widths, 1), strict=True)]
+
+        return cells(base, sized, self.sizes(p))
 
 
 def by_cells(line: MeanLine, features: Features, p: Prepared) -> Compare:
@@ -126,7 +139,7 @@ class LabelLine(MeanLine):
 
             return Fitted(measure, tuple(f"label {p.names.get(int(label), label)}" for label in model.classes_))
 
-        return Descriptor("labels, as recognised", fit, base.applies, base.cost, "everything within a label", base)
+        return Descriptor("labels, as recognised", fit, base.applies, base.cost, "everything within a label", (base,))
 
 
 def shares(features: Features, p: Prepared) -> str:
