@@ -156,13 +156,19 @@ def test_lines_are_objects_that_can_be_chosen():
     assert {defect.name for defect in verdict.defects} == {"repeats", "copies"}
 
 
-def test_same_numbers_for_any_row_order_and_for_arrays():
+def test_same_numbers_for_any_row_order_number_of_threads_and_for_arrays():
     x, _, holdout, train = split(0)
     reference = without_seconds(audit(x, holdout, train, seed=5))
     shuffled = [part.flip(0) for part in (x, holdout, train)]
     assert flat(without_seconds(audit(*shuffled, seed=5))) == pytest.approx(flat(reference), abs=1e-9)
     arrays = [part.double().numpy() for part in (x, holdout, train)]
     assert flat(without_seconds(audit(*arrays, seed=5))) == pytest.approx(flat(reference), abs=1e-9)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if threads > 1 else 2)
+    try:
+        assert flat(without_seconds(audit(x, holdout, train, seed=5))) == pytest.approx(flat(reference), abs=1e-6)
+    finally:
+        torch.set_num_threads(threads)
     assert flat(without_seconds(audit(x, holdout, train, seed=6))) != pytest.approx(flat(reference), abs=1e-9)
 
 
@@ -393,3 +399,14 @@ def test_of_planted_defects_the_least_that_is_seen_sets_the_margin():
                       planted=planted)  # fmt: skip
     line = judge([finding])[0]
     assert (line.reference, line.status, line.margin) == ("region", "fail", pytest.approx(0.5))
+
+
+def test_a_region_of_a_table_is_told_by_its_columns(tmp_path):
+    draw = np.random.default_rng(0)
+    rows = np.concatenate([draw.normal([10.0, 100.0], [1.0, 5.0], (500, 2)), draw.normal([20.0, 50.0], 1.0, (100, 2))])
+    np.savetxt(tmp_path / "real.csv", rows[draw.permutation(600)], delimiter=",", header="age,weight", comments="")
+    real = load(str(tmp_path / "real.csv"))
+    verdict = audit(rows[:300], real.take(range(300)), real.take(range(300, 600)))
+    detail = next(line.detail for line in verdict.lines if line.name == "regions")
+    assert "(age about 2" in detail or "weight about 5" in detail
+    assert "of real samples and 0.0% of yours" in detail

@@ -217,7 +217,7 @@ def _sights(p: Prepared, lines: Sequence[Measured], arrays: dict[str, Source], o
     features, apart = p.features(line.look(p)), len(p.shaping)
     real = [(name, row) for name in ("train", "holdout") if name in order for row in order[name]][apart:]
     found = []
-    for region in worst(features):
+    for region in worst(features, p):
         mine = features.x[:, region.column].nonzero().flatten().numpy()[:IN_REGION]
         theirs = [real[i] for i in region.rows[:IN_REGION].tolist()]
         found.append(

@@ -17,6 +17,7 @@ from monge.evaluation.statistics.pairwise import nearest
 
 SIZES = (20, 32) * 10 + (64, 128) * 2  # many cuts into cells: some cell is much like a region that is wrong
 ROWS_PER_CELL = 15
+COLUMNS_TOLD = 2
 
 
 class Region(NamedTuple):
@@ -88,11 +89,11 @@ REGIONS = RegionLine(
     "How differently generated and real samples are shared out over regions of real data (k-means cells), from 0 "
     "(alike) to 1 (disjoint): a missing region of weight w adds about w/2.",
     by_cells,
-    lambda features, p: told(worst(features)),
+    lambda features, p: told(worst(features, p)),
 )
 
 
-def worst(features: Features, most: int = 3) -> list[Region]:
+def worst(features: Features, p: Prepared, most: int = 3) -> list[Region]:
     """The regions whose shares differ most, in standard errors; of regions that overlap, nested ones, the worst."""
     z, _ = differences(features)
     found: list[Region] = []
@@ -101,10 +102,25 @@ def worst(features: Features, most: int = 3) -> list[Region]:
         if any(len(set(rows.tolist()) & set(other.rows.tolist())) > 0 for other in found):
             continue
         real, generated = float(features.y[:, i].mean()), float(features.x[:, i].mean())
-        found.append(Region(features.fitted.names[i], i, real, generated, float(z[i]), rows))
+        name = f"{features.fitted.names[i]}{place(p, rows)}"
+        found.append(Region(name, i, real, generated, float(z[i]), rows))
         if len(found) == most:
             break
     return found
+
+
+def place(p: Prepared, rows: Tensor) -> str:
+    """Where in a table counted rows lie: the columns that set them apart most, and their means there."""
+    if len(p.event) != 1 or len(rows) < 2:
+        return ""
+    inside = p.counted[rows]
+    apart = (inside.mean(0) - p.counted.mean(0)).abs() / (inside.std(0) + 0.1 * p.counted.std(0) + 1e-9)
+    shift, scale = p.units
+    told = [
+        f"{p.named(f'column {c + 1}')} about {shift[c] + float(inside[:, c].mean()) * scale[c]:.3g}"
+        for c in apart.topk(min(COLUMNS_TOLD, len(apart))).indices.tolist()
+    ]
+    return f" ({', '.join(told)})"
 
 
 def told(regions: list[Region]) -> str:
