@@ -6,6 +6,7 @@ import torch
 from monge import rng
 from monge.errors import BadInput
 from monge.nets import MLP, Adapted, MaskedMLP, Size, Spec, UNet, conditioner, critic, denoiser, generator
+from monge.nets.stem import fold, unfold
 
 
 def stirred(net):
@@ -25,6 +26,24 @@ def test_network_keeps_shape_and_passes_gradients(event):
     out.square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
     assert y.grad is not None
+
+
+@pytest.mark.parametrize("event", [(2, 12), (1, 28, 28), (3, 5, 9), (1, 4, 6, 8)])
+@pytest.mark.parametrize("periodic", [False, True])
+def test_a_stem_folds_the_space_and_unfolds_it(event, periodic):
+    space = event[1:]
+    x = torch.randn(2, *event)
+    folded = fold(x, 4, periodic)
+    assert folded.shape[1:] == (event[0] * 4 ** len(space), *(-(-side // 4) for side in space))
+    assert torch.equal(unfold(folded, 4, space), x)
+    net = stirred(denoiser(Spec(event, periodic=periodic), Size(widths=(16,), blocks=1, stem=4)))
+    out = net(x, torch.zeros(2))
+    assert out.shape == x.shape
+    assert out.flatten(1).std(1).min() > 0
+    if periodic and all(side % 4 == 0 for side in space):
+        axes = tuple(range(2, x.ndim))
+        moved = net(x.roll([4] * len(space), axes), torch.zeros(2))
+        torch.testing.assert_close(moved, out.roll([4] * len(space), axes), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("event", [(3,), (1, 8, 8)])
@@ -143,6 +162,9 @@ def test_sizes_can_be_set():
     [
         (lambda: denoiser(Spec((5,)), Size(widths=(8, 16))), "give one width"),
         (lambda: denoiser(Spec((5,)), Size(attention=(0,))), "leave attention out"),
+        (lambda: denoiser(Spec((5,)), Size(stem=2)), "leave stem out"),
+        (lambda: critic(Spec((1, 8, 8)), Size(stem=2)), "only a denoiser folds"),
+        (lambda: Size(stem=0), "stem must be"),
         (lambda: Size(widths=()), "widths must be"),
         (lambda: Size(widths=(8,), attention=(1,)), "attention names scales 0 to 0"),
         (lambda: Size(blocks=0), "blocks must be"),

@@ -27,7 +27,8 @@ def settings(family: type[Family], given: Sequence[str]) -> dict[str, Any]:
 
     >>> from monge.models import Diffusion
     >>> settings(Diffusion, ["blind=true", "sigma_max=20", "net=Size(widths=(16, 32))"])
-    {'blind': True, 'sigma_max': 20, 'net': Size(widths=(16, 32), blocks=None, attention=None, dropout=0.0)}
+    {'blind': True, 'sigma_max': 20, 'net': Size(widths=(16, 32), blocks=None, attention=None, dropout=0.0,
+    stem=None)}
     """
     known = list(inspect.signature(family).parameters)
     hints = typing.get_type_hints(family.__init__)

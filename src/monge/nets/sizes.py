@@ -29,7 +29,9 @@ def denoiser(spec: Spec, size: Size | None = None) -> nn.Module:
     """
     if not spec.space:
         return MLP(spec.event_shape[0], **_perceptron(spec, size))
-    return UNet(len(spec.space), spec.event_shape[0], periodic=spec.periodic, **_convolutions(spec, size))
+    stem = size.stem if size is not None and size.stem else 1
+    options = _convolutions(spec, size, folds=True)
+    return UNet(len(spec.space), spec.event_shape[0], periodic=spec.periodic, stem=stem, **options)
 
 
 def critic(spec: Spec, size: Size | None = None, *, outputs: int = 1) -> nn.Module:
@@ -98,6 +100,8 @@ def _perceptron(spec: Spec, size: Size | None) -> dict[str, Any]:
         raise BadInput(f"vectors have one scale: give one width, not {size.widths}")
     if size.attention:
         raise BadInput("vectors have no sites that could attend to one another: leave attention out")
+    if size.stem:
+        raise BadInput("vectors have no space to fold: leave stem out")
     return {
         "width": size.widths[0] if size.widths else min(512, max(128, 32 * math.isqrt(spec.event_shape[0]))),
         "blocks": size.blocks or 3,
@@ -107,8 +111,11 @@ def _perceptron(spec: Spec, size: Size | None) -> dict[str, Any]:
     }
 
 
-def _convolutions(spec: Spec, size: Size | None) -> dict[str, Any]:
-    size, space = size or Size(), spec.space
+def _convolutions(spec: Spec, size: Size | None, *, folds: bool = False) -> dict[str, Any]:
+    size = size or Size()
+    if size.stem and not folds:
+        raise BadInput("only a denoiser folds its space: leave stem out")
+    space = tuple(-(-side // (size.stem or 1)) for side in spec.space)
     scales = 1
     while scales < 4 and min(space) >> scales >= SMALLEST_SIDE:
         scales += 1

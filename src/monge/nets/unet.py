@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from monge.errors import BadInput
 from monge.nets.blocks import Attention, Block, conv, layout, norm, zeroed
 from monge.nets.embedding import Condition
+from monge.nets.stem import fold, unfold
 from monge.objects import Recorded
 
 
@@ -23,7 +24,8 @@ class UNet(Recorded, nn.Module):
     channels: C. widths: channels at each scale, finest first. blocks: residual blocks per scale.
     attention: scales (0 is the finest) at which sites attend to one another. classes, condition: number of labels, or
     length of a vector condition. periodic: circular padding, for fields on a torus. outputs: C unless given. level:
-    whether it is told a noise level. It starts as the function 0.
+    whether it is told a noise level. stem: blocks of so many sites a side are folded into channels before the finest
+    scale, and unfolded at the end. It starts as the function 0.
 
     Raises BadInput if the space has other than 1, 2 or 3 dimensions.
 
@@ -45,13 +47,14 @@ class UNet(Recorded, nn.Module):
         condition: int = 0,
         outputs: int | None = None,
         level: bool = True,
+        stem: int = 1,
     ) -> None:
         super().__init__()
         if dimension not in (1, 2, 3):
             raise BadInput(f"a U-Net works in 1, 2 or 3 space dimensions, not {dimension}: use an MLP for vectors")
-        embedding = 4 * widths[0]
+        embedding, self.stem, self.periodic = 4 * widths[0], stem, periodic
         self.condition = Condition(embedding, classes, condition, level)
-        self.first = conv(dimension, channels, widths[0], 3, periodic)
+        self.first = conv(dimension, channels * stem**dimension, widths[0], 3, periodic)
 
         def block(inside: int, outside: int, scale: int) -> nn.ModuleList:
             parts: list[nn.Module] = [Block(dimension, inside, outside, embedding, periodic, dropout)]
@@ -78,7 +81,7 @@ class UNet(Recorded, nn.Module):
         self.last = nn.Sequential(
             norm(width + widths[0]),
             nn.SiLU(),
-            zeroed(conv(dimension, width + widths[0], outputs or channels, 3, periodic)),
+            zeroed(conv(dimension, width + widths[0], (outputs or channels) * stem**dimension, 3, periodic)),
         )
         self.pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[dimension - 1]
         self.layout = layout(self, dimension)
@@ -89,7 +92,9 @@ class UNet(Recorded, nn.Module):
         level: Float[Tensor, " n"] | None = None,
         label: Shaped[Tensor, " n *k"] | None = None,
     ) -> Float[Tensor, "n outputs *space"]:
-        condition = self.condition(len(x), level, label)
+        condition, space = self.condition(len(x), level, label), x.shape[2:]
+        if self.stem > 1:
+            x = fold(x, self.stem, self.periodic)
         first = h = self.first(x.contiguous(memory_format=self.layout))
         skips = []
         for scale, stage in enumerate(self.down):
@@ -106,7 +111,7 @@ class UNet(Recorded, nn.Module):
                     h = self._enlarge(h, skip.shape[2:])
                 h = self._run(parts, torch.cat([h, skip], dim=1), condition)
         out: Tensor = self.last(torch.cat([h, first], dim=1))
-        return out
+        return unfold(out, self.stem, space) if self.stem > 1 else out
 
     @staticmethod
     def _run(parts: nn.Module, h: Tensor, condition: Tensor) -> Tensor:
