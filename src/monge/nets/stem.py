@@ -1,12 +1,10 @@
 """Space folded into channels, so that convolutions run on fewer sites; exactly undone."""
 
-import math
 from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 
 def fold(x: Float[Tensor, "n c *space"], stem: int, periodic: bool = False) -> Float[Tensor, "n _ *coarse"]:
