@@ -1,4 +1,7 @@
-"""One progress bar for everything that takes more than two seconds: time left, and a few live numbers."""
+"""One progress bar for everything that takes more than two seconds: time left, and a few live numbers.
+
+Where stderr is no terminal, a file or a pipe, a line every ten seconds.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,6 +11,7 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
+    Task,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -15,6 +19,7 @@ from rich.progress import (
 )
 
 PATIENCE_S = 2.0
+LINE_S = 10.0
 Advance = Callable[..., None]
 
 
@@ -22,10 +27,13 @@ Advance = Callable[..., None]
 def bar(label: str, total: float, *, show: bool = True, patience: float = PATIENCE_S) -> Iterator[Advance]:
     """Yield `advance(steps=1, **numbers)`; the bar appears on stderr once the work outlasts `patience` seconds.
 
+    The numbers are those last given.
+
     >>> with bar("drawing", 3, show=False) as advance:
     ...     for _ in range(3):
     ...         advance(1, loss=0.5)
     """
+    console = Console(stderr=True)
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -34,21 +42,26 @@ def bar(label: str, total: float, *, show: bool = True, patience: float = PATIEN
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
     )
     task = progress.add_task(label, total=total, numbers="")
     start = time.monotonic()
-    live = False
+    told, live = start, False
 
     def advance(steps: float = 1, **numbers: float) -> None:
-        nonlocal live
+        nonlocal live, told
         if not show:
             return
         text = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
         progress.advance(task, steps)
         if text:
             progress.update(task, numbers=text)
-        if not live and time.monotonic() - start > patience:
+        now = time.monotonic()
+        if not console.is_terminal:
+            if now - told > LINE_S:
+                told = now
+                console.print(_line(progress.tasks[0], now - start), soft_wrap=True)
+        elif not live and now - start > patience:
             progress.start()
             live = True
 
@@ -57,3 +70,9 @@ def bar(label: str, total: float, *, show: bool = True, patience: float = PATIEN
     finally:
         if live:
             progress.stop()
+
+
+def _line(task: Task, seconds: float) -> str:
+    share = task.completed / task.total if task.total else 0.0
+    left = "" if share <= 0 else f", {seconds * (1 - share) / share:.0f} s left"
+    return f"{task.description} {share:.0%}  {task.fields['numbers']}  {seconds:.0f} s{left}"

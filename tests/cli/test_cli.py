@@ -1,6 +1,7 @@
 import html
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -47,8 +48,8 @@ def run_folder(fitted, tmp_path):
 
 
 def is_one_line(err):
-    """Apart from progress bars, which show where the machine is slow."""
-    err = "".join(line for line in err.splitlines(keepends=True) if "━" not in line)
+    """Apart from lines of progress, which show where the machine is slow."""
+    err = "".join(line for line in err.splitlines(keepends=True) if not re.match(r"[a-z ]+ \d+%  ", line))
     return err.startswith("monge: error: ") and err.count("\n") == 1 and "Traceback" not in err
 
 
