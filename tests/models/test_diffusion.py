@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -116,14 +117,25 @@ def test_quantised_data_end_half_a_grid_step_above_zero_noise():
     assert "dequantised" in model.record["scaling"]["statement"]
 
 
+def test_arrays_are_taken_as_tensors_are_and_one_channel_may_be_left_out(model):
+    x = model.sample(5, seed=3, show=False)
+    for use in (lambda x: model.denoise(x, 0.1), lambda x: model.log_prob(x).value, model.encode, model.decode):
+        torch.testing.assert_close(use(x.double().numpy()), use(x))
+    images = monge.Diffusion(net=monge.nets.Size(widths=(8,), blocks=1))
+    images.fit(np.random.default_rng(0).normal(size=(20, 1, 4, 4)), steps=2, show=False)
+    gray = np.zeros((3, 4, 4))
+    assert images.denoise(gray, 0.5).shape == (3, 1, 4, 4)
+    assert images.encode(gray).shape == (3, 1, 4, 4)
+
+
 def test_wrong_events_and_settings_are_refused(model):
     for use in (model.denoise, lambda x, _: model.log_prob(x), lambda x, _: model.encode(x)):
-        with pytest.raises(BadInput, match=r"fitted to events of shape \[2\] and takes n of them, not \[4, 3\]"):
+        with pytest.raises(BadInput, match=r"fitted to events of shape \[2\]: give \[n, 2\], not \[4, 3\]"):
             use(torch.zeros(4, 3), 1.0)
     for wrong, message in (({"nfe": 0}, "nfe must be"), ({"alpha": -1.0}, "alpha must be"), ({"n": -3}, "n must be")):
         with pytest.raises(BadInput, match=message):
             model.sample(**{"n": 2, **wrong})
-    with pytest.raises(BadInput, match=r"takes n of them, not \[0, 2\]"):
+    with pytest.raises(BadInput, match=r"give \[n, 2\], not \[0, 2\]"):
         model.log_prob(torch.zeros(0, 2))
 
 

@@ -155,9 +155,15 @@ def test_atoms_are_told(family):
         family(layers=1, net=SMALL).fit(x, steps=1, show=False)
 
 
+def test_arrays_are_taken_as_tensors_are(fitted, family):
+    model, x = fitted(family), torch.randn(4, 2)
+    for use in (lambda x: model.log_prob(x).value, model.encode, model.decode):
+        torch.testing.assert_close(use(x.double().numpy()), use(x))
+
+
 def test_use_that_makes_no_sense_is_refused(fitted, family):
     model = fitted(family)
-    with pytest.raises(BadInput, match=r"takes n of them, not \[4, 3\]"):
+    with pytest.raises(BadInput, match=r"give \[n, 2\], not \[4, 3\]"):
         model.decode(torch.zeros(4, 3))
     with pytest.raises(BadInput, match="1 of 3 events have NaN or infinity, the first row 1"):
         model.log_prob(torch.tensor([[0.0, 1.0], [float("nan"), 0.0], [1.0, 1.0]]))

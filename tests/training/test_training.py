@@ -178,12 +178,14 @@ def test_budget_rules_the_clock_and_the_learning_rate(tmp_path):
     assert float(rows[-1][2]) < 0.01
 
 
-@pytest.mark.parametrize(("text", "value"), [("90s", 90), ("5m", 300), ("1.5h", 5400), (7, 7)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("90s", 90), ("5m", 300), ("1.5h", 5400), (7, 7), ("3", 180), (" 3 ", 180), (1.5, 1.5)]
+)
 def test_budgets_are_read(text, value):
     assert seconds(text) == value
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-5s", "0", "5 days"])
+@pytest.mark.parametrize("text", ["", "soon", "-5s", "0", "5 days", "1.5", -3])
 def test_bad_budgets_are_refused(text):
     with pytest.raises(BadInput, match="budget must be a time"):
         seconds(text)

@@ -73,7 +73,9 @@ def fit(
     out: Annotated[Path, typer.Option(help="Folder of the run; it must not hold another one.")],
     model: Annotated[str, typer.Option(help="Family of the model.")] = "diffusion",
     steps: Steps = None,
-    budget: Annotated[str | None, typer.Option(help="Wall-clock time instead of steps: 90s, 5m, 2h.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Wall-clock time instead of steps: 90s, 5m, 2h; 5 is minutes.")
+    ] = None,
     seed: Seed = 0,
     resume: Resume = False,
     holdout: Annotated[
@@ -99,7 +101,11 @@ def fit(
     run.refuse_strangers()
     if run.is_started and not resume:
         raise BadInput(f"{out} holds a run: give another --out, or --resume to go on with it")
-    typer.echo(f"monge fit: {model} on {source}, into {out}")
+
+    from monge.training.settings import seconds
+
+    time = "" if budget is None else f", in {seconds(budget) / 60:.3g} minutes"
+    typer.echo(f"monge fit: {model} on {source}, into {out}{time}")
 
     from monge import data
     from monge.cli.names import family

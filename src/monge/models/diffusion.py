@@ -14,7 +14,7 @@ from monge.data import Samples
 from monge.denoisers import Labelled, Neural, per_sample
 from monge.errors import BadInput
 from monge.linalg import Moments
-from monge.models.family import Family
+from monge.models.family import Events, Family
 from monge.nets import Adapted, Size, Spec, denoiser
 from monge.noise import Process
 from monge.protocols import Denoiser, LogProb
@@ -236,9 +236,7 @@ class Diffusion(Family):
         )
 
     @torch.no_grad()
-    def denoise(
-        self, y: Float[Tensor, "n *event"], sigma: Tensor | float, *, label: Any = None
-    ) -> Float[Tensor, "n *event"]:
+    def denoise(self, y: Events, sigma: Tensor | float, *, label: Any = None) -> Float[Tensor, "n *event"]:
         """E[x | y], or E[x | y, label], for y = x + sigma z, y and sigma in data units; sigma a number or [n].
 
         Vectors whose coordinates have their own scales were standardised one by one: there sigma is in units of each
@@ -247,7 +245,8 @@ class Diffusion(Family):
         Raises BadInput for sigma that is negative, not finite or not one value or n.
         """
         scaling = self.must_be_fitted()
-        scaled = scaling.forward(self.check(y)).to(self.device)
+        y = self.check(y)
+        scaled = scaling.forward(y).to(self.device)
         level = torch.as_tensor(sigma, dtype=scaled.dtype, device=self.device)
         if level.ndim > 1 or level.numel() not in (1, len(y)):
             raise BadInput(f"sigma must be a number or one for each of {len(y)} events, not {list(level.shape)}")
@@ -259,7 +258,7 @@ class Diffusion(Family):
 
     def log_prob(
         self,
-        x: Float[Tensor, "n *event"],
+        x: Events,
         *,
         label: Any = None,
         probes: int | None = None,
@@ -279,10 +278,10 @@ class Diffusion(Family):
         is integrated in. A blind denoiser's likelihood takes its answers for those at the nominal level, which holds
         where an event has many values.
         """
-        scaling = self.must_be_fitted()
+        scaling, x = self.must_be_fitted(), self.check(x)
         if probes is None and math.prod(x.shape[1:]) > EXACT_DIVERGENCE:
             probes = PROBES
-        scaled = self.scaled(self.check(x), seed)
+        scaled = self.scaled(x, seed)
         value, error, method = samplers.log_prob(
             self._bound(label, len(x)),
             scaled.to(self.device),
@@ -295,16 +294,16 @@ class Diffusion(Family):
         )
         return LogProb(value.to(x.device) + scaling.log_det, error.to(x.device), method)
 
-    def encode(self, x: Float[Tensor, "n *event"], *, label: Any = None) -> Float[Tensor, "n *event"]:
+    def encode(self, x: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
         """Latent of x: standard normal if the model is right; quantised data stand at the middle of their step."""
-        scaling = self.must_be_fitted()
-        scaled = scaling.forward(self.check(x)).to(self.device)
+        scaling, x = self.must_be_fitted(), self.check(x)
+        scaled = scaling.forward(x).to(self.device)
         return samplers.encode(self._bound(label, len(x)), scaled, **self._range()).to(x.device)
 
-    def decode(self, z: Float[Tensor, "n *event"], *, label: Any = None) -> Float[Tensor, "n *event"]:
+    def decode(self, z: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
         """x of a latent, the inverse of `encode` (data units, not rounded to a grid)."""
-        scaling = self.must_be_fitted()
-        x = samplers.decode(self._bound(label, len(z)), self.check(z).to(self.device), **self._range())
+        scaling, z = self.must_be_fitted(), self.check(z)
+        x = samplers.decode(self._bound(label, len(z)), z.to(self.device), **self._range())
         return scaling.inverse(x).to(z.device)
 
     def levels(self, sampling: bool = True) -> "Levels":

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float, Shaped
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from monge import data as datasets
@@ -24,6 +25,7 @@ from monge.nets import Spec
 from monge.training import Objective, Training, read_tensors, seconds, train, write_tensors
 
 Fitted = TypeVar("Fitted", bound="Family")
+Events = Tensor | NDArray[Any]  # [n, *event]
 MOMENT_ROWS = 16_384  # rows that `prepare` is given
 MOMENT_VALUES = 2**25  # and values, so that large events do not fill the memory
 
@@ -269,13 +271,20 @@ class Family(nn.Module):
             raise BadInput(f"this {type(self).__name__} {state}")
         return self.scaling
 
-    def check(self, x: Tensor) -> Tensor:
-        """Events [n, *event] in the networks' dtype. Raises BadInput for another shape, or numbers not real."""
+    def check(self, x: Events) -> Tensor:
+        """Events [n, *event] in the networks' dtype; where there is one channel, its axis may be missing.
+
+        Raises BadInput for another shape, or numbers not real.
+        """
         self.must_be_fitted()
+        x = torch.as_tensor(x)
         expected = tuple(self.record["data"]["event_shape"])
+        if len(expected) > 1 and expected[0] == 1 and tuple(x.shape[1:]) == expected[1:]:
+            x = x[:, None]
         if tuple(x.shape[1:]) != expected or not len(x):
+            wanted = ", ".join(map(str, expected))
             raise BadInput(
-                f"the model was fitted to events of shape {list(expected)} and takes n of them, not {list(x.shape)}"
+                f"the model was fitted to events of shape [{wanted}]: give [n, {wanted}], not {list(x.shape)}"
             )
         if x.is_complex():
             raise BadInput(f"the model takes real numbers, not {x.dtype}")

@@ -14,7 +14,7 @@ from monge.bijectors import ActNorm, Bijector, Chain, Linear, Permutation
 from monge.data import Samples
 from monge.errors import BadInput
 from monge.models.admission import refuse_singular
-from monge.models.family import Family
+from monge.models.family import Events, Family
 from monge.nets import Size, Spec
 from monge.protocols import LogProb
 from monge.training import Batch, Loss, Objective, Training
@@ -113,7 +113,7 @@ class Flow(Family):
         return value
 
     @torch.no_grad()
-    def log_prob(self, x: Float[Tensor, "n *event"], *, label: Any = None, seed: int = 0) -> LogProb:
+    def log_prob(self, x: Events, *, label: Any = None, seed: int = 0) -> LogProb:
         """log p(x), or log p(x | label), exact, in nats and data units.
 
         Quantised data are spread uniformly over their grid step first, by the noise of `seed`, so the value is that of
@@ -122,8 +122,8 @@ class Flow(Family):
 
         Raises BadInput for events of another shape, NaN or infinity, an unknown label, or where vectors are needed.
         """
-        scaling = self.must_be_fitted()
-        scaled = self.scaled(self.check(x), seed).to(self.device)
+        scaling, x = self.must_be_fitted(), self.check(x)
+        scaled = self.scaled(x, seed).to(self.device)
         told = self._label(label, len(x))
         if told is None and self.labels is not None:
             terms = [
@@ -136,25 +136,23 @@ class Flow(Family):
         return LogProb(value.to(x.device) + scaling.log_det, torch.zeros(len(x)).to(value), "change of variables")
 
     @torch.no_grad()
-    def encode(
-        self, x: Float[Tensor, "n *event"], *, label: Any = None, seed: int | None = None
-    ) -> Float[Tensor, "n *event"]:
+    def encode(self, x: Events, *, label: Any = None, seed: int | None = None) -> Float[Tensor, "n *event"]:
         """Latent of x, T^-1(x): standard normal if the model is right; quantised data stand at their step's middle, or
         with a seed where its noise puts them.
 
         Raises BadInput as `log_prob` does, and where the model is conditioned and no label is given.
         """
-        scaling, x_checked = self.must_be_fitted(), self.check(x)
-        scaled = (scaling.forward(x_checked) if seed is None else self.scaled(x_checked, seed)).to(self.device)
+        scaling, x = self.must_be_fitted(), self.check(x)
+        scaled = (scaling.forward(x) if seed is None else self.scaled(x, seed)).to(self.device)
         z: Tensor = self.bijector(scaled.flatten(1), self._label(label, len(x), needed=True)).value
         return z.reshape(x.shape).to(x.device)
 
     @torch.no_grad()
-    def decode(self, z: Float[Tensor, "n *event"], *, label: Any = None) -> Float[Tensor, "n *event"]:
+    def decode(self, z: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
         """x of a latent, T(z), the inverse of `encode` (data units, not rounded to a grid)."""
-        scaling = self.must_be_fitted()
+        scaling, z = self.must_be_fitted(), self.check(z)
         told = self._label(label, len(z), needed=True)
-        x = self.bijector.inverse(self.check(z).to(self.device).flatten(1), told).value
+        x = self.bijector.inverse(z.to(self.device).flatten(1), told).value
         return scaling.inverse(x.reshape(z.shape)).to(z.device)
 
     def sample(  # type: ignore[override]  # a family's own options, by name

@@ -9,20 +9,25 @@ from monge.errors import BadInput
 
 DEFAULT_STEPS = 3000
 PRECISIONS = ("32-true", "bf16-mixed")
-UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def seconds(budget: str | float) -> float:
-    """Seconds of a wall-clock budget: a number, or text such as "90s", "5m", "2h".
+    """Seconds of a wall-clock budget: a number of them, or text such as "90s", "5m", "2h", or "5", whole minutes.
 
     Raises BadInput for anything else and for less than one second.
 
-    >>> seconds("5m"), seconds(90)
-    (300.0, 90.0)
+    >>> seconds("5m"), seconds("5"), seconds(90)
+    (300.0, 300.0, 90.0)
     """
-    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([smh]?)\s*", str(budget))
+    text = f"{budget.strip()}m" if isinstance(budget, str) and budget.strip().isdigit() else str(budget)
+    text = text if isinstance(budget, str) else f"{text}s"
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([smh])\s*", text)
     if match is None or float(match[1]) * UNITS[match[2]] < 1:
-        raise BadInput(f"budget must be a time of at least a second such as 90s, 5m or 2h, not {budget!r}")
+        raise BadInput(
+            "budget must be a time of at least a second such as 90s, 5m or 2h, or whole minutes such as 5, not "
+            f"{budget!r}"
+        )
     return float(match[1]) * UNITS[match[2]]
 
 
