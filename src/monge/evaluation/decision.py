@@ -13,7 +13,8 @@ from monge.evaluation.statistics.resampling import Interval
 
 LEVEL = 0.05
 
-OWN = 4.0  # weight, in the correction, of a line that speaks for a reference defect
+OWN = 8.0  # weight, in the correction, of a line that speaks for a reference defect
+HELPED = (0.05, 0.99)  # powers at equal weights between which that weight helps
 THOUGH_SEEN = 0.001  # chance of the reference looking so harmless, at most, where a difference is there
 FACTORS = (0.25, 0.5, 1.0, 2.0)  # of the reference size, at which the power is computed
 
@@ -79,8 +80,9 @@ def judge(findings: Sequence[Finding], level: float = LEVEL) -> list[Line]:
     Of a line with planted defects the least that it sees, with a chance of 80%, is its reference; where it sees none,
     the one that it sees best. `pass`: the reference is excluded, since it would look so harmless with a chance of at
     most 2.5%, or of .1% where a difference is there, and would have been seen. `fail`: a difference by Holm's adjusted
-    p-value at `level`, where lines that speak for a reference defect weigh four times as much, so that the chance of
-    any fail, when the laws are the same, is at most that; and the reference not excluded. Else `undecided`.
+    p-value at `level`, where lines that speak for a reference defect weigh eight times as much if their power can be
+    helped, so that the chance of any fail, when the laws are the same, is at most that; and the reference not
+    excluded. Else `undecided`.
 
     Of a line with a margin of its own the harmless band is floor +- margin, open on the side that is not a defect:
     `pass`, the interval lies in the band; `fail`, wholly outside, and significant.
@@ -89,10 +91,17 @@ def judge(findings: Sequence[Finding], level: float = LEVEL) -> list[Line]:
     >>> judge([finding])[0].status
     'fail'
     """
-    weights = [OWN if finding.concern in finding.planted else 1.0 for finding in findings]
+    weights = [_weight(finding, level / len(findings)) for finding in findings]
     adjusted = holm([finding.p_value for finding in findings], weights)
     total = sum(w for w, p in zip(weights, adjusted, strict=True) if not math.isnan(p))
     return [_line(f, p, level, level * w / total) for f, p, w in zip(findings, adjusted, weights, strict=True)]
+
+
+def _weight(f: Finding, single: float) -> float:
+    if f.concern not in f.planted:
+        return 1.0
+    low, high = HELPED
+    return OWN if low < curve(f, f.planted[f.concern], single)[1.0] < high else 1.0
 
 
 def _line(f: Finding, adjusted: float, level: float, single: float) -> Line:

@@ -44,9 +44,8 @@ def filters(real: Tensor, seed: int) -> Fitted:
 
     def maps(x: Tensor) -> Tensor:
         answer = convolve(x, weight, bias)
-        both = torch.cat([answer.relu(), (-answer).relu()], 1)
-        found: Tensor = pool(both, grid)
-        return found.flatten(1)
+        mean, positive = pool(answer, grid), pool(answer.relu_(), grid)
+        return torch.cat([positive, positive - mean], 1).flatten(1)  # of max(a, 0) and of max(-a, 0) = max(a, 0) - a
 
     raw = describe(Fitted(maps), real[:FIT_ROWS])
     centre, axes, deviation = principal_axes(raw, KEPT)
