@@ -86,6 +86,34 @@ def test_sample_writes_what_the_model_draws(monge, run_folder, tmp_path):
     np.testing.assert_array_equal(x, expected.numpy())
 
 
+def test_samples_are_written_as_the_ending_has_it(monge, tmp_path):
+    from monge import data
+
+    rows = np.random.default_rng(0).normal(size=(300, 2))
+    np.savetxt(tmp_path / "real.csv", rows, delimiter=",", header="height,weight", comments="")
+    assert monge("fit", tmp_path / "real.csv", "--out", tmp_path / "run", "--steps", 2)[0] == 0
+    drawn = {}
+    for ending in (".npz", ".npy", ".csv", ".parquet"):
+        path = tmp_path / f"x{ending}"
+        assert monge("sample", tmp_path / "run", "-n", 120, "-o", path)[0] == 0
+        drawn[ending] = data.load(str(path))
+        assert drawn[ending].columns == (("height", "weight") if ending in (".csv", ".parquet") else None)
+        torch.testing.assert_close(drawn[ending].x, drawn[".npz"].x)
+    status, _, _ = monge("audit", "--generated", tmp_path / "x.csv", "--holdout", tmp_path / "real.csv",
+                           "--html", tmp_path / "r.html")  # fmt: skip
+    assert status in (0, 1, 3)
+    pictures = (np.random.default_rng(0).uniform(size=(120, 6, 6)) * 255).astype(np.uint8)
+    np.save(tmp_path / "pictures.npy", pictures)
+    assert monge("fit", tmp_path / "pictures.npy", "--out", tmp_path / "gray", "--steps", 2)[0] == 0
+    assert monge("sample", tmp_path / "gray", "-n", 12, "-o", tmp_path / "drawn")[0] == 0
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir())[::11] == ["00.png", "11.png"]
+    assert data.load(str(tmp_path / "drawn")).event_shape == (1, 6, 6)
+    status, _, err = monge("sample", tmp_path / "gray", "-n", 12, "-o", tmp_path / "drawn")
+    assert (status, "exists already" in err) == (2, True)
+    status, _, err = monge("sample", tmp_path / "gray", "-n", 12, "-o", tmp_path / "x.csv")
+    assert (status, "would be a table, and these samples are images" in err) == (2, True)
+
+
 def test_audit_of_a_run_judges_against_what_it_did_not_see(monge, run_folder, tmp_path):
     verdict = tmp_path / "v.json"
     status, out, err = monge("audit", run_folder, "-n", 200, "--json", verdict)
@@ -353,7 +381,8 @@ def test_sample_by_label_and_by_vector(monge, labelled, tmp_path):
         (["sample", "RUN", "-n", "3", "-o", "x.npz", "--alpha", "-1"], "--alpha"),
         (["sample", "RUN", "-n", "3", "-o", "x.npz", "--alpha", "nan"], "alpha"),
         (["sample", "RUN", "-n", "0", "-o", "x.npz"], "-n"),
-        (["sample", "RUN", "-n", "3", "-o", "x.csv"], ".npz"),
+        (["sample", "RUN", "-n", "3", "-o", "x.txt"], "must end in .npz, .npy, .csv, .parquet"),
+        (["sample", "RUN", "-n", "3", "-o", "x"], "these samples are vectors: write .npz or .npy"),
         (["audit"], "nothing to audit"),
         (["audit", "RUN", "--generated", "x.npy"], "not both"),
         (["audit", "--generated", "missing.npy", "--holdout", "digits"], "missing.npy"),

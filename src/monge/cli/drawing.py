@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from monge.cli import pictures
+from monge.cli.endings import TABLES
 from monge.errors import BadInput
 from monge.files import write_atomic
 from monge.models import Family
@@ -36,11 +38,27 @@ def _numbers(text: str) -> list[float]:
         raise BadInput(f"the run was trained with vectors: give --label numbers such as 0.5,1, not {text}") from error
 
 
-def write_samples(path: Path, x: Tensor, **about: float | str | None) -> None:
-    """An .npz with x [n, *event] in data units, and how it was drawn."""
+def write_samples(path: Path, x: Tensor, about: dict[str, Any], **drawn: float | str | None) -> None:
+    """Samples [n, *event] in data units, as the ending has it: .npz, with how they were drawn; .npy; .csv or .parquet,
+    with the columns' names; or a folder of numbered pictures. about: the `data` of a run's record."""
     content = io.BytesIO()
-    known = {name: np.asarray(value) for name, value in about.items() if value is not None}
-    np.savez(content, allow_pickle=False, x=x.numpy(), **known)
+    if path.suffix == "":
+        for i, picture in enumerate(x):
+            pictures.write(path / f"{i:0{len(str(len(x) - 1))}}.png", picture, about["limits"])
+        return
+    if path.suffix in TABLES:
+        import pyarrow
+        from pyarrow import csv, parquet
+
+        names = about.get("columns") or [f"x{i + 1}" for i in range(x.shape[1])]
+        values = x.long() if about["quantum"] == 1.0 else x
+        table = pyarrow.table(dict(zip(names, values.T.contiguous().numpy(), strict=True)))
+        (csv.write_csv if path.suffix == ".csv" else parquet.write_table)(table, content)
+    elif path.suffix == ".npy":
+        np.save(content, x.numpy(), allow_pickle=False)
+    else:
+        known = {name: np.asarray(value) for name, value in drawn.items() if value is not None}
+        np.savez(content, allow_pickle=False, x=x.numpy(), **known)
     write_atomic(path, content.getvalue())
 
 

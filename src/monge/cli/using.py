@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from monge.cli.arguments import Alpha, BatchSize, Force, Label, Nfe, RunFolder, Seed
+from monge.cli.endings import refuse_ending
 from monge.cli.runs import Run
 from monge.errors import BadInput
 from monge.files import refuse_overwrite
@@ -14,7 +15,7 @@ from monge.files import refuse_overwrite
 def sample(
     folder: RunFolder,
     n: Annotated[int, typer.Option("-n", min=1, help="Number of samples.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write, .npz with the array x.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File, .npz .npy .csv .parquet, or a folder.")],
     seed: Seed = 0,
     nfe: Nfe = None,
     alpha: Alpha = None,
@@ -23,18 +24,17 @@ def sample(
     force: Force = False,
 ) -> int:
     """Draw new samples from a fitted run. Sample i of a seed is the same whatever -n and --batch-size."""
-    if output.suffix != ".npz":
-        raise BadInput(f"{output} must end in .npz: samples are written as an archive with the array x")
+    about = Run(folder).record()["data"]
+    refuse_ending(output, about)
     refuse_overwrite(output, force=force)
-    Run(folder).record()
     typer.echo(f"monge sample: {n:,} from {folder}")
 
     import monge
     from monge.cli.drawing import draw, write_samples
 
     x = draw(monge.load(folder), n, seed, nfe=nfe, alpha=alpha, label=label, batch_size=batch_size)
-    write_samples(output, x, seed=seed, nfe=nfe, alpha=alpha, label=label)
-    typer.echo(f"{output}: x {list(x.shape)}, seed {seed}")
+    write_samples(output, x, about, seed=seed, nfe=nfe, alpha=alpha, label=label)
+    typer.echo(f"{output}: {list(x.shape)}, seed {seed}")
     return 0
 
 

@@ -60,7 +60,7 @@ def judge_run(
     likelihood = _likelihood(model, train, holdout, seed)
     verdict = audit(x, holdout=holdout, train=train, seed=seed, margins=margins, likelihood=likelihood)
     if not run.samples.exists():
-        write_samples(run.samples, x, seed=seed)
+        write_samples(run.samples, x, record["data"], seed=seed)
     for path in (run.verdict, *([json] if json else [])):
         write_atomic(path, verdict.to_json() + "\n")
     strips = (

@@ -200,6 +200,7 @@ class Samples:
             "dtype": str(self._table.dtype).removeprefix("torch."),
             "labelled": self.y is not None,
             "classes": None if self.classes is None else list(self.classes),
+            "columns": None if self.columns is None else list(self.columns),
             "quantum": self.quantum,
             "limits": None if self.limits is None else list(self.limits),
             "source": self.source,
