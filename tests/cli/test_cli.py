@@ -114,6 +114,19 @@ def test_samples_are_written_as_the_ending_has_it(monge, tmp_path):
     assert (status, "would be a table, and these samples are images" in err) == (2, True)
 
 
+def test_groups_and_missing_rows_go_from_fit_to_audit(monge, tmp_path):
+    draw = np.random.default_rng(0)
+    lines = [f"p{i // 4},{draw.normal():.6f},{draw.normal():.6f}" for i in range(800)]
+    (tmp_path / "x.csv").write_text("\n".join(["patient,height,weight", "p0,,1.0", *lines]) + "\n")
+    given = ("fit", tmp_path / "x.csv", "--out", tmp_path / "run", "--steps", 2, "--group", "patient")
+    status, _, err = monge(*given)
+    assert (status, "--drop-missing" in err) == (2, True)
+    assert monge(*given, "--drop-missing")[0] == 0
+    status, out, err = monge("audit", tmp_path / "run", "-n", 150)
+    assert status in (1, 3), err
+    assert "of height" in out + (tmp_path / "run" / "verdict.json").read_text()
+
+
 def test_audit_of_a_run_judges_against_what_it_did_not_see(monge, run_folder, tmp_path):
     verdict = tmp_path / "v.json"
     status, out, err = monge("audit", run_folder, "-n", 200, "--json", verdict)
@@ -292,7 +305,7 @@ def test_settings_reach_the_model_and_the_report_tells_them(monge, labelled):
     record = json.loads((labelled / "model.json").read_text())
     assert record["settings"]["net"] == {
         "object": "monge.nets.Size",
-        "settings": {"widths": [16], "blocks": 1, "attention": None, "dropout": 0.0},
+        "settings": {"widths": [16], "blocks": 1, "attention": None, "dropout": 0.0, "stem": None},
     }
     assert record["settings"]["noise"]["settings"]["kappa"] == 2
     assert (record["settings"]["label_dropout"], record["settings"]["sigma_max"]) == (0.1, 9)
@@ -474,7 +487,7 @@ def test_debug_shows_where_it_went_wrong(run_folder):
     from monge.errors import BadInput
 
     with pytest.raises(BadInput):
-        cli.run(["sample", str(run_folder), "-n", "3", "-o", "x.csv", "--debug"])
+        cli.run(["sample", str(run_folder), "-n", "3", "-o", "x.txt", "--debug"])
 
 
 def test_a_bug_is_not_taken_for_a_failed_audit(monge, run_folder, tmp_path, monkeypatch):

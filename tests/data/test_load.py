@@ -12,6 +12,7 @@ import zarr
 from PIL import Image
 
 from monge.data import Samples, load, read_image
+from monge.errors import BadInput
 
 VALUES = np.random.default_rng(0).normal(size=(12, 3))
 LABELS = np.arange(12) % 4
@@ -215,3 +216,24 @@ def test_arrays_and_tensors_in_memory_become_float32() -> None:
 def test_samples_come_back_as_they_are() -> None:
     data = Samples(torch.rand(4, 2))
     assert load(data) is data
+
+
+def test_a_group_column_and_missing_rows(tmp_path):
+    rows = ["patient,age,weight"] + [f"p{i // 3},{20 + i},{60 + 0.5 * i}" for i in range(30)]
+    rows[5] = "p1,,61"
+    path = tmp_path / "patients.csv"
+    path.write_text("\n".join(rows) + "\n")
+    with pytest.raises(BadInput, match=r"1 NaN .* leaves out those with NaN"):
+        load(str(path), group="patient")
+    data = load(str(path), group="patient", drop_missing=True)
+    assert (len(data), data.columns) == (29, ("age", "weight"))
+    assert data.describe()["reading"] == {"group": "patient", "drop_missing": True}
+    train, holdout = data.split(0.3, seed=0)
+    assert not set(train.groups.tolist()) & set(holdout.groups.tolist())
+    again = load(data.source, **data.reading)
+    assert again.split(0.3, seed=0)[0].fingerprint == train.fingerprint
+    with pytest.raises(BadInput, match="no column 'day': its columns are patient, age, weight"):
+        load(str(path), group="day")
+    with pytest.raises(BadInput, match="names a column"):
+        load(np.zeros((3, 2)), group="day")
+    assert len(load(np.array([[0.0, 1.0], [np.nan, 1.0], [1.0, 2.0]]), drop_missing=True)) == 2

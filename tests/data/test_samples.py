@@ -137,3 +137,27 @@ def test_split_of_a_memory_map_stays_on_disk(tmp_path) -> None:
     for part in (train, holdout):
         assert part._table.data_ptr() == data.x.data_ptr()
     assert torch.equal(holdout.batch(range(20)), holdout.x.float())
+
+
+def test_equal_rows_and_groups_stay_on_one_side():
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(400, 3, generator=g)
+    x = torch.cat([x, x[:30], x[:10]])  # one row thrice, others twice
+    train, holdout = Samples(x).split(0.3, seed=1)
+    both = {tuple(row) for row in train.x.tolist()} & {tuple(row) for row in holdout.x.tolist()}
+    assert not both
+    assert len(train) + len(holdout) == len(x)
+    assert 0.2 < len(holdout) / len(x) < 0.4
+    groups = torch.arange(400) // 10
+    train, holdout = Samples(x[:400], groups=groups).split(0.25, seed=2)
+    assert not set(train.groups.tolist()) & set(holdout.groups.tolist())
+    assert len(holdout) % 10 == 0
+    again, _ = train.split(0.5, seed=0)
+    assert torch.equal(torch.unique(again.groups), torch.unique(again.groups)[again.groups.unique().argsort()])
+
+
+def test_data_that_repeat_by_nature_are_split_as_they_come():
+    coins = (torch.rand(200, 2, generator=torch.Generator().manual_seed(0)) < 0.5).float()
+    train, holdout = Samples(coins).split(0.25, seed=0)
+    assert len(holdout) == 50
+    assert len(torch.unique(holdout.x, dim=0)) == len(torch.unique(train.x, dim=0)) == 4

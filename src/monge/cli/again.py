@@ -9,15 +9,17 @@ from monge.data import Samples
 from monge.errors import BadInput
 
 
-def load_like(source: str | Path, kind: str, event_shape: tuple[int, ...]) -> Samples:
+def load_like(source: str | Path, kind: str, event_shape: tuple[int, ...], **reading: Any) -> Samples:
     """Samples from a file or a built-in; where its axes can be read in two ways, as this kind and shape.
+
+    reading: how else it is read, as `load` has it.
 
     Samples that are all the same are let in: a collapsed generator is to be judged, not refused.
     """
-    samples = data.load(source, varying=False)
+    samples = data.load(source, varying=False, **reading)
     if samples.event_shape == event_shape or str(source).partition("?")[0] in data.BUILTINS:
         return samples
-    return data.load(source, kind=kind, varying=False)
+    return data.load(source, kind=kind, varying=False, **reading)
 
 
 def split_again(run: Run, moved_to: str | None = None) -> tuple[Samples, Samples]:
@@ -34,7 +36,9 @@ def split_again(run: Run, moved_to: str | None = None) -> tuple[Samples, Samples
     if split is None:
         raise BadInput(f"the run in {run.folder} was fitted to all of {source}: give --generated and a --holdout")
     where = moved_to or _found(source, about, run)
-    train, holdout = _cut(load_like(where, about["kind"], tuple(about["event_shape"])), split)
+    train, holdout = _cut(
+        load_like(where, about["kind"], tuple(about["event_shape"]), **about.get("reading", {})), split
+    )
     if train.fingerprint != about["fingerprint"]:
         raise BadInput(
             f"{source} is not what the run in {run.folder} was fitted to (its fingerprint differs): restore the data, "

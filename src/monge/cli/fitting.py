@@ -92,6 +92,10 @@ def fit(
     patience: Annotated[
         int | None, typer.Option(min=1, help="Stop when that loss has not fallen for so many evaluations.")
     ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="A column that says which rows belong together; they are never split.")
+    ] = None,
+    drop_missing: Annotated[bool, typer.Option("--drop-missing", help="Leave out rows with missing values.")] = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard too.")] = False,
 ) -> int:
     """Learn the law of SOURCE. The held-out share is the same for every seed, and is recorded with the run."""
@@ -113,7 +117,7 @@ def fit(
 
     kind = family(model)
     fresh = kind(**settings(kind, given or []))
-    samples = data.load(source)
+    samples = data.load(source, group=group, drop_missing=drop_missing)
     train = samples.split(holdout, SPLIT_SEED)[0] if holdout else samples
     fresh.fit(
         train,

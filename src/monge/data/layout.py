@@ -1,7 +1,7 @@
 """From a raw array to `Samples`: is it usable, what kind of data is it, where are its channels."""
 
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -40,12 +40,24 @@ class Scan(NamedTuple):
 
 
 class Table(NamedTuple):
-    """What a source holds: rows, labels, the labels' names, the columns' names."""
+    """What a source holds: rows, labels, the labels' names, the columns' names, and the group of each row."""
 
     x: NDArray[np.generic]
     y: NDArray[np.generic] | None = None
     classes: tuple[str, ...] | None = None
     columns: tuple[str, ...] | None = None
+    groups: NDArray[np.generic] | None = None
+
+    def without_missing(self) -> "Table":
+        """The rows that have no NaN; all of them where values are whole."""
+        if self.x.dtype.kind != "f":
+            return self
+        rows = max(1, CHUNK_BYTES // max(1, self.x[:1].nbytes))
+        whole = np.concatenate(
+            [~np.isnan(self.x[i : i + rows]).reshape(-1, self.x[0].size).any(1) for i in range(0, len(self.x), rows)]
+        )
+        x, y, groups = (None if part is None else part[whole] for part in (self.x, self.y, self.groups))
+        return self if whole.all() or x is None else self._replace(x=x, y=y, groups=groups)
 
 
 def scan(x: NDArray[np.generic], label: str, *, varying: bool = True) -> Scan:
@@ -80,7 +92,8 @@ def scan(x: NDArray[np.generic], label: str, *, varying: bool = True) -> Scan:
     if wrong_values:
         raise BadInput(
             f"{label} has {wrong_values} NaN or infinite value{'s' * (wrong_values > 1)} in {wrong_rows} "
-            f"of {len(x)} rows, the first at {first}: drop or repair those rows"
+            f"of {len(x)} rows, the first at {first}: drop or repair those rows; drop_missing=True (--drop-missing) "
+            "leaves out those with NaN"
         )
     if varying and not varies:
         raise BadInput(f"{label} has zero variance, all its {len(x)} samples being the same: give samples that differ")
@@ -123,8 +136,11 @@ def assemble(
     native: bool = False,
     source: str | None = None,
     varying: bool = True,
+    reading: dict[str, Any] | None = None,
 ) -> Samples:
     """Check a table and make it `Samples`; `native` keeps the dtype (files), otherwise x becomes float32.
+
+    reading: how else the source was read, to be read again.
 
     Raises `BadInput` for contents that are not real numbers, fewer than 2 rows, and what `scan` and
     `arrange` refuse.
@@ -164,6 +180,8 @@ def assemble(
         limits=limits if quantised else None,
         source=source,
         columns=table.columns,
+        groups=None if table.groups is None else torch.from_numpy(np.unique(table.groups, return_inverse=True)[1]),
+        reading=reading,
     )
 
 

@@ -28,10 +28,13 @@ UNREADABLE = (
 )
 
 
-def read(path: Path, key: str | None = None) -> Table:
+def read(path: Path, key: str | None = None, group: str | None = None) -> Table:
     """Read .npy (memory-mapped), .npz, .h5, .zarr, .csv or .parquet by its ending, or a folder of images.
 
-    Raises `BadInput` for what is missing, empty, truncated, of an unknown ending, or holds no array `key`.
+    group: a column of a table that says which rows belong together; it is not one of the values.
+
+    Raises `BadInput` for what is missing, empty, truncated, of an unknown ending, or holds no array `key`, or no column
+    `group`.
     """
     if not path.exists():
         raise BadInput(f"no such file or folder: {path}")
@@ -40,12 +43,16 @@ def read(path: Path, key: str | None = None) -> Table:
         raise BadInput(f"{path} holds one table, and key {key!r} was given: leave the key out")
     if ending == "/":
         return read_folder(path)
-    if ending not in READERS:
-        raise BadInput(f"{path} ends in {ending!r}: give {', '.join(READERS)} or a folder of images")
+    if ending not in ENDINGS:
+        raise BadInput(f"{path} ends in {ending!r}: give {', '.join(ENDINGS)} or a folder of images")
     if path.is_file() and path.stat().st_size == 0:
         raise BadInput(f"{path} is empty (0 bytes): write it again")
+    if group is not None and ending not in TABLES:
+        raise BadInput(
+            f"{path} has no columns, and group {group!r} names one: give a .csv or .parquet, or leave it out"
+        )
     with _readable(path):
-        return READERS[ending](path, key)
+        return TABLES[ending](path, group) if ending in TABLES else READERS[ending](path, key)
 
 
 @contextmanager
@@ -119,7 +126,7 @@ def _rows(dataset: Any, path: Path) -> NDArray[np.generic]:
     return values
 
 
-def _csv(path: Path, key: str | None) -> Table:
+def _csv(path: Path, group: str | None) -> Table:
     from pyarrow import csv
 
     with path.open(encoding="utf-8-sig", errors="replace") as file:
@@ -127,22 +134,28 @@ def _csv(path: Path, key: str | None) -> Table:
     # numbers on the first line are data, save for 0,1,2,...: the names that pandas gives to unnamed columns
     numbered = len(cells) > 1 and cells == [str(i) for i in range(len(cells))]
     headless = all(_is_number(cell) for cell in cells) and not numbered
-    table = _columns(csv.read_csv(path, csv.ReadOptions(autogenerate_column_names=headless)), path)
+    table = _columns(csv.read_csv(path, csv.ReadOptions(autogenerate_column_names=headless)), path, group)
     return table._replace(columns=None) if headless or numbered else table
 
 
-def _parquet(path: Path, key: str | None) -> Table:
+def _parquet(path: Path, group: str | None) -> Table:
     from pyarrow import parquet
 
-    return _columns(parquet.read_table(path), path)
+    return _columns(parquet.read_table(path), path, group)
 
 
-def _columns(table: Any, path: Path) -> Table:
+def _columns(table: Any, path: Path, group: str | None) -> Table:
     """Columns side by side, [n, d]: int64 when all are whole, float64 (a missing cell is NaN) otherwise."""
     import pyarrow
 
     if table.num_rows == 0:
         raise BadInput(f"{path} has no rows: give a table with samples in it")
+    groups = None
+    if group is not None:
+        if group not in table.schema.names:
+            raise BadInput(f"{path} has no column {group!r}: its columns are {', '.join(table.schema.names)}")
+        groups = np.array([str(value) for value in table.column(group).to_pylist()])
+        table = table.drop_columns([group])
     whole = True
     for field, column in zip(table.schema, table.columns, strict=True):
         integer = pyarrow.types.is_integer(field.type) or pyarrow.types.is_boolean(field.type)
@@ -151,7 +164,7 @@ def _columns(table: Any, path: Path) -> Table:
         whole = whole and integer and column.null_count == 0
     to = pyarrow.int64() if whole else pyarrow.float64()
     x = np.stack([column.cast(to).to_numpy() for column in table.columns], axis=1)
-    return Table(x, columns=tuple(map(str, table.schema.names)))
+    return Table(x, columns=tuple(map(str, table.schema.names)), groups=groups)
 
 
 def _is_number(text: str) -> bool:
@@ -163,5 +176,7 @@ def _is_number(text: str) -> bool:
 
 
 READERS: dict[str, Callable[[Path, str | None], Table]] = {
-    ".npy": _npy, ".npz": _npz, ".h5": _h5, ".hdf5": _h5, ".zarr": _zarr, ".csv": _csv, ".parquet": _parquet,
+    ".npy": _npy, ".npz": _npz, ".h5": _h5, ".hdf5": _h5, ".zarr": _zarr,
 }  # fmt: skip
+TABLES: dict[str, Callable[[Path, str | None], Table]] = {".csv": _csv, ".parquet": _parquet}
+ENDINGS = (*READERS, *TABLES)

@@ -17,6 +17,8 @@ from monge import rng
 from monge.errors import BadInput
 
 AXES = {"vectors": (2,), "images": (4,), "fields": (3, 4, 5)}  # of x, for each kind
+REPEATED = 0.2  # share of equal rows above which they may fall on both sides of a split
+COMPARED_BYTES = 2**28  # above which equal rows are not looked for
 FINGERPRINT_BYTES = 2**26  # a fingerprint stays cheap on a memory map
 
 
@@ -47,7 +49,8 @@ class Samples:
     quantum: the step of the grid on which integer data live (1.0 for pixels), None for continuous data.
     limits: (low, high), the range of quantised data.
     columns: the names of vectors' d columns, where a file tells them.
-    source: what `load` was given, when that was a string: `load(source)` makes the same data again.
+    groups: [n] int64, which rows belong together and are never split; or None.
+    source: what `load` was given, when that was a string: `load(source, **reading)` makes the same data again.
     split_record: how `split` cut these rows, None for data that were not cut.
 
     `take` and `split` copy nothing: they keep the table and a list of rows, so that the parts of a memory
@@ -67,6 +70,8 @@ class Samples:
     limits: tuple[float, float] | None
     source: str | None
     columns: tuple[str, ...] | None
+    groups: Int[Tensor, " n"] | None
+    reading: dict[str, Any]
     split_record: dict[str, Any] | None
     _table: Tensor
     _rows: Tensor | None
@@ -83,6 +88,8 @@ class Samples:
         limits: tuple[float, float] | None = None,
         source: str | None = None,
         columns: tuple[str, ...] | None = None,
+        groups: Tensor | None = None,
+        reading: dict[str, Any] | None = None,
         split_record: dict[str, Any] | None = None,
         rows: Tensor | None = None,
     ) -> None:
@@ -102,6 +109,8 @@ class Samples:
             limits=limits,
             source=source,
             columns=columns,
+            groups=groups,
+            reading=reading or {},
             split_record=split_record,
             _table=x,
             _rows=rows,
@@ -156,7 +165,10 @@ class Samples:
         return digest.hexdigest()
 
     def split(self, fraction: float = 0.2, seed: int = 0) -> tuple["Samples", "Samples"]:
-        """Cut at random into (train, holdout), disjoint, with round(fraction n) samples held out.
+        """Cut at random into (train, holdout), disjoint, with about fraction n samples held out.
+
+        Rows of one group are on one side, and so are rows that are equal (in data of up to 256 MiB), unless more than a
+        fifth are: then to repeat is in the nature of the data.
 
         Each part's `split_record` says how to make it again: fraction, seed, part, n and fingerprint of the
         whole, and the record of the whole when it was itself a part. Raises `BadInput` if a part would be
@@ -176,6 +188,9 @@ class Samples:
                 "both need one at least, so change the fraction or give more data"
             )
         order = torch.randperm(n, generator=rng.generator(seed, "data", "split"))
+        together = self.groups if self.groups is not None else self._equal_rows()
+        if together is not None:
+            order, held = _unsplit(order, held, together)
         record = {
             "fraction": fraction,
             "seed": seed,
@@ -204,10 +219,22 @@ class Samples:
             "quantum": self.quantum,
             "limits": None if self.limits is None else list(self.limits),
             "source": self.source,
+            "reading": self.reading,
             "path": _resolved(self.source),
             "fingerprint": self.fingerprint,
             "split": self.split_record,
         }
+
+    def _equal_rows(self) -> Int[Tensor, " n"] | None:
+        """A number for each row that equal rows share, where some rows are equal, and not many; None for more than
+        256 MiB, which are not read for it."""
+        if len(self) * self._table.element_size() * self._table[:1].numel() > COMPARED_BYTES:
+            return None
+        step = max(1, 2**20 // max(1, self._table[:1].numel()))
+        hashes = [_hashes(self._table[rows]) for rows in torch.split(self._at(torch.arange(len(self))), step)]
+        _, which, count = torch.unique(torch.cat(hashes), return_inverse=True, return_counts=True)
+        share = float((count[which] > 1).double().mean())
+        return which if 0 < share <= REPEATED else None
 
     def _at(self, indices: Tensor | Sequence[int]) -> Tensor:
         """Rows of the table behind these rows of the samples."""
@@ -228,9 +255,31 @@ class Samples:
             limits=self.limits,
             source=self.source,
             columns=self.columns,
+            groups=None if self.groups is None else self.groups[indices],
+            reading=self.reading,
             split_record=split_record,
             rows=self._at(indices),
         )
+
+
+def _unsplit(order: Tensor, held: int, together: Tensor) -> tuple[Tensor, int]:
+    """The order and the number held out, rows that belong together being on the side of the first of them."""
+    first = torch.full((int(together.max()) + 1,), len(order))
+    first = first.scatter_reduce(0, together[order], torch.arange(len(order)), "amin")
+    aside = first[together[order]] < held
+    return torch.cat([order[aside], order[~aside]]), int(aside.sum())
+
+
+def _hashes(rows: Tensor) -> Int[Tensor, " n"]:
+    """A 64-bit number for each row, equal for equal rows."""
+    flat = rows.cpu().contiguous().flatten(1).view(torch.uint8).numpy()
+    words = np.zeros((len(flat), -(-flat.shape[1] // 8) * 8), np.uint8)
+    words[:, : flat.shape[1]] = flat
+    factors = np.random.default_rng(0).integers(1, 2**63, words.shape[1] // 8, dtype=np.uint64) * 2 + 1
+    with np.errstate(over="ignore"):
+        mixed = words.view(np.uint64)
+        mixed = (mixed ^ (mixed >> np.uint64(29))) * factors
+        return torch.from_numpy((mixed ^ (mixed >> np.uint64(32))).sum(1, dtype=np.uint64).view(np.int64))
 
 
 def _check_labels(y: Tensor, n: int, classes: tuple[str, ...] | None) -> None:

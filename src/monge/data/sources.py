@@ -10,7 +10,7 @@ from torch import Tensor
 
 from monge.data.builtin import BUILTINS, builtin
 from monge.data.layout import Table, assemble
-from monge.data.readers import READERS, read
+from monge.data.readers import ENDINGS, read
 from monge.data.samples import Samples
 from monge.errors import BadInput
 
@@ -21,6 +21,8 @@ def load(
     key: str | None = None,
     kind: str | None = None,
     name: str | None = None,
+    group: str | None = None,
+    drop_missing: bool = False,
     varying: bool = True,
 ) -> Samples:
     """Samples from an array, a tensor, a file, a folder of images, or a built-in name.
@@ -36,7 +38,9 @@ def load(
         one. An array "y" of the same length gives the labels.
     kind: "vectors", "images" or "fields", where the shape does not tell: [n, H, W] is a gray image per
         sample, and with kind="fields" a 1-D field [n, C, L]. See `monge.data.layout.arrange`.
-
+    group: a column of a .csv or .parquet that says which rows belong together (a patient, a day): not one of the
+        values, and `split` keeps such rows on one side.
+    drop_missing: leave out the rows that have NaN, which are refused otherwise.
     varying: refuse samples that are all the same, from which nothing can be learned (though it can be judged).
 
     Whole numbers are quantised data: `quantum` is 1 and `limits` their range. x is float32, except that
@@ -50,34 +54,53 @@ def load(
     """
     ready = builtin(source) if isinstance(source, str) else source if isinstance(source, Samples) else None
     if ready is not None:
-        if key or kind or name:
-            raise BadInput(f"{ready.name} has its own kind and name: load it without key, kind and name")
+        if key or kind or name or group:
+            raise BadInput(f"{ready.name} has its own kind and name: load it without key, kind, name and group")
         return ready
     if isinstance(source, str | Path):
-        return _load_path(str(source), key, kind, name, varying)
+        return _load_path(str(source), key, kind, name, varying, group, drop_missing)
     if key is not None:
         raise BadInput(f"key {key!r} was given with an array: keys are for archives (npz, h5, zarr)")
-    return assemble(
-        Table(_as_array(source)), kind=kind, name=name or "array", label=name or "the array", varying=varying
-    )
+    if group is not None:
+        raise BadInput(f"group {group!r} was given with an array: it names a column of a .csv or .parquet")
+    table = Table(_as_array(source))
+    table = table.without_missing() if drop_missing else table
+    return assemble(table, kind=kind, name=name or "array", label=name or "the array", varying=varying)
 
 
-def _load_path(text: str, key: str | None, kind: str | None, name: str | None, varying: bool) -> Samples:
+def _load_path(
+    text: str,
+    key: str | None,
+    kind: str | None,
+    name: str | None,
+    varying: bool,
+    group: str | None,
+    drop_missing: bool,
+) -> Samples:
     if not text.strip():
         raise BadInput("an empty name was given for the data: give a file, a folder or a built-in name")
     path, wanted = Path(text), key
     if "#" in text and not path.exists():
         head, _, tail = text.rpartition("#")
         path, wanted = Path(head), key or tail
-    if not path.exists() and path.suffix.lower() not in READERS and len(path.parts) == 1:
+    if not path.exists() and path.suffix.lower() not in ENDINGS and len(path.parts) == 1:
         names = list(BUILTINS)
         close = difflib.get_close_matches(text.split("?")[0], names, n=2, cutoff=0.5)
         nearest = f"did you mean {' or '.join(close)}? " if close else ""
         raise BadInput(f"no data {text!r}, neither built in nor a file here: {nearest}built in are {', '.join(names)}")
-    table = read(path, wanted)
+    table = read(path, wanted, group)
+    table = table.without_missing() if drop_missing else table
+    reading = {"group": group, "drop_missing": drop_missing or None}
     native = isinstance(table.x, np.memmap) or table.x.dtype == np.uint8
     return assemble(
-        table, kind=kind, name=name or path.stem, label=str(path), native=native, source=text, varying=varying
+        table,
+        kind=kind,
+        name=name or path.stem,
+        label=str(path),
+        native=native,
+        source=text,
+        varying=varying,
+        reading={name: value for name, value in reading.items() if value is not None},
     )
 
 
