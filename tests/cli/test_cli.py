@@ -275,7 +275,7 @@ def test_too_little_held_out_is_said_before_anything_is_drawn(monge, tmp_path):
     np.save(tmp_path / "few.npy", np.random.default_rng(0).normal(size=(80, 2)))
     status, out, _ = monge("fit", tmp_path / "few.npy", "--out", tmp_path / "run", "--steps", 1)
     assert status == 0
-    assert "only 16 samples were held out" in out.replace("\n", " ")
+    assert "only 16 samples are held out" in out.replace("\n", " ")
     status, _, err = monge("audit", tmp_path / "run")
     assert status == 2
     assert "larger --holdout" in err

@@ -119,6 +119,12 @@ def fit(
     fresh = kind(**settings(kind, given or []))
     samples = data.load(source, group=group, drop_missing=drop_missing)
     train = samples.split(holdout, SPLIT_SEED)[0] if holdout else samples
+    held = len(samples) - len(train)
+    if 0 < held < HELD_OUT_AT_LEAST:
+        typer.echo(
+            f"only {held} samples are held out, and an audit needs {HELD_OUT_AT_LEAST}: stop, and fit with a larger "
+            "--holdout or more data, to have one"
+        )
     fresh.fit(
         train,
         steps=steps,
@@ -131,15 +137,9 @@ def fit(
         patience=patience,
         tensorboard=tensorboard,
     )
-    held = len(samples) - len(train)
     audit = ["monge", "audit", str(out)]
     command = audit if held >= HELD_OUT_AT_LEAST else ["monge", "sample", str(out), "-n", "1000", "-o", "samples.npz"]
     typer.echo(f"fitted to {len(train):,} samples; next: {shlex.join(command)}")
-    if 0 < held < HELD_OUT_AT_LEAST:
-        typer.echo(
-            f"only {held} samples were held out, and an audit needs {HELD_OUT_AT_LEAST}: fit with a larger "
-            "--holdout, or more data, to have one"
-        )
     return 0
 
 

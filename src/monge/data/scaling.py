@@ -1,7 +1,7 @@
 """Between data units and the unit scale in which networks work."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from monge.data.marginals import Marginals
 from monge.data.samples import Samples
 from monge.errors import BadInput
 from monge.progress import bar
@@ -20,7 +21,8 @@ CHUNK_VALUES = 2**20
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """z = (x - shift) / scale, its inverse and its log-determinant; and dequantisation.
+    """z = (x - shift) / scale, its inverse and its log-determinant; and dequantisation. Before it, what single channels
+    need (`Marginals`): integers and atoms are spread, heavy tails bent.
 
     One shift a channel for images and fields, [C, 1, ...], one a coordinate for vectors, [d], so that z has mean 0
     (dequantised, where the data are integers). One scale for all while the standard deviations of channels
@@ -43,28 +45,41 @@ class Scaling:
     event_shape: tuple[int, ...]
     quantum: float | None = None
     limits: tuple[float, float] | None = None
+    marginals: Marginals | None = None
 
     @classmethod
     def fit(cls, samples: Samples) -> "Scaling":
         """Moments in float64, chunk by chunk, of at most 65,536 evenly spaced rows."""
         n, event = len(samples), samples.event_shape
         picked = torch.linspace(0, n - 1, min(n, FIT_ROWS), dtype=torch.float64).round().long()
-        groups = event[0]
+        groups, count = event[0], len(picked) * math.prod(event[1:])
+
+        def chunks() -> Iterator[Tensor]:
+            for rows in torch.split(picked, max(1, CHUNK_VALUES // math.prod(event))):
+                yield samples.batch(rows).reshape(len(rows), groups, -1)
+
+        if not all(bool(x.isfinite().all()) for x in chunks()):
+            raise BadInput(f"{samples.name} holds NaN or infinity: drop or repair those rows")
+        marginals = None
+        if samples.quantum is None:
+            vectors = samples.kind == "vectors"
+            marginals = Marginals.fit(chunks, bend=vectors, whole=vectors)
         pivot = samples.batch([0]).double().reshape(groups, -1)[:, :1]
         first = second = torch.zeros(groups, dtype=torch.float64)
+        generator = torch.Generator().manual_seed(0)
         with bar(f"scaling {samples.name}", len(picked)) as advance:
-            for rows in torch.split(picked, max(1, CHUNK_VALUES // math.prod(event))):
+            for x in chunks():
+                x = x.double()
+                if marginals is not None:
+                    x = marginals.bent(marginals.spread(x, torch.rand(x.shape, generator=generator, dtype=x.dtype)))
                 # about a value of the data, not about zero: no digits are lost to a large mean
-                away = samples.batch(rows).double().reshape(len(rows), groups, -1) - pivot
+                away = x - pivot
                 first = first + away.sum((0, 2))
                 second = second + away.square().sum((0, 2))
-                advance(len(rows))
-        count = len(picked) * math.prod(event[1:])
+                advance(len(x))
         mean = first / count
         variance = (second / count - mean.square()).clamp_(min=0.0)
         noise = 0.0 if samples.quantum is None else samples.quantum**2 / 12
-        if not (mean.isfinite() & variance.isfinite()).all():
-            raise BadInput(f"{samples.name} holds NaN or infinity: drop or repair those rows")
         if len(picked) == n and not (variance > 0).any():
             raise BadInput(f"{samples.name} does not vary: nothing can be learned from it, so give samples that differ")
         scale = torch.where(variance > 0, (variance + noise).sqrt(), 1.0)
@@ -72,17 +87,19 @@ class Scaling:
             scale = (variance + noise).mean().sqrt().expand(groups).clone()
         shape = (groups, *[1] * (len(event) - 1))
         shift = (pivot[:, 0] + mean).reshape(shape)
-        return cls(shift, scale.reshape(shape), event, samples.quantum, samples.limits)
+        return cls(shift, scale.reshape(shape), event, samples.quantum, samples.limits, marginals)
 
     def forward(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
         """Data units to unit scale."""
         self._check(x)
+        x = x if self.marginals is None else self.marginals.bent(x)
         return (x - self.shift.to(x)) / self.scale.to(x)
 
     def inverse(self, z: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
         """Unit scale to data units."""
         self._check(z)
-        return z * self.scale.to(z) + self.shift.to(z)
+        x = z * self.scale.to(z) + self.shift.to(z)
+        return x if self.marginals is None else self.marginals.unbent(x)
 
     @property
     def is_common(self) -> bool:
@@ -95,18 +112,34 @@ class Scaling:
         return float(self.scale.flatten()[0]) if self.is_common else 1.0
 
     @property
+    def spreads(self) -> bool:
+        """Whether data are spread by noise before they are learned from."""
+        return self.quantum is not None or (self.marginals is not None and self.marginals.spreads)
+
+    @property
     def log_det(self) -> float:
-        """log |det dz/dx| of one sample, in nats: minus the sum of log scale over the event."""
+        """log |det dz/dx| of one sample, in nats, but for the bend of heavy tails: minus the sum of log scale."""
         return -float(self.scale.log().sum()) * (math.prod(self.event_shape) // self.scale.numel())
 
+    def log_dets(self, z: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
+        """log |det dz/dx| of each sample, from scaled samples, in nats."""
+        whole = torch.full((len(z),), self.log_det, dtype=z.dtype, device=z.device)
+        if self.marginals is None or not self.marginals.bends:
+            return whole
+        return whole + self.marginals.log_slope(z * self.scale.to(z) + self.shift.to(z))
+
     def dequantise(self, x: Float[Tensor, "n *event"], u: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
-        """x + quantum (u - 1/2), for u uniform in (0, 1) of the caller; x itself for continuous data."""
-        return x if self.quantum is None else x + self.quantum * (u - 0.5)
+        """x + quantum (u - 1/2), for u uniform in (0, 1) of the caller; of continuous data atoms and integer columns
+        are spread, and nothing else."""
+        if self.quantum is None:
+            return x if self.marginals is None else self.marginals.spread(x, u)
+        return x + self.quantum * (u - 0.5)
 
     def quantise(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
-        """To the nearest point of the data's grid, within its limits; x itself for continuous data."""
+        """To the nearest point of the data's grid, within its limits; of continuous data integer columns are rounded,
+        and what lies beyond an atom's limit is that limit."""
         if self.quantum is None:
-            return x
+            return x if self.marginals is None else self.marginals.restore(x)
         low, high = self.limits or (0.0, math.inf)
         grid = low + self.quantum * ((x - low) / self.quantum).round()
         return grid if self.limits is None else grid.clamp(low, high)
@@ -119,6 +152,7 @@ class Scaling:
             "event_shape": list(self.event_shape),
             "quantum": self.quantum,
             "limits": None if self.limits is None else list(self.limits),
+            "marginals": None if self.marginals is None else self.marginals.to_dict(),
             "statement": self.statement,
         }
 
@@ -136,7 +170,9 @@ class Scaling:
                 torch.tensor(content[part], dtype=torch.float64).reshape(shape) for part in ("shift", "scale")
             )
             limits = None if content["limits"] is None else (float(content["limits"][0]), float(content["limits"][1]))
-            return cls(shift, scale, event, content["quantum"], limits)
+            marginals = content.get("marginals")
+            bends = None if marginals is None else Marginals.from_dict(marginals)
+            return cls(shift, scale, event, content["quantum"], limits, bends)
         except (KeyError, IndexError, TypeError, RuntimeError, ValueError) as error:
             raise BadInput(f"not a scaling as to_dict writes it ({error!r}): take it from a model.json") from error
 
@@ -144,7 +180,8 @@ class Scaling:
     def statement(self) -> str:
         """In words: what was done to the data, and in which units densities are."""
         if self.quantum is None:
-            return "data are continuous: densities are per data unit"
+            more = "" if self.marginals is None else self.marginals.statement
+            return f"data are continuous{'; ' * bool(more)}{more}: densities are per data unit"
         between = "" if self.limits is None else f" within {self.limits[0]:g} to {self.limits[1]:g}"
         return (
             f"data are integers (step {self.quantum:g}){between}, dequantised by adding "

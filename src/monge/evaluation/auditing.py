@@ -12,9 +12,10 @@ from torch import Tensor
 
 from monge.data import Samples
 from monge.errors import BadInput
-from monge.evaluation.decision import LEVEL, Finding, judge
+from monge.evaluation.decision import Finding, judge
 from monge.evaluation.defects import Margins
 from monge.evaluation.descriptors import yours
+from monge.evaluation.line import LEVEL
 from monge.evaluation.lines import BROAD, LINES, MeanLine, Measured, RegionLine, worst
 from monge.evaluation.prepared import Prepared
 from monge.evaluation.rows import Array, Rounded, Rows, Source, common_scale, refuse_non_finite, seeded_order, to_array

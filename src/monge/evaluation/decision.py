@@ -7,11 +7,9 @@ from typing import Literal, NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
-from monge.evaluation.line import POWER, Line, Status
+from monge.evaluation.line import LEVEL, POWER, Line, Status
 from monge.evaluation.outcomes import EXCLUDED
 from monge.evaluation.statistics.resampling import Interval
-
-LEVEL = 0.05
 
 OWN = 8.0  # weight, in the correction, of a line that speaks for a reference defect
 HELPED = (0.05, 0.99)  # powers at equal weights between which that weight helps
@@ -140,6 +138,7 @@ def _line(f: Finding, adjusted: float, level: float, single: float) -> Line:
             if powers[name][1.0] >= POWER
         },
         detail=f.detail,
+        p_adjusted=None if math.isnan(adjusted) else adjusted,
     )
 
 
@@ -166,10 +165,20 @@ def as_harmless(statistic: float, planted: Float[Tensor, " replicates"]) -> floa
     return float(t.cdf(gap / spread, n - 1)) if spread > 0 else float(gap >= 0)
 
 
+def _excluded_below(planted: Float[Tensor, " replicates"], chance: float) -> float:
+    """The statistic that the planted defect is below with this chance, where `as_harmless` is `chance`."""
+    from scipy.stats import t
+
+    n = len(planted)
+    spread = float(planted.double().std()) * math.sqrt(1 + 1 / n)
+    return float(planted.double().mean()) + float(t.ppf(chance, n - 1)) * spread
+
+
 def curve(f: Finding, planted: Planted, single: float) -> dict[float, float]:
-    """Power against the size of a defect: the chance that the statistic exceeds what chance exceeds with `single`."""
+    """Power against the size of a defect: the chance that the line fails, its statistic being beyond what chance
+    exceeds with `single`, and not so small that the reference size is excluded."""
     assert f.critical is not None
-    bar = f.critical(single)
+    bar = max(f.critical(single), _excluded_below(planted.statistic[1.0], THOUGH_SEEN))
     found = {}
     for factor, statistic in planted.statistic.items():
         mean, spread = float(statistic.double().mean()), float(statistic.double().std())

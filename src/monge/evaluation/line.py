@@ -7,6 +7,7 @@ from typing import Any, Literal
 from monge.errors import BadInput
 
 Status = Literal["pass", "fail", "undecided"]
+LEVEL = 0.05  # chance of any fail, over all lines, where the laws are the same
 POWER = 0.8  # least chance of seeing its reference defect, for a line to be evidence
 
 
@@ -23,7 +24,7 @@ class Line:
     note: what the line measures, in one plain sentence. concern: what a difference says. detail: what differs most.
     reference: the defect that the margin is of. p_equivalence: the chance that it looks so harmless. power: the chance
         that it would have been seen. curves: that chance by defect and by factor of the reference size. excludes:
-        p_equivalence of each defect that the line sees with a power of .8.
+        p_equivalence of each defect that the line sees with a power of .8. p_adjusted: p_value after correction.
     """
 
     name: str
@@ -41,6 +42,12 @@ class Line:
     power: float | None = None
     curves: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     excludes: Mapping[str, float] = field(default_factory=dict)
+    p_adjusted: float | None = None
+
+    @property
+    def significant(self) -> bool:
+        """Whether a difference is there, beyond chance."""
+        return self.p_adjusted is not None and self.p_adjusted <= LEVEL
 
     @property
     def blind(self) -> bool:

@@ -64,7 +64,8 @@ def outcomes(lines: Sequence[Line], margins: Mapping[str, float]) -> tuple[Outco
             and power >= POWER
             and best.excludes.get(defect.name, 1.0) <= EXCLUDED
         ):
-            status, words = "pass", f"{told}: excluded"
+            less = f", but less of it is there ({best.name} {best.value:.3g})" if best.significant else ""
+            status, words = "pass", f"{told}: excluded{less}"
         else:
             status = "undecided"
             words = (

@@ -292,7 +292,7 @@ class Diffusion(Family):
             show=show,
             **self._range(),
         )
-        return LogProb(value.to(x.device) + scaling.log_det, error.to(x.device), method)
+        return LogProb(value.to(x.device) + scaling.log_dets(scaled), error.to(x.device), method)
 
     def encode(self, x: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
         """Latent of x: standard normal if the model is right; quantised data stand at the middle of their step."""

@@ -240,7 +240,7 @@ class Family(nn.Module):
 
         noise: a generator, or a seed with which row i has the noise of sample start + i whatever its company.
         """
-        if self.units.quantum is None:
+        if not self.units.spreads:
             return self.units.forward(x)
         if isinstance(noise, torch.Generator):
             u = torch.rand(x.shape, generator=noise, device=x.device, dtype=x.dtype)

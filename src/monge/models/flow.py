@@ -52,7 +52,7 @@ class Likelihood(Objective):
         (flow,) = self.flow
         x = flow.scaled(batch.x, batch.generator)
         label = None if flow.labels is None or batch.y is None else flow.labels.scaled(batch.y)
-        nats = -flow.log_density(x, label).mean() - flow.units.log_det
+        nats = -(flow.log_density(x, label) + flow.units.log_dets(x)).mean()
         if flow.units.quantum is None:
             return Loss(nats)
         return Loss(nats, {"bits per value": nats / x[0].numel() / math.log(2) - math.log2(flow.units.quantum)})
@@ -133,7 +133,9 @@ class Flow(Family):
             value = torch.stack(terms).logsumexp(0)
         else:
             value = self._chunked(scaled, told)
-        return LogProb(value.to(x.device) + scaling.log_det, torch.zeros(len(x)).to(value), "change of variables")
+        return LogProb(
+            (value + scaling.log_dets(scaled)).to(x.device), torch.zeros(len(x)).to(value), "change of variables"
+        )
 
     @torch.no_grad()
     def encode(self, x: Events, *, label: Any = None, seed: int | None = None) -> Float[Tensor, "n *event"]:

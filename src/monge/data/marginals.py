@@ -1,0 +1,159 @@
+"""What single channels, or columns of a table, need before they are scaled: integers, atoms at a limit, heavy tails."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+ATOM, LEAST = 0.01, 5  # share, and number, of the values that are equal to the smallest or largest, to be an atom
+WIDTH = 0.25  # of the standard deviation: how far an atom is spread beyond its limit
+HEAVY = 10.0  # excess kurtosis of a column from which on it is bent
+SURE = 100  # values that are all whole are so by nature
+LARGEST_WHOLE = 2**20
+TABLE_VALUES = 2**23  # up to which columns are looked at for heavy tails
+Chunks = Callable[[], Iterator[Tensor]]  # of [b, channels, values]
+
+
+@dataclass(frozen=True, eq=False)
+class Marginals:
+    """For each channel, [g] float64: step of its integers, else 0; its limits; how far an atom at the lower and at the
+    upper limit is spread beyond it, else 0; and centre and width of its bend, else 0.
+
+    An integer is spread over its step; a value at an atom over (low - below, low) or (high, high + above), so that a
+    law with a density is learned, and what is drawn beyond a limit is that limit: censored data (Tobin 1958), zeros
+    that come out as zeros as often as they should. A column with heavy tails is bent, asinh((x - centre) / bend).
+
+    >>> zeros = torch.cat([torch.zeros(40), torch.rand(60)])[:, None, None]
+    >>> m = Marginals.fit(lambda: iter([zeros]), bend=False)
+    >>> bool((m.spread(zeros[:, 0], torch.full((100, 1), 0.5))[:40] < 0).all()), m.restore(torch.tensor([[-0.1]]))
+    (True, tensor([[0.]]))
+    """
+
+    step: Float[Tensor, " g"]
+    low: Float[Tensor, " g"]
+    high: Float[Tensor, " g"]
+    below: Float[Tensor, " g"]
+    above: Float[Tensor, " g"]
+    centre: Float[Tensor, " g"]
+    bend: Float[Tensor, " g"]
+
+    @classmethod
+    def fit(cls, chunks: Chunks, *, bend: bool, whole: bool = False) -> "Marginals":
+        """What the channels need. bend: whether heavy tails are bent. whole: whether integers are looked for, too."""
+        groups = next(chunks()).shape[1]
+        low, high = torch.full((groups,), torch.inf).double(), torch.full((groups,), -torch.inf).double()
+        is_whole = torch.ones(groups, dtype=torch.bool)
+        count, total, square = 0, torch.zeros(()), torch.zeros(())
+        for x in chunks():
+            x = x.double()
+            least, most, integral = x.amin((0, 2)), x.amax((0, 2)), (x == x.floor()).all(2).all(0)
+            low, high, is_whole = torch.minimum(low, least), torch.maximum(high, most), is_whole & integral
+            count, total, square = count + x[:, 0].numel(), total + x.sum((0, 2)), square + x.square().sum((0, 2))
+        at_low, at_high = torch.zeros_like(low), torch.zeros_like(high)
+        for x in chunks():
+            at_low += (x.double() == low[:, None]).sum((0, 2))
+            at_high += (x.double() == high[:, None]).sum((0, 2))
+        spread = (square / count - (total / count).square()).clamp(min=0).sqrt()
+        moves = high > low
+        small = torch.maximum(low.abs(), high.abs()) <= LARGEST_WHOLE
+        is_whole &= torch.tensor(whole and count >= SURE) & moves & small
+        loose, least_count = moves & ~is_whole, max(LEAST, ATOM * count)
+        found = {
+            "step": is_whole.double(),
+            "low": low,
+            "high": high,
+            "below": torch.where(loose & (at_low >= least_count), WIDTH * spread, 0.0),
+            "above": torch.where(loose & (at_high >= least_count), WIDTH * spread, 0.0),
+            "centre": torch.zeros_like(low),
+            "bend": torch.zeros_like(low),
+        }
+        if bend and count * groups <= TABLE_VALUES:
+            columns = torch.cat([x.flatten(1) for x in chunks()]).double()
+            for c in loose.nonzero().flatten().tolist():
+                found["centre"][c], found["bend"][c] = _bend(columns[:, c])
+        return cls(**found)
+
+    @property
+    def spreads(self) -> bool:
+        """Whether data are spread by noise before they are learned from."""
+        return bool((self.step + self.below + self.above > 0).any())
+
+    @property
+    def bends(self) -> bool:
+        return bool((self.bend > 0).any())
+
+    def spread(self, x: Float[Tensor, "n *event"], u: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+        """Integers and atoms spread by u, uniform in (0, 1)."""
+        if not self.spreads:
+            return x
+        step, low, high, below, above = (self._like(x, name) for name in ("step", "low", "high", "below", "above"))
+        under, over = (below > 0) & (x == low), (above > 0) & (x == high)
+        return torch.where(under, low - below * u, torch.where(over, high + above * u, x + step * (u - 0.5)))
+
+    def restore(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+        """Integers rounded, and what lies beyond an atom's limit drawn as the limit."""
+        if not self.spreads:
+            return x
+        step, low, high, below, above = (self._like(x, name) for name in ("step", "low", "high", "below", "above"))
+        x = torch.where(step > 0, low + ((x - low) / step.clamp(min=1e-9)).round() * step, x)
+        x = torch.where((step + below > 0) & (x < low), low, x)
+        return torch.where((step + above > 0) & (x > high), high, x)
+
+    def bent(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+        columns, centre, bend = self._bends(x)
+        if len(columns):
+            x = x.index_copy(1, columns, torch.asinh((x[:, columns] - centre) / bend))
+        return x
+
+    def unbent(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+        columns, centre, bend = self._bends(x)
+        if len(columns):
+            x = x.index_copy(1, columns, centre + bend * torch.sinh(x[:, columns]))
+        return x
+
+    def log_slope(self, bent: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
+        """log |d bent(x) / dx| of each row, from bent rows, in nats: - sum of log(bend cosh(bent))."""
+        columns, _, bend = self._bends(bent)
+        return -(bend.log() + bent[:, columns].cosh().log()).flatten(1).sum(1)
+
+    @property
+    def statement(self) -> str:
+        """In words, empty where nothing is done."""
+        told = [
+            (self.step > 0, "integers are spread over their step and rounded back"),
+            (
+                self.below + self.above > 0,
+                "atoms at a limit are spread over a quarter of a standard deviation beyond it, where densities count "
+                "them, and what is drawn beyond is the limit",
+            ),
+            (self.bend > 0, "heavy tails are bent by asinh, which densities count"),
+        ]
+        return "; ".join(
+            f"in {int(which.sum())} of {len(which)} channels {words}" for which, words in told if bool(which.any())
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name).tolist() for f in fields(self)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Marginals":
+        return cls(**{f.name: torch.tensor(content[f.name], dtype=torch.float64) for f in fields(cls)})
+
+    def _like(self, x: Tensor, name: str) -> Tensor:
+        values: Tensor = getattr(self, name)
+        return values.to(x).reshape(-1, *[1] * (x.ndim - 2))
+
+    def _bends(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        columns = (self.bend > 0).nonzero().flatten()
+        return columns.to(x.device), self.centre[columns].to(x), self.bend[columns].to(x)
+
+
+def _bend(x: Tensor) -> tuple[float, float]:
+    """Centre and width of the bend of a column, 0 and 0 where its tails are light."""
+    away = x - x.mean()
+    kurtosis = float(away.pow(4).mean() / away.square().mean().square()) - 3
+    low, middle, high = torch.quantile(x, torch.tensor([0.25, 0.5, 0.75], dtype=x.dtype)).tolist()
+    return (middle, (high - low) / 2) if kurtosis > HEAVY and high > low else (0.0, 0.0)

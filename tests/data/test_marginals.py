@@ -1,0 +1,93 @@
+"""What single channels need: atoms at a limit, integers among real columns, heavy tails; undone, and counted."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from monge.data import Samples, Scaling
+
+G = torch.Generator().manual_seed(0)
+Z = torch.randn(4000, generator=G)
+TABLE = torch.stack(
+    [
+        (Z + 0.5).clamp(min=0),  # an atom at 0
+        torch.poisson(torch.full((4000,), 3.0), generator=G),  # integers
+        Z / torch.rand(4000, generator=G),  # heavy tails
+        torch.rand(4000, generator=G),
+    ],
+    1,
+)
+
+
+def scaling():
+    return Scaling.fit(Samples(TABLE))
+
+
+def test_columns_get_what_they_need():
+    m = scaling().marginals
+    assert (m.below > 0).tolist() == [True, False, False, False]
+    assert (m.step > 0).tolist() == [False, True, False, False]
+    assert (m.bend > 0).tolist() == [False, False, True, False]
+
+
+def test_what_is_spread_and_scaled_comes_back():
+    s = scaling()
+    u = torch.rand(TABLE.shape, generator=G)
+    z = s.forward(s.dequantise(TABLE, u).double())
+    assert z.mean(0).abs().max() < 0.05
+    assert (z.std(0) - 1).abs().max() < 0.05
+    back = s.quantise(s.inverse(z))
+    torch.testing.assert_close(back, TABLE.double(), rtol=1e-5, atol=1e-6)
+    assert bool((back[:, 0] == 0).eq(TABLE[:, 0] == 0).all())
+
+
+def test_what_is_drawn_beyond_a_limit_is_the_limit_at_the_right_rate():
+    s = scaling()
+    drawn = s.quantise(s.inverse(s.forward(s.dequantise(TABLE, torch.rand(TABLE.shape, generator=G)))))
+    assert float((drawn[:, 0] == 0).float().mean()) == float((TABLE[:, 0] == 0).float().mean())
+    assert bool((drawn[:, 1] == drawn[:, 1].round()).all())
+    far = s.quantise(torch.full((1, 4), -50.0))
+    assert far[0, :2].tolist() == [0.0, 0.0]
+    assert far[0, 3] == -50.0  # no atom there: nothing is cut off
+
+
+def test_log_dets_are_those_of_autograd():
+    s = scaling()
+    x = s.dequantise(TABLE[:6].double(), torch.rand(6, 4, generator=G, dtype=torch.float64))
+    for row in x:
+        jacobian = torch.autograd.functional.jacobian(lambda r: s.forward(r[None])[0], row)
+        expected = torch.linalg.slogdet(jacobian).logabsdet
+        torch.testing.assert_close(s.log_dets(s.forward(row[None]))[0], expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_bent_normal_has_its_density():
+    """log N(z) + log_dets is the density of sinh-normal data, which integrates to 1."""
+    x = torch.sinh(2.0 * Z)[:, None]
+    s = Scaling.fit(Samples(x))
+    grid = torch.linspace(-8, 8, 20001, dtype=torch.float64).sinh()[:, None]
+    z = s.forward(grid)
+    density = (-0.5 * z.square().sum(1) - 0.5 * math.log(2 * math.pi) + s.log_dets(z)).exp()
+    assert np.trapezoid(density.numpy(), grid[:, 0].numpy()) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_fields_have_atoms_at_a_limit_and_no_more():
+    field = torch.randn(50, 1, 8, 8, generator=G).clamp(min=0.2)
+    s = Scaling.fit(Samples(field, kind="fields"))
+    assert float(s.marginals.below) > 0
+    assert not s.marginals.bends
+    spread = s.dequantise(field, torch.rand(field.shape, generator=G))
+    assert torch.equal(s.quantise(spread), field)
+    assert "drawn beyond is the limit" in s.statement
+
+
+def test_json_and_data_that_need_nothing():
+    s = scaling()
+    again = Scaling.from_dict(json.loads(json.dumps(s.to_dict())))
+    z = torch.randn(5, 4, generator=G)
+    assert torch.equal(again.quantise(again.inverse(z)), s.quantise(s.inverse(z)))
+    plain = Scaling.fit(Samples(torch.randn(300, 2, generator=G)))
+    assert not plain.spreads
+    assert plain.statement == "data are continuous: densities are per data unit"
