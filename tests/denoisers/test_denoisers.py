@@ -8,6 +8,7 @@ import torch
 from monge import denoisers, rng
 from monge.denoisers import Neural, Oracle
 from monge.densities import Empirical, Gaussian, GaussianMixture
+from monge.linalg import DenseCovariance, Moments
 
 
 def mixture():
@@ -70,6 +71,27 @@ def test_network_sees_unit_variance_in_and_out(sigma, blind, sigma_data):
         # the target of the network is (x - c_skip y) / c_out; with a net of zero, D = c_skip y
         target = (x - without) * denoiser.loss_weight(level).sqrt()[:, None]
         assert abs(target.var().item() - 1) < tolerance
+
+
+@pytest.mark.parametrize("sigma", [2e-3, 0.3, 80.0])
+def test_with_moments_it_starts_from_the_best_linear_denoiser(sigma):
+    n, d = 20_000, 8
+    root = rng.normal((d, d), 0, "root", dtype=torch.float64)
+    mean = rng.normal((d,), 0, "mean", dtype=torch.float64)
+    moments = Moments(mean, DenseCovariance(root @ root.T))
+    probe = Probe()
+    denoiser = Neural(probe).double()
+    denoiser.moments = moments
+    x = moments.noised_sample(rng.normal((n, d), 0, "x", dtype=torch.float64), 0.0)
+    y = x + sigma * rng.normal((n, d), 0, "z", dtype=torch.float64)
+    level = torch.full((n,), sigma, dtype=torch.float64)
+    guess = denoiser(y, level)
+    torch.testing.assert_close(guess, moments.wiener(y, sigma))
+    few = d / float((moments.covariance.eigenvalues.sum() ** 2) / moments.covariance.eigenvalues.square().sum())
+    tolerance = 5 * math.sqrt(2 * few / (n * d))  # few of the directions have most of the variance
+    assert abs(probe.seen.var().item() - 1) < tolerance
+    target = (x - guess) * denoiser.loss_weight(level).sqrt()[:, None]
+    assert abs(target.square().mean().item() - 1) < tolerance
 
 
 def test_blind_does_not_read_sigma():

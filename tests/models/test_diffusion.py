@@ -209,7 +209,7 @@ def test_damaged_or_mixed_runs_are_refused(model, tmp_path):
     record = (tmp_path / "b" / "model.json").read_text()
     for old, new, message in (
         ('"blind"', '"foo"', "settings that this version does not know"),
-        ('"format": 2', '"format": 3', "update monge"),
+        ('"format": 3', '"format": 4', "update monge"),
     ):
         (tmp_path / "b" / "model.json").write_text(record.replace(old, new))
         with pytest.raises(BadInput, match=message):

@@ -13,19 +13,23 @@ BLIND_FLOOR = 0.05
 class Neural(nn.Module):
     """D(y, sigma) from a network that sees input of unit variance at every sigma, and a target of unit variance too.
 
-    (The blind one's target is smaller at small noise: what it must remove is then not written on y.)
+    Conditioned on sigma, with the mean m and covariance C of the data it is the best linear denoiser W (Wiener's),
+    corrected by the network, whose part is all that is not Gaussian:
 
-    Conditioned on sigma (Karras et al. 2022, Table 1, for data of standard deviation s):
+        D = W(y, sigma) + c_out net((y - m) / s_in, log(sigma) / 4),
+        W = m + C (C + sigma^2)^-1 (y - m),  c_out^2 = tr C sigma^2 (C + sigma^2)^-1 / d,  s_in^2 = tr C / d + sigma^2.
 
-        D = c_skip y + c_out net(c_in y, log(sigma) / 4),
-        c_skip = s^2 / (s^2 + sigma^2),  c_out = s sigma / sqrt(s^2 + sigma^2),  c_in = 1 / sqrt(s^2 + sigma^2).
+    Where C = s^2 Id, as is taken while the moments are not known, this is the denoiser of Karras et al. (2022,
+    Table 1).
 
-    Blind (course, section 6.2.3: sigma is not given), with r = |y| / sqrt(d) measured on y itself in place of
-    sqrt(s^2 + sigma^2):
+    Blind (course, section 6.2.3: sigma is not given), with r = |y| / sqrt(d) measured on y itself:
 
-        D = min(1, s^2 / r^2) y + s net(y / r, log(r) / 4).
+        D = min(1, s^2 / r^2) y + s net(y / r, log(r) / 4),
 
-    net: (input [n, *event], level [n], label [n] or None) -> [n, *event].
+    whose target is smaller at small noise: what it must remove is then not written on y.
+
+    net: (input [n, *event], level [n], label [n] or None) -> [n, *event]. guided: the network is given W beside y, as
+    further channels. moments: set when they are known, in the units of y.
 
     >>> from monge.nets import MLP
     >>> D = Neural(MLP(1, width=8))  # before training the network says 0
@@ -33,12 +37,12 @@ class Neural(nn.Module):
     tensor([[1.]])
     """
 
-    def __init__(self, net: nn.Module, *, sigma_data: float = 1.0, blind: bool = False) -> None:
+    def __init__(self, net: nn.Module, *, sigma_data: float = 1.0, blind: bool = False, guided: bool = False) -> None:
         super().__init__()
         self.net = net
         self.sigma_data = sigma_data
-        self.blind = blind
-        self.moments: Moments | None = None  # of the data, where they are known
+        self.blind, self.guided = blind, guided
+        self.moments: Moments | None = None
 
     def forward(
         self,
@@ -52,18 +56,37 @@ class Neural(nn.Module):
             skip = (self.sigma_data / scale).square().clamp_max(1.0)
             guess: Tensor = skip * y + self.sigma_data * self.net(y / scale, r.log() / 4, label)
             return guess
-        level = per_sample(sigma, y)
-        spread = (level.square() + self.sigma_data**2).sqrt()
-        out = self.net(y / spread, level.reshape(-1).log() / 4, label)
-        denoised: Tensor = torch.addcmul(
-            y * (self.sigma_data / spread).square(), level * (self.sigma_data / spread), out
-        )
+        level = torch.as_tensor(sigma, dtype=y.dtype, device=y.device).reshape(-1).expand(len(y))
+        with torch.autocast(y.device.type, enabled=False):  # W holds digits of y that half precision would lose
+            guess, away, spread = self._linear(y, level)
+            seen = away / per_sample((spread**2 + level.square()).sqrt(), y)
+            if self.guided:
+                seen = torch.cat([seen, (guess - (y - away)) / spread], dim=1)
+        out = self.net(seen, level.log() / 4, label)
+        denoised: Tensor = torch.addcmul(guess, per_sample(self._error(level).sqrt(), y), out)
         return denoised
 
     def loss_weight(self, sigma: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-        """1 / c_out^2: with it the squared error of D is the squared error of the network at unit variance.
+        """1 / c_out^2: with it the squared error of D is the squared error of the network at unit variance, and 1 that
+        of the best linear denoiser.
 
         Blind, c_out cannot follow sigma: the weight stops growing below a twentieth of s.
         """
-        least = (BLIND_FLOOR * self.sigma_data) ** 2 if self.blind else 0.0
-        return 1 / (sigma.square() + least) + 1 / self.sigma_data**2
+        if self.blind:
+            return 1 / (sigma.square() + (BLIND_FLOOR * self.sigma_data) ** 2) + 1 / self.sigma_data**2
+        return 1 / self._error(sigma)
+
+    def _linear(self, y: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, float]:
+        """W(y), y - m and the root of tr C / d."""
+        if self.moments is None:
+            share = self.sigma_data**2 / (self.sigma_data**2 + per_sample(sigma, y).square())
+            return share * y, y, self.sigma_data
+        if self.moments.mean.device != y.device:
+            self.moments = self.moments.to(y.device)
+        away = y - self.moments.mean.to(y)
+        return self.moments.wiener(y, sigma), away, float(self.moments.covariance.eigenvalues.mean()) ** 0.5
+
+    def _error(self, sigma: Tensor) -> Tensor:
+        if self.moments is None:
+            return 1 / (1 / sigma.square() + 1 / self.sigma_data**2)
+        return self.moments.error(sigma)

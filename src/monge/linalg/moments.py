@@ -61,6 +61,17 @@ class Moments:
         # 0 / 0 is a value without variance and without noise, which stays as it is
         return mean + self.covariance.apply(lambda lam: (lam / (lam + level)).nan_to_num(nan=1.0), y - mean)
 
+    def error(self, sigma: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """Mean square error per value of `wiener`, mean of lam sigma^2 / (lam + sigma^2); of any law of these moments.
+
+        >>> M = Moments(torch.zeros(2), DiagonalCovariance(torch.tensor([1.0, 1.0])))
+        >>> M.error(torch.ones(1))
+        tensor([0.5000])
+        """
+        square = self.covariance.level(sigma, len(sigma)).to(sigma).square()
+        lam = self.covariance.eigenvalues.to(sigma)[None]
+        return (lam * square / (lam + square)).nan_to_num(nan=0.0).flatten(1).mean(1)
+
     def noised_sample(self, z: Float[Tensor, "n *event"], sigma: Tensor | float) -> Float[Tensor, "n *event"]:
         """m + (C + sigma^2)^{1/2} z: a sample of N(m, C + sigma^2) from unit noise z."""
         level = self._level(sigma, z)

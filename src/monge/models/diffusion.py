@@ -159,7 +159,8 @@ class Diffusion(Family):
         return Training(batch_size=64)
 
     def build(self, spec: Spec) -> None:
-        net, spec = self.settings["net"], replace(spec, periodic=self.settings["periodic"])
+        net, blind = self.settings["net"], self.settings["blind"]
+        spec = replace(spec, periodic=self.settings["periodic"])
         if isinstance(net, nn.Module):
             net = Adapted(net, spec)
             if self.labels is not None and net.takes < 3:
@@ -167,15 +168,19 @@ class Diffusion(Family):
                     raise BadInput("labels=True, and the network takes none: give one that does, (y, level, label)")
                 self.labels = None
         else:
-            net = denoiser(spec, net)
-        self.denoiser = Neural(net, blind=self.settings["blind"])
+            net = denoiser(spec, net, inputs=1 if blind else 2)
+        self.denoiser = Neural(net, blind=blind, guided=not blind and not isinstance(net, Adapted))
         self.register_buffer("widest", torch.ones(()))
 
     def prepare(self, scaled: Float[Tensor, "n *event"]) -> None:
-        self.moments = Moments.estimate(scaled, "stationary" if self.settings["periodic"] else None)
+        self.know(Moments.estimate(scaled, "stationary" if self.settings["periodic"] else None))
         rows = scaled[:PRINCIPAL_ROWS].flatten(1).double()
         away = (rows - rows.mean(0)) / math.sqrt(len(rows) - 1)
         self.widest.copy_(torch.linalg.eigvalsh(away @ away.T)[-1].sqrt())
+
+    def know(self, moments: Moments) -> None:
+        """The mean and covariance of the scaled data, which the denoiser starts from."""
+        self.moments = self.denoiser.moments = moments
 
     def objectives(self) -> Sequence[Objective]:
         return [Denoising(self)]
@@ -186,8 +191,10 @@ class Diffusion(Family):
     def restore(self, tensors: dict[str, Tensor]) -> None:
         mine = {name: value for name, value in tensors.items() if not name.startswith("moments/")}
         super().restore(mine)
-        self.moments = Moments.from_state(
-            {name.removeprefix("moments/"): value for name, value in tensors.items() if name not in mine}
+        self.know(
+            Moments.from_state(
+                {name.removeprefix("moments/"): value for name, value in tensors.items() if name not in mine}
+            )
         )
 
     def sample(  # type: ignore[override]  # a family's own options, by name
@@ -324,9 +331,10 @@ class Diffusion(Family):
 
         From as far as sigma_max a denoiser answers with the mean: there each label's own is read off.
         """
-        moments, told = self.moments.to(self.device), self.told(label, n)
+        if self.moments.mean.device != self.device:
+            self.know(self.moments.to(self.device))
+        moments, told = self.moments, self.told(label, n)
         if told is None:
-            self.denoiser.moments = moments
             return self.denoiser
         kinds, which = torch.unique(told, dim=0, return_inverse=True)
         far = torch.full((len(kinds),), self.levels().sigma_max, device=self.device)

@@ -13,7 +13,7 @@ from monge.data import Samples
 from monge.errors import BadInput
 from monge.training import Training
 
-FORMAT = 2
+FORMAT = 3
 RECORD, WEIGHTS = "model.json", "weights.safetensors"
 NEEDED = ("format", "family", "settings", "data", "scaling")
 

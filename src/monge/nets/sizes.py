@@ -17,8 +17,10 @@ SMALL_SIDE = 16  # up to here one block a scale is enough, and every site is wit
 ATTENTION_SITES = 64  # attention where at most so many sites look at one another
 
 
-def denoiser(spec: Spec, size: Size | None = None) -> nn.Module:
+def denoiser(spec: Spec, size: Size | None = None, *, inputs: int = 1) -> nn.Module:
     """(y [n, *event], level [n], label or None) -> [n, *event]: an MLP for vectors, else a U-Net.
+
+    inputs: how many events it is given side by side, as channels [n, inputs C, *space] or coordinates.
 
     Unless `size` says otherwise, the U-Net halves the space until its shortest side is 4 (at most four scales). Above
     16 pixels it has two blocks a scale and lets sites attend to one another at the coarsest scale, if there are at
@@ -28,10 +30,12 @@ def denoiser(spec: Spec, size: Size | None = None) -> nn.Module:
     ('MLP', 'UNet')
     """
     if not spec.space:
-        return MLP(spec.event_shape[0], **_perceptron(spec, size))
+        features = spec.event_shape[0]
+        return MLP(inputs * features, outputs=features, **_perceptron(spec, size))
     stem = size.stem if size is not None and size.stem else 1
     options = _convolutions(spec, size, folds=True)
-    return UNet(len(spec.space), spec.event_shape[0], periodic=spec.periodic, stem=stem, **options)
+    channels = spec.event_shape[0]
+    return UNet(len(spec.space), inputs * channels, outputs=channels, periodic=spec.periodic, stem=stem, **options)
 
 
 def critic(spec: Spec, size: Size | None = None, *, outputs: int = 1) -> nn.Module:
