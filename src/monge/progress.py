@@ -72,6 +72,12 @@ def bar(label: str, total: float, *, show: bool = True, patience: float = PATIEN
             progress.stop()
 
 
+def say(text: str, *, show: bool = True) -> None:
+    """A line on stderr."""
+    if show:
+        Console(stderr=True).print(text, soft_wrap=True, highlight=False)
+
+
 def _line(task: Task, seconds: float) -> str:
     share = task.completed / task.total if task.total else 0.0
     left = "" if share <= 0 else f", {seconds * (1 - share) / share:.0f} s left"

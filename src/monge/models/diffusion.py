@@ -9,12 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from monge import samplers
+from monge import objects, samplers
 from monge.data import Samples
 from monge.denoisers import Labelled, Neural, per_sample
 from monge.errors import BadInput
 from monge.linalg import Moments
 from monge.models.family import Events, Family
+from monge.models.network import Choice, choose
 from monge.nets import Adapted, Size, Spec, denoiser
 from monge.noise import Process
 from monge.protocols import Denoiser, LogProb
@@ -158,6 +159,9 @@ class Diffusion(Family):
             return Training(batch_size=256)
         return Training(batch_size=64)
 
+    def choose(self, spec: Spec, training: Training) -> Choice | None:
+        return None if self.settings["net"] is not None else choose(spec, training.batch_size, training.budget)
+
     def build(self, spec: Spec) -> None:
         net, blind = self.settings["net"], self.settings["blind"]
         spec = replace(spec, periodic=self.settings["periodic"])
@@ -168,7 +172,9 @@ class Diffusion(Family):
                     raise BadInput("labels=True, and the network takes none: give one that does, (y, level, label)")
                 self.labels = None
         else:
-            net = denoiser(spec, net, inputs=1 if blind else 2)
+            chosen = self.record.get("network")
+            size = net if net is not None or chosen is None else objects.rebuild(chosen["size"])
+            net = denoiser(spec, size, inputs=1 if blind else 2)
         self.denoiser = Neural(net, blind=blind, guided=not blind and not isinstance(net, Adapted))
         self.register_buffer("widest", torch.ones(()))
 

@@ -15,17 +15,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from monge import data as datasets
-from monge import rng
+from monge import objects, rng
 from monge.data import Labels, Samples, Scaling
 from monge.errors import BadInput
 from monge.files import write_atomic
 from monge.models import records
+from monge.models.network import Choice
 from monge.models.records import RECORD, WEIGHTS
 from monge.nets import Spec
+from monge.progress import say
 from monge.training import Objective, Training, read_tensors, seconds, train, write_tensors
 
 Fitted = TypeVar("Fitted", bound="Family")
 Events = Tensor | NDArray[Any]  # [n, *event]
+FEW_STEPS = 1000  # below which a warning is due
 MOMENT_ROWS = 16_384  # rows that `prepare` is given
 MOMENT_VALUES = 2**25  # and values, so that large events do not fill the memory
 
@@ -65,6 +68,10 @@ class Family(nn.Module):
     @abstractmethod
     def build(self, spec: Spec) -> None:
         """Make the networks for scaled events."""
+
+    def choose(self, spec: Spec, training: Training) -> Choice | None:
+        """A size for the networks, by the time there is; kept in the record as `network`, where `build` finds it."""
+        return None
 
     def prepare(self, scaled: Float[Tensor, "n *event"]) -> None:
         """Learn what is computed and not trained (moments, ...) from scaled rows; called after `build`."""
@@ -148,6 +155,9 @@ class Family(nn.Module):
         self.scaling = Scaling.fit(samples)
         self.labels = Labels.of(samples) if self.takes_labels else None
         self.record = record | {"scaling": self.scaling.to_dict()}
+        if training is not None:
+            begun = records.read(folder) if folder is not None and (folder / RECORD).exists() else {}
+            self.record["network"] = begun.get("network") or self._network(training, show)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(rng.key(seed, "weights") & 0x7FFF_FFFF)
             self.build(self.spec)
@@ -298,6 +308,21 @@ class Family(nn.Module):
         return x.to(torch.float32 if first is None else first.dtype)
 
     # -- inside --------------------------------------------------------------------------------------------
+
+    def _network(self, training: Training, show: bool) -> dict[str, Any] | None:
+        """The size that is chosen, told and described; None where none is."""
+        found = self.choose(self.spec, training)
+        if found is None:
+            return None
+        size = objects.describe(found.size)
+        text = f"network: {objects.words(size)}, {found.weights / 1e6:.2g} million weights"
+        if found.seconds is not None and training.budget is not None:
+            steps = training.budget / found.seconds
+            text += f", about {steps:,.0f} steps of {training.batch_size} in the time there is"
+            if steps < FEW_STEPS:
+                text += f": few; {FEW_STEPS:,} need about {FEW_STEPS * found.seconds / 60:.0f} minutes"
+        say(text, show=show)
+        return {"size": size, "seconds_a_step": found.seconds, "weights": found.weights}
 
     def _training(self, samples: Samples, given: dict[str, Any]) -> Training | None:
         usual = self.defaults(samples)

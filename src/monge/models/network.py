@@ -1,0 +1,83 @@
+"""The network of a denoiser for the time there is: as large as gets enough steps on this machine."""
+
+import math
+import time
+from typing import NamedTuple
+
+import torch
+
+from monge.denoisers import Neural
+from monge.nets import Size, Spec, denoiser
+
+SITES = 256  # above which blocks of sites are folded into channels, until so many are left
+LARGE_SIDE, LEAST_STEM = 24, 4  # of events in the plane
+WIDTHS = ((32,), (48,), (64,), (96,), (128,), (192,), (256,))
+TWO_SCALES = 10  # coarse sites from which on there are two scales
+ENOUGH = 1500  # steps that a network needs to learn much
+TIMED = 3  # steps that are timed, after one that is not
+
+
+class Choice(NamedTuple):
+    """A size, how long a step takes with it, or None where it was not timed, and how many weights it has."""
+
+    size: Size
+    seconds: float | None
+    weights: int
+
+
+def sizes(spec: Spec) -> list[Size]:
+    """Denoisers for these events, the fastest first: space folded until at most 256 sites are left.
+
+    >>> sizes(Spec((1, 28, 28), "images"))[2]
+    Size(widths=(64,), blocks=1, attention=None, dropout=0.0, stem=4)
+    """
+    stem = LEAST_STEM if len(spec.space) == 2 and max(spec.space) >= LARGE_SIDE else 2
+    while _coarse(spec, stem) > SITES:
+        stem *= 2
+    scales = 1 if -(-min(spec.space) // stem) < TWO_SCALES else 2
+    return [Size(tuple(w * 2**scale for scale in range(scales)), 1, stem=stem) for (w,) in WIDTHS]
+
+
+def choose(spec: Spec, batch_size: int, budget: float | None) -> Choice | None:
+    """The largest of `sizes` that makes 1,500 steps in the budget (seconds), or the fastest; without a budget the
+    third, the same on every machine. None for vectors and small events, whose usual network is fast.
+    """
+    if not spec.space or _coarse(spec, 1) <= SITES:
+        return None
+    every = sizes(spec)
+    if budget is None:
+        return _timed(spec, every[2], 0)
+    chosen = _timed(spec, every[0], batch_size)
+    for size in every[1:]:
+        found = _timed(spec, size, batch_size)
+        if found.seconds is None or found.seconds * ENOUGH > budget:
+            break
+        chosen = found
+    return chosen
+
+
+def _coarse(spec: Spec, stem: int) -> int:
+    return math.prod(-(-side // stem) for side in spec.space)
+
+
+def _timed(spec: Spec, size: Size, batch_size: int) -> Choice:
+    """Training steps on noise, the fastest of a few; none for a batch of 0."""
+    with torch.random.fork_rng(devices=[]):
+        net = Neural(denoiser(spec, size, inputs=2), guided=True)
+    weights = sum(p.numel() for p in net.parameters())
+    if not batch_size:
+        return Choice(size, None, weights)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    optimizer = torch.optim.AdamW(net.to(device).parameters(), fused=True)
+    x, sigma = torch.zeros(batch_size, *spec.event_shape, device=device), torch.ones(batch_size, device=device)
+    best = float("inf")
+    for step in range(1 + TIMED):
+        begun = time.perf_counter()
+        optimizer.zero_grad()
+        net(x, sigma).square().mean().backward()
+        optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        if step:
+            best = min(best, time.perf_counter() - begun)
+    return Choice(size, best, weights)
