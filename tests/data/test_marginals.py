@@ -91,3 +91,19 @@ def test_json_and_data_that_need_nothing():
     plain = Scaling.fit(Samples(torch.randn(300, 2, generator=G)))
     assert not plain.spreads
     assert plain.statement == "data are continuous: densities are per data unit"
+
+
+def test_atoms_of_integers_are_stretched_and_counted():
+    x = (9 * Z.reshape(-1, 1, 2, 2) + 12).round().clamp(0, 30)
+    s = Scaling.fit(Samples(x, kind="images", quantum=1.0, limits=(0.0, 30.0)))
+    assert float(s.marginals.lower) == pytest.approx(x.std().item() / 3, rel=0.02)
+    spread = s.dequantise(x, torch.rand(x.shape, generator=G)).double()
+    z = s.forward(spread)
+    assert abs(z.mean()) < 0.02
+    assert z.std() == pytest.approx(1.0, abs=0.02)
+    torch.testing.assert_close(s.inverse(z), spread, rtol=0, atol=1e-9)
+    assert torch.equal(s.quantise(s.inverse(z)), x.double())
+    row = spread[:1].clone()
+    row[0, 0] = torch.tensor([[-0.3, 0.2], [5.0, 30.4]])
+    jacobian = torch.autograd.functional.jacobian(lambda r: s.forward(r.reshape(row.shape)).flatten(), row.flatten())
+    torch.testing.assert_close(s.log_dets(s.forward(row))[0], torch.linalg.slogdet(jacobian).logabsdet)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 ATOM, LEAST = 0.01, 5  # share, and number, of the values that are equal to the smallest or largest, to be an atom
-WIDTH = 0.25  # of the standard deviation: how far an atom is spread beyond its limit
+WIDTH = 1 / 3  # of the standard deviation: how far an atom is spread, or stretched, beyond its limit
 HEAVY = 10.0  # excess kurtosis of a column from which on it is bent
 SURE = 100  # values that are all whole are so by nature
 LARGEST_WHOLE = 2**20
@@ -26,6 +26,9 @@ class Marginals:
     law with a density is learned, and what is drawn beyond a limit is that limit: censored data (Tobin 1958), zeros
     that come out as zeros as often as they should. A column with heavy tails is bent, asinh((x - centre) / bend).
 
+    Where all data are integers of one step, quantum, an atom at a limit is stretched by a factor (lower, upper; 1 for
+    none), so that what is learned to be nearly there is drawn there: the step of the limit becomes as wide.
+
     >>> zeros = torch.cat([torch.zeros(40), torch.rand(60)])[:, None, None]
     >>> m = Marginals.fit(lambda: iter([zeros]), bend=False)
     >>> bool((m.spread(zeros[:, 0], torch.full((100, 1), 0.5))[:40] < 0).all()), m.restore(torch.tensor([[-0.1]]))
@@ -39,10 +42,14 @@ class Marginals:
     above: Float[Tensor, " g"]
     centre: Float[Tensor, " g"]
     bend: Float[Tensor, " g"]
+    lower: Float[Tensor, " g"]
+    upper: Float[Tensor, " g"]
+    quantum: float | None = None
 
     @classmethod
-    def fit(cls, chunks: Chunks, *, bend: bool, whole: bool = False) -> "Marginals":
-        """What the channels need. bend: whether heavy tails are bent. whole: whether integers are looked for, too."""
+    def fit(cls, chunks: Chunks, *, bend: bool, whole: bool = False, quantum: float | None = None) -> "Marginals":
+        """What the channels need. bend: whether heavy tails are bent. whole: whether integers are looked for, too.
+        quantum: the step of data that are all integers, which are spread by others."""
         groups = next(chunks()).shape[1]
         low, high = torch.full((groups,), torch.inf).double(), torch.full((groups,), -torch.inf).double()
         is_whole = torch.ones(groups, dtype=torch.bool)
@@ -61,15 +68,14 @@ class Marginals:
         small = torch.maximum(low.abs(), high.abs()) <= LARGEST_WHOLE
         is_whole &= torch.tensor(whole and count >= SURE) & moves & small
         loose, least_count = moves & ~is_whole, max(LEAST, ATOM * count)
-        found = {
-            "step": is_whole.double(),
-            "low": low,
-            "high": high,
-            "below": torch.where(loose & (at_low >= least_count), WIDTH * spread, 0.0),
-            "above": torch.where(loose & (at_high >= least_count), WIDTH * spread, 0.0),
-            "centre": torch.zeros_like(low),
-            "bend": torch.zeros_like(low),
-        }
+        below = torch.where(loose & (at_low >= least_count), WIDTH * spread, 0.0)
+        above = torch.where(loose & (at_high >= least_count), WIDTH * spread, 0.0)
+        zero, one = torch.zeros_like(low), torch.ones_like(low)
+        found: dict[str, Any] = {"step": is_whole.double(), "low": low, "high": high, "below": below, "above": above}
+        found |= {"centre": zero.clone(), "bend": zero.clone(), "lower": one, "upper": one}
+        if quantum is not None:
+            found |= {"lower": (below / quantum).clamp(min=1.0), "upper": (above / quantum).clamp(min=1.0)}
+            return cls(**found | {"below": zero, "above": zero}, quantum=quantum)
         if bend and count * groups <= TABLE_VALUES:
             columns = torch.cat([x.flatten(1) for x in chunks()]).double()
             for c in loose.nonzero().flatten().tolist():
@@ -83,7 +89,12 @@ class Marginals:
 
     @property
     def bends(self) -> bool:
-        return bool((self.bend > 0).any())
+        """Whether the map of some channel is not x itself."""
+        return bool((self.bend > 0).any()) or self.stretches
+
+    @property
+    def stretches(self) -> bool:
+        return bool((self.lower * self.upper > 1).any())
 
     def spread(self, x: Float[Tensor, "n *event"], u: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
         """Integers and atoms spread by u, uniform in (0, 1)."""
@@ -103,19 +114,30 @@ class Marginals:
         return torch.where((step + above > 0) & (x > high), high, x)
 
     def bent(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+        if self.stretches:
+            low, high, lower, upper = self._edges(x)
+            return torch.where(x < low, low + (x - low) * lower, torch.where(x > high, high + (x - high) * upper, x))
         columns, centre, bend = self._bends(x)
         if len(columns):
             x = x.index_copy(1, columns, torch.asinh((x[:, columns] - centre) / bend))
         return x
 
     def unbent(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+        if self.stretches:
+            low, high, lower, upper = self._edges(x)
+            return torch.where(x < low, low + (x - low) / lower, torch.where(x > high, high + (x - high) / upper, x))
         columns, centre, bend = self._bends(x)
         if len(columns):
             x = x.index_copy(1, columns, centre + bend * torch.sinh(x[:, columns]))
         return x
 
     def log_slope(self, bent: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
-        """log |d bent(x) / dx| of each row, from bent rows, in nats: - sum of log(bend cosh(bent))."""
+        """log |d bent(x) / dx| of each row, from bent rows, in nats: - sum of log(bend cosh(bent)), or the sum of the
+        logarithms of the factors of what is stretched."""
+        if self.stretches:
+            low, high, lower, upper = self._edges(bent)
+            slope = torch.where(bent < low, lower, torch.where(bent > high, upper, 1.0))
+            return slope.log().flatten(1).sum(1)
         columns, _, bend = self._bends(bent)
         return -(bend.log() + bent[:, columns].cosh().log()).flatten(1).sum(1)
 
@@ -126,8 +148,12 @@ class Marginals:
             (self.step > 0, "integers are spread over their step and rounded back"),
             (
                 self.below + self.above > 0,
-                "atoms at a limit are spread over a quarter of a standard deviation beyond it, where densities count "
+                "atoms at a limit are spread over a third of a standard deviation beyond it, where densities count "
                 "them, and what is drawn beyond is the limit",
+            ),
+            (
+                self.lower * self.upper > 1,
+                "atoms at a limit are stretched to a third of a standard deviation, which densities count",
             ),
             (self.bend > 0, "heavy tails are bent by asinh, which densities count"),
         ]
@@ -136,15 +162,24 @@ class Marginals:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        return {f.name: getattr(self, f.name).tolist() for f in fields(self)}
+        return {f.name: v.tolist() if isinstance(v := getattr(self, f.name), Tensor) else v for f in fields(self)}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Marginals":
-        return cls(**{f.name: torch.tensor(content[f.name], dtype=torch.float64) for f in fields(cls)})
+        named: dict[str, Any] = {f.name: content[f.name] for f in fields(cls)}
+        for name, value in named.items():
+            named[name] = torch.tensor(value, dtype=torch.float64) if isinstance(value, list) else value
+        return cls(**named)
 
     def _like(self, x: Tensor, name: str) -> Tensor:
         values: Tensor = getattr(self, name)
         return values.to(x).reshape(-1, *[1] * (x.ndim - 2))
+
+    def _edges(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Half a step inside of the limits, where what is stretched begins, and the factors."""
+        low, high, lower, upper = (self._like(x, name) for name in ("low", "high", "lower", "upper"))
+        half = (self.quantum or 0.0) / 2
+        return low + half, high - half, lower, upper
 
     def _bends(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         columns = (self.bend > 0).nonzero().flatten()

@@ -60,18 +60,17 @@ class Scaling:
 
         if not all(bool(x.isfinite().all()) for x in chunks()):
             raise BadInput(f"{samples.name} holds NaN or infinity: drop or repair those rows")
-        marginals = None
-        if samples.quantum is None:
-            vectors = samples.kind == "vectors"
-            marginals = Marginals.fit(chunks, bend=vectors, whole=vectors)
+        table = samples.kind == "vectors" and samples.quantum is None
+        marginals = Marginals.fit(chunks, bend=table, whole=table, quantum=samples.quantum)
+        fine = samples.quantum is not None and not marginals.stretches
         pivot = samples.batch([0]).double().reshape(groups, -1)[:, :1]
         first = second = torch.zeros(groups, dtype=torch.float64)
         generator = torch.Generator().manual_seed(0)
         with bar(f"scaling {samples.name}", len(picked)) as advance:
             for x in chunks():
                 x = x.double()
-                if marginals is not None:
-                    x = marginals.bent(marginals.spread(x, torch.rand(x.shape, generator=generator, dtype=x.dtype)))
+                u = torch.full(x.shape, 0.5).double() if fine else torch.rand(x.shape, generator=generator).double()
+                x = marginals.bent(marginals.spread(x + (samples.quantum or 0.0) * (u - 0.5), u))
                 # about a value of the data, not about zero: no digits are lost to a large mean
                 away = x - pivot
                 first = first + away.sum((0, 2))
@@ -79,7 +78,7 @@ class Scaling:
                 advance(len(x))
         mean = first / count
         variance = (second / count - mean.square()).clamp_(min=0.0)
-        noise = 0.0 if samples.quantum is None else samples.quantum**2 / 12
+        noise = (samples.quantum or 0.0) ** 2 / 12 if fine else 0.0  # of what is spread, where it is not drawn
         if len(picked) == n and not (variance > 0).any():
             raise BadInput(f"{samples.name} does not vary: nothing can be learned from it, so give samples that differ")
         scale = torch.where(variance > 0, (variance + noise).sqrt(), 1.0)
