@@ -10,7 +10,7 @@ BENCH = Path(__file__).parents[2] / "bench"
 def run(name, *arguments):
     done = subprocess.run([sys.executable, BENCH / f"{name}.py", "--fast", *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return [line for line in done.stdout.splitlines() if line.startswith("|")]
+    return [line for line in done.stdout.splitlines() if line.startswith(("|", "mixture"))]
 
 
 def test_flows():
@@ -29,3 +29,10 @@ def test_audit_power():
     rows = run("audit_power")[2:]
     verdicts = {row.split("|")[3].strip(" *"): row.split("|")[4].split() for row in rows}
     assert verdicts["copies 10%"][-1] == verdicts["Gaussian, right spectrum"][-1] == "1"  # fail
+
+
+def test_laptop():
+    (row,) = run("laptop")
+    errors = [float(part.rstrip("%")) for part in row.split("): ")[1].split()]
+    assert len(errors) == 4
+    assert all(-5 < error < 100 for error in errors)

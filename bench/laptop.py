@@ -1,0 +1,151 @@
+"""The main job on a user's own data on two cores: pictures, fields and tables in minutes.
+
+    python bench/laptop.py --data FOLDER            # mnist.npz, rain64.npz, protein.npz in it; about 12 minutes
+    python bench/laptop.py --data FOLDER --only mixture,protein
+    python bench/laptop.py --fast                   # a mixture in the plane for seconds: what the tests run
+
+MNIST: how sure a classifier that was trained on real digits is of samples, how they spread over the classes, and their
+coverage against what real digits reach. Rain: share of zeros, mean and deviation, power by band. The mixture: the
+learned denoiser's error over that of the posterior mean, at four levels. Protein: the verdict.
+"""
+
+import argparse
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import monge
+from monge.data import Samples
+from monge.densities import GaussianMixture
+from monge.evaluation import coverage, precision
+from monge.objects import words
+
+LEVELS = (0.1, 0.3, 1.0, 3.0)  # of noise, in standard deviations
+
+
+def fitted(train: Samples, seconds: float, seed: int) -> tuple[monge.Diffusion, str]:
+    """A diffusion, and how it was fitted."""
+    model = monge.Diffusion()
+    begun = time.perf_counter()
+    model.fit(train, budget=seconds, seed=seed, show=False)
+    network = model.record.get("network")
+    size = "the usual network" if network is None else words(network["size"])
+    return model, f"{time.perf_counter() - begun:.0f} s, {size}"
+
+
+def classifier(x: Tensor, y: Tensor) -> nn.Module:
+    """A small convolutional network, two epochs on real digits."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(),
+        nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.3), nn.Linear(32 * 49, 128), nn.ReLU(), nn.Linear(128, 10),
+    )  # fmt: skip
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+    for rows in torch.cat([torch.randperm(len(x)) for _ in range(3)]).split(128):
+        loss = nn.functional.cross_entropy(net(x[rows]), y[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return net.eval()
+
+
+@torch.no_grad()
+def mnist(folder: Path, seconds: float, seed: int) -> str:
+    with np.load(folder / "mnist.npz", allow_pickle=False) as file:
+        parts = {name: torch.from_numpy(file[name].astype(np.int64)) for name in file}
+    real, labels = parts["x_train"][:, None].float(), parts["y_train"]
+    with torch.enable_grad():
+        judge = classifier(real / 255, labels)
+        train = Samples(real, labels, kind="images", quantum=1.0, limits=(0.0, 255.0), name="mnist")
+        model, how = fitted(train, seconds, seed)
+    test = parts["x_test"][:, None].float()
+    accuracy = float((judge(test / 255).argmax(1) == parts["y_test"]).float().mean())
+    begun = time.perf_counter()
+    x = model.sample(1000, seed=seed, show=False)
+    drawn = time.perf_counter() - begun
+    sure = judge(x / 255).softmax(1)
+    shares = torch.bincount(sure.argmax(1), minlength=10) / len(x)
+    flat = [rows.flatten(1) / 255 for rows in (x, test[:1000], test[1000:2000])]
+    return (
+        f"{how}; 1,000 samples in {drawn:.0f} s; a classifier (right on {accuracy:.1%} of real) is .9 sure of "
+        f"{float((sure.amax(1) > 0.9).float().mean()):.1%}; classes {float(shares.min()):.1%} to "
+        f"{float(shares.max()):.1%}; coverage {coverage(flat[0], flat[1]):.3f} "
+        f"(real {coverage(flat[2], flat[1]):.3f}), precision {precision(flat[0], flat[1]):.3f}"
+    )
+
+
+def rain(folder: Path, seconds: float, seed: int) -> str:
+    with np.load(folder / "rain64.npz", allow_pickle=False) as file:
+        levels = torch.from_numpy(file["x"].astype(np.float32))[:, None]
+    x = torch.where(levels > 0, 0.1 * 10 ** ((levels - 1) / 80), 0.0)
+    model, how = fitted(Samples(x, kind="fields", name="rain"), seconds, seed)
+    begun = time.perf_counter()
+    drawn = model.sample(64, seed=seed, show=False)
+    took = time.perf_counter() - begun
+
+    def bands(field: Tensor) -> Tensor:
+        power = torch.fft.fft2(field[:, 0]).abs().square().mean(0)
+        k = torch.stack(torch.meshgrid(*2 * [torch.fft.fftfreq(64, 1 / 64)], indexing="ij")).square().sum(0).sqrt()
+        return torch.stack([power[(k >= low) & (k < 2 * low)].mean() for low in (1, 2, 4, 8, 16)])
+
+    told = " ".join(f"{r:.2f}" for r in (bands(drawn) / bands(x)).tolist())
+    zeros = [float((field == 0).float().mean()) for field in (drawn, x)]
+    return (
+        f"{how}; 64 samples in {took:.0f} s; zeros {zeros[0]:.1%} (real {zeros[1]:.1%}), negative "
+        f"{float((drawn < 0).float().mean()):.1%}; mean {float(drawn.mean()):.3f} (real {float(x.mean()):.3f}), "
+        f"deviation {float(drawn.std()):.3f} (real {float(x.std()):.3f}); power over real's by octave {told}"
+    )
+
+
+def mixture(folder: Path, seconds: float, seed: int) -> str:
+    g = torch.Generator().manual_seed(100 + seed)
+    means = 2 * torch.randn(3, 2, generator=g, dtype=torch.float64)
+    law = GaussianMixture(means, torch.full((3,), 0.16, dtype=torch.float64))
+    x = law.sample(20_000, seed=seed)
+    model, how = fitted(Samples(x.float(), name="mixture"), seconds, seed)
+    new = law.sample(20_000, seed=seed + 1)
+    unit, found = model.units.unit, []
+    for level in LEVELS:
+        sigma = level * (unit if model.units.is_common else 1.0)
+        y = new + sigma * torch.randn(new.shape, generator=g, dtype=torch.float64)
+        best = (law.denoise(y, sigma) - new).square().mean()
+        found.append(float((model.denoise(y.float(), sigma).double() - new).square().mean() / best) - 1)
+    return f"{how}; denoising error above the posterior mean's at {LEVELS}: " + " ".join(f"{e:.1%}" for e in found)
+
+
+def protein(folder: Path, seconds: float, seed: int) -> str:
+    with np.load(folder / "protein.npz", allow_pickle=False) as file:
+        data = Samples(torch.from_numpy(file["x"][:, :9]).float(), name="protein")
+    train, holdout = data.split(0.2, seed=0)
+    model, how = fitted(train, seconds, seed)
+    verdict = monge.audit(model.sample(5000, seed=seed, show=False), holdout, train, seed=seed)
+    return f"{how}; {verdict.status}: " + "; ".join(d.words for d in verdict.defects if d.status == "fail")
+
+
+TASKS: dict[str, tuple[Callable[[Path, float, int], str], float]] = {
+    "mnist": (mnist, 300), "rain": (rain, 300), "mixture": (mixture, 45), "protein": (protein, 120)
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fast", action="store_true")
+    parser.add_argument("--data", type=Path, default=Path())
+    parser.add_argument("--only", help="of " + ", ".join(TASKS) + ", with commas")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    print(f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads")
+    names = ["mixture"] if given.fast else given.only.split(",") if given.only else list(TASKS)
+    for name in names:
+        task, seconds = TASKS[name]
+        print(f"{name}: {task(given.data, 2.0 if given.fast else seconds, given.seed)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
