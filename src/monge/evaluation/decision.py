@@ -165,20 +165,10 @@ def as_harmless(statistic: float, planted: Float[Tensor, " replicates"]) -> floa
     return float(t.cdf(gap / spread, n - 1)) if spread > 0 else float(gap >= 0)
 
 
-def _excluded_below(planted: Float[Tensor, " replicates"], chance: float) -> float:
-    """The statistic that the planted defect is below with this chance, where `as_harmless` is `chance`."""
-    from scipy.stats import t
-
-    n = len(planted)
-    spread = float(planted.double().std()) * math.sqrt(1 + 1 / n)
-    return float(planted.double().mean()) + float(t.ppf(chance, n - 1)) * spread
-
-
 def curve(f: Finding, planted: Planted, single: float) -> dict[float, float]:
-    """Power against the size of a defect: the chance that the line fails, its statistic being beyond what chance
-    exceeds with `single`, and not so small that the reference size is excluded."""
+    """Power against the size of a defect: the chance that the statistic exceeds what chance exceeds with `single`."""
     assert f.critical is not None
-    bar = max(f.critical(single), _excluded_below(planted.statistic[1.0], THOUGH_SEEN))
+    bar = f.critical(single)
     found = {}
     for factor, statistic in planted.statistic.items():
         mean, spread = float(statistic.double().mean()), float(statistic.double().std())
