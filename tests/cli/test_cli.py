@@ -110,6 +110,11 @@ def test_samples_are_written_as_the_ending_has_it(monge, tmp_path):
     assert data.load(str(tmp_path / "drawn")).event_shape == (1, 6, 6)
     status, _, err = monge("sample", tmp_path / "gray", "-n", 12, "-o", tmp_path / "drawn")
     assert (status, "exists already" in err) == (2, True)
+    np.save(tmp_path / "noisy.npy", pictures[0] + 9.0)  # one picture, without an axis for its channel
+    assert (
+        monge("denoise", tmp_path / "gray", tmp_path / "noisy.npy", "--sigma", 20, "-o", tmp_path / "out.npy")[0] == 0
+    )
+    assert np.load(tmp_path / "out.npy", allow_pickle=False).shape == (6, 6)
     status, _, err = monge("sample", tmp_path / "gray", "-n", 12, "-o", tmp_path / "x.csv")
     assert (status, "would be a table, and these samples are images" in err) == (2, True)
 

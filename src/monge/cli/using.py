@@ -80,7 +80,8 @@ def denoise(
         raise BadInput(f"{folder} holds a {type(model).__name__}, which does not denoise: use a diffusion")
     limits = model.record["data"]["limits"]
     for image, path in zip(images, written, strict=True):
-        write(path, model.denoise(read(image, limits)[None], sigma)[0], limits)
+        y = read(image, limits)
+        write(path, model.denoise(y[None], sigma)[0].reshape(y.shape), limits)
         typer.echo(str(path))
     return 0
 
