@@ -25,6 +25,7 @@ from monge.training import (
     write_tensors,
 )
 from monge.training.rows import Rows
+from monge.training.threads import Threads
 
 
 class Line(torch.nn.Module):
@@ -371,3 +372,31 @@ def test_settings_that_would_not_work_are_refused_at_the_door(wrong, message):
 
 def test_mixed_precision_learns():
     assert (run(steps=300, precision="bf16-mixed") - samples().x.mean(0)).abs().max() < 4 / 50**0.5
+
+
+class Machine:
+    """A clock that goes on by what a step costs with the threads in use."""
+
+    def __init__(self, costs):
+        self.costs, self.now, self.n = costs, 0.0, 2
+
+    def use(self, n):
+        self.n = n
+
+    def run(self, threads, steps):
+        for _ in range(steps):
+            self.now += self.costs[self.n]
+            threads.tick()
+
+
+def test_threads_are_those_that_steps_are_fastest_with():
+    machine = Machine({2: 1.0, 1: 1.7})
+    with Threads(2, lambda: machine.now, machine.use) as threads:
+        machine.run(threads, 20)
+        assert machine.n == 2
+        machine.costs = {2: 50.0, 1: 1.9}  # another program takes a core
+        machine.run(threads, 20)
+        assert machine.n == 1
+        machine.run(threads, 20)
+        assert machine.n == 1
+    assert machine.n == 2

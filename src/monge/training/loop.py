@@ -10,6 +10,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from monge.training.objectives import Batch, Loss, Objective, titles
 from monge.training.rows import Rows
 from monge.training.settings import Training
 from monge.training.state import State
+from monge.training.threads import Threads
 
 HELD_OUT_ROWS = 8192  # rows of the validation share that a held-out loss is taken on, at most
 
@@ -155,13 +157,18 @@ class _Loop:
         saved = begun
         bad_step = torch.tensor(-1, device=self.fabric.device)
         total = self.settings.steps or self.settings.budget or 1.0
-        with stoppable() as stopped, progress.bar("training", total, show=show) as advance:
+        # where steps rule, sums are to be the same to the last bit, and threads are what they are
+        free = self.settings.steps is None and self.fabric.device.type == "cpu" and self.fabric.world_size == 1
+        pace = Threads(torch.get_num_threads()) if free else nullcontext()
+        with stoppable() as stopped, progress.bar("training", total, show=show) as advance, pace as threads:
             advance(self.fraction() * total)
             while self.fraction() < 1.0:
                 before = self.fraction()
                 good = self.round()
                 bad_step = torch.where(good | (bad_step >= 0), bad_step, self.step)
                 self.step += 1
+                if threads is not None:
+                    threads.tick()
                 clock = time.monotonic()
                 self.elapsed, due, stop = self.agreed(
                     earlier + clock - begun, clock - saved > self.settings.checkpoint_s, stopped.is_set()
