@@ -151,9 +151,11 @@ def test_equal_rows_and_groups_stay_on_one_side():
     groups = torch.arange(400) // 10
     train, holdout = Samples(x[:400], groups=groups).split(0.25, seed=2)
     assert not set(train.groups.tolist()) & set(holdout.groups.tolist())
-    assert len(holdout) % 10 == 0
-    again, _ = train.split(0.5, seed=0)
-    assert torch.equal(torch.unique(again.groups), torch.unique(again.groups)[again.groups.unique().argsort()])
+    assert len(holdout) == 100
+    again, other = train.split(0.5, seed=0)
+    assert not set(again.groups.tolist()) & set(other.groups.tolist())
+    with pytest.raises(BadInput, match="all fall on one side: give more groups"):
+        Samples(x[:400], groups=torch.zeros(400, dtype=torch.int64)).split(0.25)
 
 
 def test_data_that_repeat_by_nature_are_split_as_they_come():

@@ -114,6 +114,7 @@ class Marginals:
         return torch.where((step + above > 0) & (x > high), high, x)
 
     def bent(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+        """A monotone map of each channel: atoms stretched, or heavy tails bent."""
         if self.stretches:
             low, high, lower, upper = self._edges(x)
             return torch.where(x < low, low + (x - low) * lower, torch.where(x > high, high + (x - high) * upper, x))
@@ -123,6 +124,7 @@ class Marginals:
         return x
 
     def unbent(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+        """The inverse of `bent`."""
         if self.stretches:
             low, high, lower, upper = self._edges(x)
             return torch.where(x < low, low + (x - low) / lower, torch.where(x > high, high + (x - high) / upper, x))

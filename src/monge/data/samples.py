@@ -191,6 +191,10 @@ class Samples:
         together = self.groups if self.groups is not None else self._equal_rows()
         if together is not None:
             order, held = _unsplit(order, held, together)
+            if held in (0, n):
+                raise BadInput(
+                    f"the {n} samples of {self.name} are of groups so large that all fall on one side: give more groups"
+                )
         record = {
             "fraction": fraction,
             "seed": seed,
@@ -263,10 +267,17 @@ class Samples:
 
 
 def _unsplit(order: Tensor, held: int, together: Tensor) -> tuple[Tensor, int]:
-    """The order and the number held out, rows that belong together being on the side of the first of them."""
-    first = torch.full((int(together.max()) + 1,), len(order))
-    first = first.scatter_reduce(0, together[order], torch.arange(len(order)), "amin")
-    aside = first[together[order]] < held
+    """The order and the number held out, whole groups: as many as come nearest to `held` rows, in the order of the
+    first row of each. Groups of one row are split as rows are."""
+    together = torch.unique(together, return_inverse=True)[1]
+    n, groups = len(order), int(together.max()) + 1
+    first = torch.full((groups,), n).scatter_reduce(0, together, torch.arange(n), "amin")
+    place = torch.empty(n, dtype=torch.int64).scatter_(0, order, torch.arange(n))
+    ranked = place[first].argsort()
+    sizes = torch.bincount(together, minlength=groups)[ranked].cumsum(0)
+    chosen = torch.zeros(groups, dtype=torch.bool)
+    chosen[ranked[: int((sizes - held).abs().argmin()) + 1]] = True
+    aside = chosen[together[order]]
     return torch.cat([order[aside], order[~aside]]), int(aside.sum())
 
 
