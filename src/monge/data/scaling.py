@@ -178,14 +178,14 @@ class Scaling:
     @property
     def statement(self) -> str:
         """In words: what was done to the data, and in which units densities are."""
+        more = "" if self.marginals is None else self.marginals.statement
         if self.quantum is None:
-            more = "" if self.marginals is None else self.marginals.statement
             return f"data are continuous{'; ' * bool(more)}{more}: densities are per data unit"
         between = "" if self.limits is None else f" within {self.limits[0]:g} to {self.limits[1]:g}"
         return (
             f"data are integers (step {self.quantum:g}){between}, dequantised by adding "
             f"{self.quantum:g} (u - 1/2), u uniform in (0, 1): densities are those of the dequantised data, "
-            "per data unit; samples are rounded back to the grid"
+            f"per data unit{'; ' * bool(more)}{more}; samples are rounded back to the grid"
         )
 
     def _check(self, x: Tensor) -> None:

@@ -76,15 +76,15 @@ class Neural(nn.Module):
             return 1 / (sigma.square() + (BLIND_FLOOR * self.sigma_data) ** 2) + 1 / self.sigma_data**2
         return 1 / self._error(sigma)
 
-    def _linear(self, y: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, float]:
+    def _linear(self, y: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """W(y), y - m and the root of tr C / d."""
         if self.moments is None:
             share = self.sigma_data**2 / (self.sigma_data**2 + per_sample(sigma, y).square())
-            return share * y, y, self.sigma_data
+            return share * y, y, y.new_full((), self.sigma_data)
         if self.moments.mean.device != y.device:
             self.moments = self.moments.to(y.device)
         away = y - self.moments.mean.to(y)
-        return self.moments.wiener(y, sigma), away, float(self.moments.covariance.eigenvalues.mean()) ** 0.5
+        return self.moments.wiener(y, sigma), away, self.moments.covariance.eigenvalues.mean().sqrt().to(y)
 
     def _error(self, sigma: Tensor) -> Tensor:
         if self.moments is None:
