@@ -234,6 +234,10 @@ def test_a_group_column_and_missing_rows(tmp_path):
     assert again.split(0.3, seed=0)[0].fingerprint == train.fingerprint
     with pytest.raises(BadInput, match="no column 'day': its columns are patient, age, weight"):
         load(str(path), group="day")
+    for text, message in (("g,a\n1,2\n,3\n", "1 of 2 rows have no 'g'"), ("g\n1\n2\n", "has no column but 'g'")):
+        path.write_text(text)
+        with pytest.raises(BadInput, match=message):
+            load(str(path), group="g")
     with pytest.raises(BadInput, match="names a column"):
         load(np.zeros((3, 2)), group="day")
     assert len(load(np.array([[0.0, 1.0], [np.nan, 1.0], [1.0, 2.0]]), drop_missing=True)) == 2

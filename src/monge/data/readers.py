@@ -154,8 +154,12 @@ def _columns(table: Any, path: Path, group: str | None) -> Table:
     if group is not None:
         if group not in table.schema.names:
             raise BadInput(f"{path} has no column {group!r}: its columns are {', '.join(table.schema.names)}")
-        groups = np.array([str(value) for value in table.column(group).to_pylist()])
-        table = table.drop_columns([group])
+        column, table = table.column(group), table.drop_columns([group])
+        if column.null_count:
+            raise BadInput(f"{path}: {column.null_count} of {len(column)} rows have no {group!r}: give each a group")
+        if not table.num_columns:
+            raise BadInput(f"{path} has no column but {group!r}: give values to learn from beside it")
+        groups = np.array([str(value) for value in column.to_pylist()])
     whole = True
     for field, column in zip(table.schema, table.columns, strict=True):
         integer = pyarrow.types.is_integer(field.type) or pyarrow.types.is_boolean(field.type)

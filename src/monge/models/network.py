@@ -11,7 +11,7 @@ from monge.nets import Size, Spec, denoiser
 
 SITES = 256  # above which blocks of sites are folded into channels, until so many are left
 LARGE_SIDE, LEAST_STEM = 24, 4  # of events in the plane
-WIDTHS = ((32,), (48,), (64,), (96,), (128,), (192,), (256,))
+WIDTHS = (32, 48, 64, 96, 128, 192, 256)
 TWO_SCALES = 10  # coarse sites from which on there are two scales
 ENOUGH = 1500  # steps that a network needs to learn much
 TIMED = 3  # steps that are timed, after one that is not
@@ -35,7 +35,7 @@ def sizes(spec: Spec) -> list[Size]:
     while _coarse(spec, stem) > SITES:
         stem *= 2
     scales = 1 if -(-min(spec.space) // stem) < TWO_SCALES else 2
-    return [Size(tuple(w * 2**scale for scale in range(scales)), 1, stem=stem) for (w,) in WIDTHS]
+    return [Size(tuple(w * 2**scale for scale in range(scales)), 1, stem=stem) for w in WIDTHS]
 
 
 def choose(spec: Spec, batch_size: int, budget: float | None) -> Choice | None:

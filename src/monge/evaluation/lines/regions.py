@@ -36,10 +36,10 @@ def cells(base: tuple[Descriptor, ...], sized: Callable[[Tensor], list[Tensor]],
     cuts by the first features, the next two by others, and so on."""
 
     def fit(real: Tensor, seed: int) -> Fitted:
-        spaces = sized(real)
-        which = [i // 2 % len(spaces) for i in range(len(sizes))]
+        looks = sized(real)
+        which = [i // 2 % len(looks) for i in range(len(sizes))]
         centres = [
-            cell_centres(spaces[space], size, seed=seed + 2 * i)
+            cell_centres(looks[space], size, seed=seed + 2 * i)
             for i, (space, size) in enumerate(zip(which, sizes, strict=True))
         ]
 
