@@ -107,3 +107,12 @@ def test_atoms_of_integers_are_stretched_and_counted():
     row[0, 0] = torch.tensor([[-0.3, 0.2], [5.0, 30.4]])
     jacobian = torch.autograd.functional.jacobian(lambda r: s.forward(r.reshape(row.shape)).flatten(), row.flatten())
     torch.testing.assert_close(s.log_dets(s.forward(row))[0], torch.linalg.slogdet(jacobian).logabsdet)
+
+
+def test_noise_is_not_stretched():
+    x = (9 * Z.reshape(-1, 1, 2, 2) + 12).round().clamp(0, 30)
+    s = Scaling.fit(Samples(x, kind="images", quantum=1.0, limits=(0.0, 30.0)))
+    noise = torch.randn(x.shape, generator=G, dtype=torch.float64)
+    scaled = s.forward(x + 5 * noise, noisy=True) - s.forward(x.double(), noisy=True)
+    torch.testing.assert_close(scaled, 5 * noise / s.unit, rtol=0, atol=1e-9)
+    assert (s.forward(x + 5 * noise) - s.forward(x.double())).std() > 1.1 * 5 / s.unit

@@ -128,6 +128,19 @@ def test_arrays_are_taken_as_tensors_are_and_one_channel_may_be_left_out(model):
     assert images.encode(gray).shape == (3, 1, 4, 4)
 
 
+def test_noise_on_pictures_with_much_black_is_taken_for_what_it_is():
+    """After one step the denoiser is still the best linear one, whose error the moments tell."""
+    bright = 200 * (rng.normal((400, 1, 4, 4), 0, "bright") > 0.8)
+    data = Samples(bright.float(), kind="images", quantum=1.0, limits=(0.0, 255.0))
+    fitted = monge.Diffusion().fit(data, steps=1, show=False)
+    assert fitted.units.marginals.stretches
+    sigma, unit = 60.0, fitted.units.unit
+    y = data.x + sigma * rng.normal((400, 1, 4, 4), 0, "noise")
+    error = (fitted.denoise(y, sigma) - data.x).square().mean()
+    assert error < 1.15 * unit**2 * fitted.moments.error(torch.tensor([sigma / unit]))
+    assert torch.equal(fitted.denoise(y, 0.0), y)
+
+
 def test_wrong_events_and_settings_are_refused(model):
     for use in (model.denoise, lambda x, _: model.log_prob(x), lambda x, _: model.encode(x)):
         with pytest.raises(BadInput, match=r"fitted to events of shape \[2\]: give \[n, 2\], not \[4, 3\]"):

@@ -88,10 +88,11 @@ class Scaling:
         shift = (pivot[:, 0] + mean).reshape(shape)
         return cls(shift, scale.reshape(shape), event, samples.quantum, samples.limits, marginals)
 
-    def forward(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
-        """Data units to unit scale."""
+    def forward(self, x: Float[Tensor, "n *event"], *, noisy: bool = False) -> Float[Tensor, "n *event"]:
+        """Data units to unit scale. noisy: events with noise, which is not to be stretched where atoms are."""
         self._check(x)
-        x = x if self.marginals is None else self.marginals.bent(x)
+        if self.marginals is not None and not (noisy and self.marginals.stretches):
+            x = self.marginals.bent(x)
         return (x - self.shift.to(x)) / self.scale.to(x)
 
     def inverse(self, z: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:

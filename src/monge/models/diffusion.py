@@ -259,7 +259,7 @@ class Diffusion(Family):
         """
         scaling = self.must_be_fitted()
         y = self.check(y)
-        scaled = scaling.forward(y).to(self.device)
+        scaled = scaling.forward(y, noisy=True).to(self.device)
         level = torch.as_tensor(sigma, dtype=scaled.dtype, device=self.device)
         if level.ndim > 1 or level.numel() not in (1, len(y)):
             raise BadInput(f"sigma must be a number or one for each of {len(y)} events, not {list(level.shape)}")
@@ -267,7 +267,7 @@ class Diffusion(Family):
             raise BadInput("sigma must be 0 or more, and finite: it is the standard deviation of the noise")
         level = level.expand(len(y)) / scaling.unit
         x_hat = self._bound(label, len(y))(scaled, level.clamp(min=TINY))
-        return scaling.inverse(torch.where(per_sample(level, scaled) > 0, x_hat, scaled)).to(y.device)
+        return torch.where(per_sample(level, scaled) > 0, scaling.inverse(x_hat), y.to(self.device)).to(y.device)
 
     def log_prob(
         self,
