@@ -133,6 +133,12 @@ class Marginals:
             x = x.index_copy(1, columns, centre + bend * torch.sinh(x[:, columns]))
         return x
 
+    def clamped(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+        """What lies beyond the limit of a stretched atom, as that limit."""
+        low, high, lower, upper = (self._like(x, name) for name in ("low", "high", "lower", "upper"))
+        x = torch.where((lower > 1) & (x < low), low, x)
+        return torch.where((upper > 1) & (x > high), high, x)
+
     def log_slope(self, bent: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
         """log |d bent(x) / dx| of each row, from bent rows, in nats: - sum of log(bend cosh(bent)), or the sum of the
         logarithms of the factors of what is stretched."""

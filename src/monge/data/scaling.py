@@ -95,10 +95,13 @@ class Scaling:
             x = self.marginals.bent(x)
         return (x - self.shift.to(x)) / self.scale.to(x)
 
-    def inverse(self, z: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
-        """Unit scale to data units."""
+    def inverse(self, z: Float[Tensor, "n *event"], *, noisy: bool = False) -> Float[Tensor, "n *event"]:
+        """Unit scale to data units. noisy: what was made of events with noise; what lies beyond a stretched atom's
+        limit is then that limit."""
         self._check(z)
         x = z * self.scale.to(z) + self.shift.to(z)
+        if noisy and self.marginals is not None and self.marginals.stretches:
+            return self.marginals.clamped(x)
         return x if self.marginals is None else self.marginals.unbent(x)
 
     @property

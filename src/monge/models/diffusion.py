@@ -267,7 +267,8 @@ class Diffusion(Family):
             raise BadInput("sigma must be 0 or more, and finite: it is the standard deviation of the noise")
         level = level.expand(len(y)) / scaling.unit
         x_hat = self._bound(label, len(y))(scaled, level.clamp(min=TINY))
-        return torch.where(per_sample(level, scaled) > 0, scaling.inverse(x_hat), y.to(self.device)).to(y.device)
+        x_hat = scaling.inverse(x_hat, noisy=True).to(y.device)
+        return torch.where(per_sample(level, scaled).to(y.device) > 0, x_hat, y)
 
     def log_prob(
         self,
