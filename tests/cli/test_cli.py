@@ -228,7 +228,8 @@ def test_denoise_writes_into_the_run(monge, tmp_path):
     from PIL import Image
 
     out = tmp_path / "digits"
-    assert monge("fit", "digits", "--out", out, "--steps", 1, "--batch-size", 8)[0] == 0
+    assert monge("fit", "digits", "--out", out, "--steps", 1, "--batch-size", 8, "--watch")[0] == 0
+    assert (out / "watch.png").exists()
     Image.fromarray(np.arange(0, 256, 4, dtype=np.uint8).reshape(8, 8)).save(tmp_path / "y.png")
     assert monge("denoise", out, tmp_path / "y.png", "--sigma", 1e-3)[0] == 0
     # almost no noise: the picture comes back, up to one level in 256

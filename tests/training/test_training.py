@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import itertools
 import os
 
 import pytest
@@ -196,6 +197,40 @@ def test_bad_budgets_are_refused(text):
 def test_bad_settings_are_refused(wrong):
     with pytest.raises(BadInput):
         Training(**wrong)
+
+
+def test_looks_see_the_averaged_weights_and_leave_the_training_alone(monkeypatch):
+    monkeypatch.setattr("monge.training.loop.WATCH_S", 0.0)
+    monkeypatch.setattr("monge.training.loop.WATCH_SHARE", 1e9)
+    unseen, model, seen = run(), Line(), []
+
+    def look():
+        seen.append((model.training, model.weight.detach().clone()))
+
+    settings = Training(steps=40, batch_size=8, lr=0.1, warmup=5)
+    train(model, [Fit(model)], samples(), settings, watch=look, show=False)
+    assert len(seen) == 41
+    assert not any(training for training, _ in seen)
+    assert torch.equal(seen[-1][1], model.weight)
+    assert torch.equal(model.weight, unseen)
+
+
+def test_looks_take_a_twentieth_of_the_time(monkeypatch):
+    now, looks = [0.0], []
+    monkeypatch.setattr("monge.training.loop.time.monotonic", lambda: now[0])
+
+    class Slow(Fit):
+        def forward(self, batch):
+            now[0] += 1.0
+            return super().forward(batch)
+
+    def look():
+        looks.append(now[0])
+        now[0] += 3.0
+
+    model = Line()
+    train(model, [Slow(model)], samples(), Training(steps=200), watch=look, show=False)
+    assert [after - before for before, after in itertools.pairwise(looks[:-1])] == [64.0, 64.0]
 
 
 def test_tensorboard_when_asked(tmp_path):

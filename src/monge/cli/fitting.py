@@ -97,6 +97,9 @@ def fit(
     ] = None,
     drop_missing: Annotated[bool, typer.Option("--drop-missing", help="Leave out rows with missing values.")] = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard too.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Draw a few samples into the run's watch.png every now and then.")
+    ] = False,
 ) -> int:
     """Learn the law of SOURCE. The held-out share is the same for every seed, and is recorded with the run."""
     if steps is not None and budget is not None:
@@ -114,6 +117,7 @@ def fit(
     from monge import data
     from monge.cli.names import family
     from monge.cli.settings import settings
+    from monge.cli.watching import Watcher
 
     kind = family(model)
     fresh = kind(**settings(kind, given or []))
@@ -125,6 +129,8 @@ def fit(
             f"only {held} samples are held out, and an audit needs {HELD_OUT_AT_LEAST}: stop, and fit with a larger "
             "--holdout or more data, to have one"
         )
+    if watch:
+        typer.echo(f"samples on the way: {run.watch}, drawn anew every 20 seconds or so")
     fresh.fit(
         train,
         steps=steps,
@@ -136,6 +142,7 @@ def fit(
         validation=validation,
         patience=patience,
         tensorboard=tensorboard,
+        watch=Watcher(run.watch, train) if watch else None,
     )
     audit = ["monge", "audit", str(out)]
     command = audit if held >= HELD_OUT_AT_LEAST else ["monge", "sample", str(out), "-n", "1000", "-o", "samples.npz"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from monge.errors import BadInput
 
-MADE_BY_FIT = ("model.json", "weights.safetensors", "log.csv", "checkpoints", "tensorboard")
+MADE_BY_FIT = ("model.json", "weights.safetensors", "log.csv", "watch.png", "checkpoints", "tensorboard")
 MADE_FROM_IT = ("samples.npz", "verdict.json", "report.html")
 
 
@@ -25,6 +25,10 @@ class Run:
     @property
     def log(self) -> Path:
         return self.folder / "log.csv"
+
+    @property
+    def watch(self) -> Path:
+        return self.folder / "watch.png"
 
     @property
     def samples(self) -> Path:

@@ -4,8 +4,9 @@ import math
 import os
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,7 +84,7 @@ class Family(nn.Module):
     def learn(self, samples: Samples, training: Training | None, **options: Any) -> None:
         """Fit what was built: by the training loop. A closed form does it here, and returns None for `defaults`.
 
-        options: seed, out, tensorboard, show.
+        options: seed, out, tensorboard, watch (without arguments), show.
         """
         if training is None:
             raise NotImplementedError(f"{type(self).__name__} has no training settings: override learn")
@@ -119,6 +120,7 @@ class Family(nn.Module):
         patience: int | None = None,
         checkpoint_s: float | None = None,
         tensorboard: bool = False,
+        watch: Callable[["Family"], None] | None = None,
         show: bool = True,
     ) -> Fitted:
         """Learn the law of `data` (`Samples`, or anything that `monge.data.load` takes).
@@ -129,6 +131,7 @@ class Family(nn.Module):
         lr: peak learning rate. precision: "32-true" or "bf16-mixed". checkpoint_s: seconds between checkpoints.
         validation: share of the rows kept aside, the loss on which is told. patience: stop when that loss has not
             fallen for so many of its evaluations, and keep the weights that had the lowest.
+        watch: called with the model as it is then every 20 seconds or so, and at the end: to look at a few samples.
         resume: go on with the run in `out` if there is one. When `steps` rules, the weights are those of a run that
             was never interrupted, bit for bit.
 
@@ -167,7 +170,8 @@ class Family(nn.Module):
         self.prepare(self.scaled(samples.batch(few), seed))
         if folder is not None and writes:
             write_atomic(folder / RECORD, records.to_json(self.record))
-        self.learn(samples, training, seed=seed, out=folder, tensorboard=tensorboard, show=show)
+        look = None if watch is None else partial(self._watched, watch)
+        self.learn(samples, training, seed=seed, out=folder, tensorboard=tensorboard, watch=look, show=show)
         self.fitted = True
         self.eval()
         if folder is not None and writes:
@@ -308,6 +312,14 @@ class Family(nn.Module):
         return x.to(torch.float32 if first is None else first.dtype)
 
     # -- inside --------------------------------------------------------------------------------------------
+
+    def _watched(self, watch: Callable[["Family"], None]) -> None:
+        """Let a model in training be used as if it were fitted."""
+        self.fitted = True
+        try:
+            watch(self)
+        finally:
+            self.fitted = False
 
     def _network(self, training: Training, show: bool) -> dict[str, Any] | None:
         """The size that is chosen, told and described; None where none is."""

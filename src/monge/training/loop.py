@@ -6,10 +6,11 @@ weights, bit for bit, as one that was left alone (on the same machine, when `ste
 """
 
 import dataclasses
+import math
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ from monge.training.settings import Training
 from monge.training.state import State
 from monge.training.threads import Threads
 
-HELD_OUT_ROWS = 8192  # rows of the validation share that a held-out loss is taken on, at most
+# rows of the validation share that a held-out loss is taken on: at most, in values, and at least
+HELD_OUT_ROWS, HELD_OUT_VALUES, HELD_OUT_LEAST = 8192, 2**19, 256
+WATCH_S, WATCH_SHARE = 20.0, 0.05  # between two looks at a model, and of the time that they may take
 
 
 def train(
@@ -41,12 +44,15 @@ def train(
     seed: int = 0,
     out: Path | None = None,
     tensorboard: bool = False,
+    watch: Callable[[], None] | None = None,
     show: bool = True,
 ) -> None:
     """Minimise the objectives in turn; leave in `model` the running average of its weights.
 
     A step is a round: each objective in order, as often as it says, each time on a batch of its own. With `out`,
-    writes out/log.csv and out/checkpoints/, and goes on from the last checkpoint found there.
+    writes out/log.csv and out/checkpoints/, and goes on from the last checkpoint found there. `watch` is called every
+    20 seconds, or as seldom as lets it take a twentieth of the time, and at the end, while the model is as it would be
+    kept then.
 
     Raises NumericalFailure at a loss that is not finite (the last good checkpoint stays), BadInput if the
     checkpoint found belongs to another training or an objective moves nothing, DiskFull if a checkpoint cannot be
@@ -58,8 +64,10 @@ def train(
     fabric.launch()
     loop = _Loop(fabric, model, objectives, samples, settings, seed, out, tensorboard)
     loop.resume()
-    loop.run(show and fabric.is_global_zero)
+    loop.run(show and fabric.is_global_zero, watch if fabric.is_global_zero else None)
     loop.finish()
+    if watch is not None and fabric.is_global_zero:
+        watch()
 
 
 def _processes() -> dict[str, Any]:
@@ -151,10 +159,10 @@ class _Loop:
             return self.step / self.settings.steps
         return min(1.0, self.elapsed / (self.settings.budget or 1.0))
 
-    def run(self, show: bool) -> None:
+    def run(self, show: bool, watch: Callable[[], None] | None) -> None:
         self.state.whole.train()
         begun, earlier = time.monotonic(), self.elapsed
-        saved = begun
+        saved, look = begun, begun + WATCH_S
         bad_step = torch.tensor(-1, device=self.fabric.device)
         total = self.settings.steps or self.settings.budget or 1.0
         # where steps rule, sums are to be the same to the last bit, and threads are what they are
@@ -186,6 +194,16 @@ class _Loop:
                     saved = time.monotonic()
                 if stop:
                     raise KeyboardInterrupt
+                if watch is not None and time.monotonic() > look:
+                    look = self.look(watch)
+
+    def look(self, watch: Callable[[], None]) -> float:
+        """Let the model be looked at; the time at which the next look is due."""
+        begun = time.monotonic()
+        with self.state.judged(), torch.no_grad():
+            watch()
+        now = time.monotonic()
+        return now + max(WATCH_S, (now - begun) / WATCH_SHARE)
 
     def agreed(self, elapsed: float, due: bool, stop: bool) -> tuple[float, bool, bool]:
         """The largest of what any process says, so that all of them leave the loop at one step."""
@@ -243,17 +261,12 @@ class _Loop:
 
     def held_out(self) -> float:
         """The first objective's loss on the rows that are never learned from, by the averaged weights."""
-        self.state.swap_average()
-        self.state.whole.eval()
-        buffers = {name: buffer.clone() for name, buffer in self.state.buffers().items()}
         total = torch.zeros((), device=self.fabric.device)
-        rows = self.rows.held_out[:HELD_OUT_ROWS]
-        for k, some in enumerate(torch.split(rows, max(self.settings.batch_size, 256))):
-            total += len(some) * self.loss(self.objectives[0], some, "held out", k).value.detach()
-        for name, buffer in self.state.buffers().items():
-            buffer.copy_(buffers[name])
-        self.state.whole.train()
-        self.state.swap_average()
+        most = max(HELD_OUT_LEAST, min(HELD_OUT_ROWS, HELD_OUT_VALUES // math.prod(self.samples.event_shape)))
+        rows = self.rows.held_out[:most]
+        with self.state.judged():
+            for k, some in enumerate(torch.split(rows, max(self.settings.batch_size, 256))):
+                total += len(some) * self.loss(self.objectives[0], some, "held out", k).value.detach()
         mean: float = self.fabric.all_gather(total).mean().item() / len(rows)
         if self.settings.patience is not None:
             self.misses += 1

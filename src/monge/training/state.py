@@ -1,6 +1,7 @@
 """Everything that a training must find again after a kill."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -31,6 +32,20 @@ class State:
         """average <- decay average + (1 - decay) weights."""
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.values()), list(self.parameters.values()), 1 - decay)
+
+    @contextmanager
+    def judged(self) -> Iterator[None]:
+        """The model as it would be kept now, averaged and in its mode of use; afterwards all is as it was."""
+        self.swap_average()
+        self.whole.eval()
+        buffers = {name: buffer.clone() for name, buffer in self.buffers().items()}
+        try:
+            yield
+        finally:
+            for name, buffer in self.buffers().items():
+                buffer.copy_(buffers[name])
+            self.whole.train()
+            self.swap_average()
 
     def swap_average(self) -> None:
         """Weights and average change places."""

@@ -1,0 +1,34 @@
+"""A picture of a model in training, drawn anew every now and then."""
+
+import inspect
+import io
+from pathlib import Path
+
+import torch
+
+from monge import report
+from monge.data import Samples
+from monge.files import write_atomic
+from monge.models import Family
+
+EVENTS, VECTORS = 24, 1000
+DOTS = 150  # per inch
+
+
+class Watcher:
+    """Called with a model, it draws samples into the picture at `path`: a grid of them, or for vectors their cloud
+    beside that of the data that the model learns from. They are the same noise each time.
+    """
+
+    def __init__(self, path: Path, train: Samples) -> None:
+        self.path, self.vectors = path, train.kind == "vectors"
+        few = torch.linspace(0, len(train) - 1, min(len(train), VECTORS)).long()
+        self.real, self.look = train.batch(few), report.Look.of(train)
+
+    def __call__(self, model: Family) -> None:
+        quiet = {"show": False} if "show" in inspect.signature(model.sample).parameters else {}
+        x = model.sample(VECTORS if self.vectors else EVENTS, seed=0, **quiet)
+        figure = report.scatter(self.real, x) if self.vectors else report.image_grid(x, look=self.look)
+        content = io.BytesIO()
+        figure.savefig(content, format="png", dpi=DOTS)
+        write_atomic(self.path, content.getvalue())
