@@ -1,7 +1,7 @@
 """Score diffusion: learn to denoise at every level, then walk noise back to data (course, section 6.2)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from monge.errors import BadInput
 from monge.linalg import Moments
 from monge.models.family import Events, Family
 from monge.models.network import Choice, choose
-from monge.nets import Adapted, Size, Spec, denoiser
+from monge.nets import Adapted, Size, Spec, UNet, denoiser
 from monge.noise import Process
 from monge.protocols import Denoiser, LogProb
 from monge.samplers import Trajectory
@@ -58,6 +58,10 @@ class Denoising(Objective):
         self.process: Process | None = settings["noise"]
         if self.process is not None:
             self.first, self.last = (float(self.process.time(level)) for level in levels)
+
+    def kernels(self) -> Iterable[nn.Parameter]:
+        net = self.denoiser.net
+        return net.kernels() if isinstance(net, UNet) else ()
 
     def forward(self, batch: Batch) -> Float[Tensor, ""]:
         x = self.scaled(batch.x, batch.generator)
@@ -157,7 +161,8 @@ class Diffusion(Family):
     def defaults(self, samples: Samples) -> Training:
         if samples.kind == "vectors":
             return Training(batch_size=256)
-        return Training(batch_size=64)
+        strange = isinstance(self.settings["net"], nn.Module)
+        return Training(batch_size=64, lr=2e-3 if strange else 5e-3)
 
     def choose(self, spec: Spec, training: Training) -> Choice | None:
         return None if self.settings["net"] is not None else choose(spec, training.batch_size, training.budget)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from monge.errors import BadInput
-from monge.nets.blocks import Attention, Block, conv, layout, norm, zeroed
+from monge.nets.blocks import CONVOLUTIONS, Attention, Block, conv, layout, norm, zeroed
 from monge.nets.embedding import Condition
 from monge.nets.stem import fold, unfold
 from monge.objects import Recorded
@@ -85,6 +85,11 @@ class UNet(Recorded, nn.Module):
         )
         self.pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[dimension - 1]
         self.layout = layout(self, dimension)
+
+    def kernels(self) -> list[nn.Parameter]:
+        """Those of the convolutions between the first and the last."""
+        inside = nn.ModuleList([self.down, self.middle, self.up]).modules()
+        return [cast(nn.Parameter, part.weight) for part in inside if isinstance(part, CONVOLUTIONS)]
 
     def forward(
         self,

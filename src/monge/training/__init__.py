@@ -2,6 +2,7 @@
 
 from monge.training.checkpoint import Checkpoints, read_tensors, write_tensors
 from monge.training.loop import train
+from monge.training.muon import Muon, orthogonal
 from monge.training.objectives import Batch, Loss, Objective
 from monge.training.settings import DEFAULT_STEPS, AdamW, Training, constant, cosine, seconds
 
@@ -11,10 +12,12 @@ __all__ = [
     "Batch",
     "Checkpoints",
     "Loss",
+    "Muon",
     "Objective",
     "Training",
     "constant",
     "cosine",
+    "orthogonal",
     "read_tensors",
     "seconds",
     "train",

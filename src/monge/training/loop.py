@@ -24,6 +24,7 @@ from monge.errors import BadInput, NumericalFailure
 from monge.training.checkpoint import Checkpoints
 from monge.training.interrupts import stoppable
 from monge.training.journal import Journal
+from monge.training.muon import Muon
 from monge.training.objectives import Batch, Loss, Objective, titles
 from monge.training.rows import Rows
 from monge.training.settings import Training
@@ -32,6 +33,7 @@ from monge.training.threads import Threads
 
 # rows of the validation share that a held-out loss is taken on: at most, in values, and at least
 HELD_OUT_ROWS, HELD_OUT_VALUES, HELD_OUT_LEAST = 8192, 2**19, 256
+KERNELS_LR = 4.0  # learning rate of Muon over that of AdamW
 WATCH_S, WATCH_SHARE = 20.0, 0.05  # between two looks at a model, and of the time that they may take
 
 
@@ -93,7 +95,10 @@ class _Loop:
         self.fabric, self.samples, self.settings, self.seed = fabric, samples, settings, seed
         self.objectives, self.titles = objectives, titles(objectives)
         self.state = State(model, objectives, fabric.device)
-        self.moved = [self.optimise(*pair) for pair in zip(self.titles, objectives, strict=True)]
+        self.moved: list[list[nn.Parameter]] = []
+        self.movers: list[list[torch.optim.Optimizer]] = []
+        for title, objective in zip(self.titles, objectives, strict=True):
+            self.optimise(title, objective)
         for tensor in (*self.state.whole.parameters(), *self.state.average.values()) if fabric.world_size > 1 else ():
             torch.distributed.broadcast(tensor.detach(), 0)
         self.rows = Rows(len(samples), settings.batch_size, seed, settings.validation)
@@ -104,18 +109,26 @@ class _Loop:
         self.checkpoints = Checkpoints(out / "checkpoints") if out else None
         self.journal = Journal(out, tensorboard=tensorboard) if out and fabric.is_global_zero else None
 
-    def optimise(self, title: str, objective: Objective) -> list[nn.Parameter]:
-        """Give an objective its optimiser; the parameters that it moves."""
+    def optimise(self, title: str, objective: Objective) -> None:
+        """Give an objective its optimisers, and list the parameters that it moves."""
         how, moved = objective.optimiser, [p for p in objective.moves() if p.requires_grad]
         if not moved:
             raise BadInput(f"the objective {title!r} moves no parameter: list them in its moves()")
         lr = how.lr if how.lr is not None else self.settings.lr
         decay = how.weight_decay if how.weight_decay is not None else self.settings.weight_decay
-        optimizer = torch.optim.AdamW(moved, lr=lr, betas=how.betas, weight_decay=decay, fused=True)
-        for group in optimizer.param_groups:
-            group["peak"] = lr
-        self.state.optimizers.append(optimizer)
-        return moved
+        kernels = list(objective.kernels())
+        inside = {id(p) for p in kernels}
+        others = [p for p in moved if id(p) not in inside]
+        movers: list[torch.optim.Optimizer] = []
+        if others:
+            movers.append(torch.optim.AdamW(others, lr=lr, betas=how.betas, weight_decay=decay, fused=True))
+        if kernels:
+            movers.append(Muon(kernels, KERNELS_LR * lr, weight_decay=decay))
+        for group in (group for mover in movers for group in mover.param_groups):
+            group["peak"] = group["lr"]
+        self.state.optimizers += movers
+        self.movers.append(movers)
+        self.moved.append(moved)
 
     # -- state ---------------------------------------------------------------------------------------------
 
@@ -230,17 +243,20 @@ class _Loop:
 
     def update(self, i: int, draw: int) -> Tensor:
         """One step of an objective on its draw."""
-        objective, optimizer, moved = self.objectives[i], self.state.optimizers[i], self.moved[i]
+        objective, movers, moved = self.objectives[i], self.movers[i], self.moved[i]
         rank, world = self.fabric.global_rank, self.fabric.world_size
-        for group in optimizer.param_groups:
-            group["lr"] = self.lr(i)
+        rate = self.rate(i)
+        for group in (group for mover in movers for group in mover.param_groups):
+            group["lr"] = group["peak"] * rate
         loss = self.loss(objective, self.rows.at(draw)[rank::world], "train", draw, rank)
-        optimizer.zero_grad()
+        for mover in movers:
+            mover.zero_grad()
         torch.autograd.backward(loss.value, inputs=moved)
         if world > 1:
             _average(moved, world)
         norm = nn.utils.clip_grad_norm_(moved, self.settings.clip)
-        optimizer.step()
+        for mover in movers:
+            mover.step()
         value = loss.value.detach()
         for name, number in {"": value, **loss.numbers}.items():
             self.tell(self.titles[i] + (f"/{name}" if name else ""), number)
@@ -254,10 +270,10 @@ class _Loop:
             found = objective(Batch(x, y, self.step, rng.generator(self.seed, *address, device=device)))
         return found if isinstance(found, Loss) else Loss(found)
 
-    def lr(self, i: int) -> float:
+    def rate(self, i: int) -> float:
+        """The share of its peak that the learning rate of an objective has."""
         warm = min(1.0, (self.step + 1) / self.settings.warmup) if self.settings.warmup else 1.0
-        peak: float = self.state.optimizers[i].param_groups[0]["peak"]
-        return peak * warm * self.objectives[i].optimiser.schedule(self.fraction())
+        return warm * self.objectives[i].optimiser.schedule(self.fraction())
 
     def held_out(self) -> float:
         """The first objective's loss on the rows that are never learned from, by the averaged weights."""
@@ -281,7 +297,9 @@ class _Loop:
             return
         self.step = bad_step
         finite = all(bool(self.samples.batch(self.rows.at(draw)).isfinite().all()) for draw in self.draws())
-        rates = " or ".join(f"{rate:g}" for rate in sorted({o.param_groups[0]["peak"] for o in self.state.optimizers}))
+        rates = " or ".join(
+            f"{rate:g}" for rate in sorted({movers[0].param_groups[0]["peak"] for movers in self.movers})
+        )
         cause = f"the learning rate {rates} is probably too high" if finite else "the batch has NaN or infinity"
         kept = self.checkpoints.paths()[-1:] if self.checkpoints else []
         where = f"the last good checkpoint is {kept[0]}" if kept else "no checkpoint had been written"
@@ -302,7 +320,8 @@ class _Loop:
             numbers[f"held-out {self.titles[0]}"] = self.held_out()
         if self.journal:
             one = len(self.titles) == 1
-            rates = {"lr" if one else f"{title}/lr": self.lr(i) for i, title in enumerate(self.titles)}
+            peaks = [movers[0].param_groups[0]["peak"] for movers in self.movers]
+            rates = {"lr" if one else f"{t}/lr": peaks[i] * self.rate(i) for i, t in enumerate(self.titles)}
             self.journal.add(self.step, {"seconds": round(self.elapsed, 3), **rates, **numbers})
         return numbers
 

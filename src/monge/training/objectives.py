@@ -58,6 +58,10 @@ class Objective(nn.Module):
         """The parameters that a step of this objective changes: its own, unless it holds others as well."""
         return self.parameters()
 
+    def kernels(self) -> Iterable[nn.Parameter]:
+        """Those of them that `Muon` moves instead, at four times the learning rate: kernels of hidden layers."""
+        return ()
+
     def forward(self, batch: Batch) -> Loss | Float[Tensor, ""]:
         """The loss of a batch, to be minimised."""
         raise NotImplementedError(f"{type(self).__name__} gives no loss")
