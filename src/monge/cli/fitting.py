@@ -15,6 +15,7 @@ DEMO_STEPS = 2100
 DEMO_SAMPLES = 2000
 HELD_OUT = 0.2
 HELD_OUT_AT_LEAST = 100  # rows that an audit needs
+TOLD, TOLD_FROM = 0.05, 2000  # share of the rows that a held-out loss is told on, unless said, from so many rows on
 SPLIT_SEED = 0  # one for all runs, so that runs of different seeds are judged on the same held-out samples
 
 
@@ -87,7 +88,8 @@ def fit(
         typer.Option("--set", metavar="NAME=VALUE", help="A setting of the model, such as blind=true; repeat it."),
     ] = None,
     validation: Annotated[
-        float | None, typer.Option(min=0.0, max=0.9, help="Share of the data to tell a held-out loss on.")
+        float | None,
+        typer.Option(min=0.0, max=0.9, help="Share of the rows to tell a held-out loss on; .05 of 2,000 or more."),
     ] = None,
     patience: Annotated[
         int | None, typer.Option(min=1, help="Stop when that loss has not fallen for so many evaluations.")
@@ -111,13 +113,15 @@ def fit(
 
     from monge.training.settings import seconds
 
-    time = "" if budget is None else f", in {seconds(budget) / 60:.3g} minutes"
+    time = "" if budget is None else f", in {_duration(seconds(budget))}"
     typer.echo(f"monge fit: {model} on {source}, into {out}{time}")
 
     from monge import data
     from monge.cli.names import family
+    from monge.cli.outlook import outlook
     from monge.cli.settings import settings
     from monge.cli.watching import Watcher
+    from monge.report import read_log
 
     kind = family(model)
     fresh = kind(**settings(kind, given or []))
@@ -129,6 +133,9 @@ def fit(
             f"only {held} samples are held out, and an audit needs {HELD_OUT_AT_LEAST}: stop, and fit with a larger "
             "--holdout or more data, to have one"
         )
+    usual = fresh.defaults(train)
+    if validation is None and usual is not None and not usual.validation and len(train) >= TOLD_FROM:
+        validation = TOLD
     if watch:
         typer.echo(f"samples on the way: {run.watch}, drawn anew every 20 seconds or so")
     fresh.fit(
@@ -144,10 +151,16 @@ def fit(
         tensorboard=tensorboard,
         watch=Watcher(run.watch, train) if watch else None,
     )
+    if run.log.exists() and (told := outlook(read_log(run.log))) is not None:
+        typer.echo(told)
     audit = ["monge", "audit", str(out)]
     command = audit if held >= HELD_OUT_AT_LEAST else ["monge", "sample", str(out), "-n", "1000", "-o", "samples.npz"]
     typer.echo(f"fitted to {len(train):,} samples; next: {shlex.join(command)}")
     return 0
+
+
+def _duration(span: float) -> str:
+    return f"{span:.0f} s" if span < 120 else f"{span / 60:.3g} minutes"
 
 
 def _command(out: Path, steps: int, seed: int) -> str:

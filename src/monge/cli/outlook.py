@@ -1,0 +1,31 @@
+"""What more training time would bring, by the losses of the time there was."""
+
+from collections.abc import Mapping, Sequence
+
+HELD_OUT = "held-out"
+LITTLE = 0.005  # of the loss, a fall that is not worth the time
+
+
+def outlook(log: Sequence[Mapping[str, str]]) -> str | None:
+    """In words, by how much the held-out loss fell in the second half of a training; None where it was not told.
+
+    log: rows of a log.csv. As much time again brings less than the second half did, as a rule: losses fall as a power
+    of the time, and the learning rate comes down in the second half of a training of any length.
+
+    >>> outlook([{"step": str(k), "held-out loss": str(1 / k)} for k in (50, 100, 200)])
+    'held-out loss 0.005, at half time 0.01: twice the time would likely take off up to as much again (0.005)'
+    """
+    name = next((name for name in (log[-1] if log else {}) if name.startswith(HELD_OUT)), None)
+    if name is None:
+        return None
+    losses = {float(row["step"]): float(row[name]) for row in log if row[name] != ""}
+    last = max(losses, default=0.0)
+    middle = min(losses, key=lambda step: abs(step - last / 2), default=last)
+    if middle == last:
+        return None
+    now, before = losses[last], losses[middle]
+    fall = before - now
+    more = f"twice the time would likely take off up to as much again ({fall:.2g})"
+    if fall < LITTLE * abs(before):
+        more = "more time would bring little"
+    return f"{name} {now:.4g}, at half time {before:.4g}: {more}"

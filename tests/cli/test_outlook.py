@@ -1,0 +1,30 @@
+"""What more time would bring, by the held-out losses."""
+
+from monge.cli.outlook import outlook
+
+
+def log(losses):
+    """One held-out loss every second row."""
+    rows = [{"step": str(10 * i), "loss": "1.0", "held-out loss": ""} for i in range(1, 1 + 2 * len(losses))]
+    for i, loss in enumerate(losses):
+        rows[2 * i + 1]["held-out loss"] = str(loss)
+    return rows
+
+
+def test_the_second_half_is_what_is_told():
+    assert outlook(log([4.0, 3.0, 2.5, 2.25])) == (
+        "held-out loss 2.25, at half time 3: twice the time would likely take off up to as much again (0.75)"
+    )
+    assert outlook(log([-4.0, -5.0, -5.5, -6.0])).endswith("(1)")
+
+
+def test_a_loss_that_stands_still_or_rises_is_no_reason_to_go_on():
+    assert outlook(log([4.0, 3.0, 3.0, 2.999])).endswith("more time would bring little")
+    assert outlook(log([-4.0, -5.0, -5.0, -4.5])).endswith("more time would bring little")
+
+
+def test_nothing_is_told_of_what_was_not_measured():
+    assert outlook([]) is None
+    assert outlook([{"step": "10", "loss": "1.0"}]) is None
+    assert outlook(log([])) is None
+    assert outlook(log([3.0])) is None
