@@ -8,7 +8,15 @@ from sklearn.covariance import ledoit_wolf
 
 from monge import rng
 from monge.errors import BadInput
-from monge.linalg import DenseCovariance, DiagonalCovariance, Moments, StationaryCovariance, power_spectrum, wavenumbers
+from monge.linalg import (
+    DenseCovariance,
+    DiagonalCovariance,
+    Moments,
+    SeparableCovariance,
+    StationaryCovariance,
+    power_spectrum,
+    wavenumbers,
+)
 
 F = torch.float64
 
@@ -23,8 +31,14 @@ def stationary(*shape):
     return StationaryCovariance(torch.stack([1 / (1.0 + c + k**2) for c in range(shape[0])]))
 
 
+def separable(event):
+    bases = [torch.linalg.qr(rng.normal((side, side), side, "basis", dtype=F))[0] for side in event]
+    return SeparableCovariance(bases, rng.uniform(event, 0, "eigenvalues", dtype=F))
+
+
 CASES = {
     "dense": dense,
+    "separable": lambda: separable((2, 3, 4)),
     "diagonal": lambda: DiagonalCovariance(torch.tensor([[0.5, 2.0], [1.0, 3.0]], dtype=F)),
     "line": lambda: stationary(2, 5),
     "plane": lambda: stationary(1, 4, 3),
@@ -102,7 +116,7 @@ def test_fewer_samples_than_values_still_give_a_usable_covariance():
     assert moments.covariance.eigenvalues.min() > 0.1
 
 
-@pytest.mark.parametrize("structure", ["dense", "diagonal", "stationary"])
+@pytest.mark.parametrize("structure", ["dense", "diagonal", "stationary", "separable"])
 def test_estimates_converge(structure):
     law = stationary(1, 4, 4)
     n = 40_000
@@ -132,6 +146,8 @@ def test_power_spectrum_of_a_known_law(shape):
     [
         (lambda: DenseCovariance(torch.ones(2, 3)), "square matrix"),
         (lambda: DiagonalCovariance(torch.tensor([math.nan])), "variances"),
+        (lambda: SeparableCovariance([torch.eye(2)], torch.ones(1, 2)), "basis for each axis"),
+        (lambda: SeparableCovariance([torch.eye(2)], -torch.ones(2)), "zero or more"),
         (lambda: StationaryCovariance(torch.ones(4)), "1 to 3 space dimensions"),
         (lambda: StationaryCovariance(-torch.ones(1, 4)), "zero or more"),
         (lambda: StationaryCovariance(torch.arange(4.0)[None]), "even"),

@@ -1,6 +1,12 @@
 """Covariances, moments and Fourier: linear algebra without probability."""
 
-from monge.linalg.covariance import Covariance, DenseCovariance, DiagonalCovariance, StationaryCovariance
+from monge.linalg.covariance import (
+    Covariance,
+    DenseCovariance,
+    DiagonalCovariance,
+    SeparableCovariance,
+    StationaryCovariance,
+)
 from monge.linalg.moments import Moments
 from monge.linalg.spectrum import PowerSpectrum, power_spectrum, wavenumbers
 
@@ -10,6 +16,7 @@ __all__ = [
     "DiagonalCovariance",
     "Moments",
     "PowerSpectrum",
+    "SeparableCovariance",
     "StationaryCovariance",
     "power_spectrum",
     "wavenumbers",

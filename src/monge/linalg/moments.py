@@ -9,10 +9,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monge.errors import BadInput
-from monge.linalg.covariance import Covariance, DenseCovariance, DiagonalCovariance, StationaryCovariance
+from monge.linalg.covariance import (
+    Covariance,
+    DenseCovariance,
+    DiagonalCovariance,
+    SeparableCovariance,
+    StationaryCovariance,
+)
 
 DENSE = 1024  # values per event up to which a full covariance is kept
-Structure = Literal["dense", "stationary", "diagonal"]
+LONG = 512  # side of an event up to which there is a basis for each axis
+Structure = Literal["dense", "stationary", "separable", "diagonal"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +39,8 @@ class Moments:
     @classmethod
     def estimate(cls, x: Float[Tensor, "n *event"], structure: Structure | None = None) -> "Moments":
         """From samples. A dense covariance up to 1024 values an event, shrunk towards a multiple of the identity
-        (Ledoit and Wolf 2004) so that n < d is safe; above, a variance per value. "stationary": by the mean
-        periodogram, symmetric in k.
+        (Ledoit and Wolf 2004) so that n < d is safe; above, a separable one while no side is longer than 512, and
+        then a variance per value. "stationary": by the mean periodogram, symmetric in k.
 
         Raises BadInput for fewer than two samples.
         """
@@ -41,7 +48,8 @@ class Moments:
             raise BadInput(f"moments need at least 2 samples, not {len(x)}")
         event = tuple(x.shape[1:])
         size = math.prod(event)
-        structure = structure or ("dense" if size <= DENSE else "diagonal")
+        separable = len(event) > 1 and max(event) <= LONG
+        structure = structure or ("dense" if size <= DENSE else "separable" if separable else "diagonal")
         wide = x.double()
         mean = wide.mean(0)
         if structure == "stationary":
@@ -51,6 +59,8 @@ class Moments:
             return cls(mean.to(x.dtype), StationaryCovariance(power.to(x.dtype)))
         if structure == "diagonal":
             return cls(mean.to(x.dtype), DiagonalCovariance(wide.var(0).to(x.dtype)))
+        if structure == "separable":
+            return cls(mean.to(x.dtype), SeparableCovariance.estimate((wide - mean).to(x.dtype)))
         matrix = _ledoit_wolf((wide - mean).flatten(1)).to(x.dtype)
         return cls(mean.to(x.dtype), DenseCovariance(matrix, event))
 
@@ -110,6 +120,9 @@ class Moments:
             return cls(mean, DiagonalCovariance(state["variances"]))
         if "spectrum" in state:
             return cls(mean, StationaryCovariance(state["spectrum"]))
+        if "separable_eigenvalues" in state:
+            bases = [state[f"basis_{axis}"] for axis in range(mean.ndim)]
+            return cls(mean, SeparableCovariance(bases, state["separable_eigenvalues"]))
         dense = DenseCovariance.from_eigen(state["dense_eigenvalues"], state["dense_vectors"], tuple(mean.shape))
         return cls(mean, dense)
 
