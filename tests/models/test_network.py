@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ def test_sizes_grow_and_leave_few_sites(event):
 
 def test_the_largest_that_makes_enough_steps_is_chosen(monkeypatch):
     spec, seconds = Spec((1, 28, 28), "images"), lambda size: size.widths[0] / 1000
-    monkeypatch.setattr(network, "_timed", lambda spec, size, batch: network.Choice(size, seconds(size), 1))
+    monkeypatch.setattr(network, "_timed", lambda spec, size, batch: network.Choice(size, 1, seconds(size)))
     assert network.choose(spec, 64, 1500 * 0.1).size.widths == (96,)
     assert network.choose(spec, 64, 1.0).size == network.sizes(spec)[0]
     assert network.choose(spec, 64, None).size == network.sizes(spec)[2]
@@ -36,7 +37,11 @@ def test_a_run_keeps_its_network_and_goes_on_with_it(tmp_path, capsys):
     model = monge.Diffusion().fit(IMAGES, budget=1.0, out=tmp_path / "run", show=True)
     kept = json.loads((tmp_path / "run" / "model.json").read_text())["network"]
     assert kept["size"]["settings"]["stem"] == 2
-    assert "network: Size(widths=" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "network: Size(widths=" in told
+    assert re.search(
+        r"about [\d,]+ steps of 64 in the time there is.*; 1,000 samples will take about \d+ s; [\d.]+ GB", told
+    )
     again = monge.load(tmp_path / "run")
     torch.testing.assert_close(again.sample(2, nfe=2, show=False), model.sample(2, nfe=2, show=False))
     (tmp_path / "run" / "weights.safetensors").unlink()  # as if it had been stopped

@@ -30,6 +30,7 @@ from monge.training import Objective, Training, read_tensors, seconds, train, wr
 Fitted = TypeVar("Fitted", bound="Family")
 Events = Tensor | NDArray[Any]  # [n, *event]
 FEW_STEPS = 1000  # below which a warning is due
+USUAL_CALLS = 20  # of a denoiser, for a sample
 MOMENT_ROWS = 16_384  # rows that `prepare` is given
 MOMENT_VALUES = 2**25  # and values, so that large events do not fill the memory
 
@@ -332,7 +333,11 @@ class Family(nn.Module):
             steps = training.budget / found.seconds
             text += f", about {steps:,.0f} steps of {training.batch_size} in the time there is"
             if steps < FEW_STEPS:
-                text += f": few; {FEW_STEPS:,} need about {FEW_STEPS * found.seconds / 60:.0f} minutes"
+                text += f" (few: {FEW_STEPS:,} need about {FEW_STEPS * found.seconds / 60:.0f} minutes)"
+        if found.call is not None:
+            text += f"; 1,000 samples will take about {1000 * USUAL_CALLS * found.call:.0f} s"
+        if found.memory is not None:
+            text += f"; {found.memory / 1e9:.1f} GB of memory"
         say(text, show=show)
         return {"size": size, "seconds_a_step": found.seconds, "weights": found.weights}
 

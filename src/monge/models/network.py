@@ -1,13 +1,16 @@
 """The network of a denoiser for the time there is: as large as gets enough steps on this machine."""
 
 import math
+import sys
 import time
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, cast
 
 import torch
 
 from monge.denoisers import Neural
-from monge.nets import Size, Spec, denoiser
+from monge.nets import Size, Spec, UNet, denoiser
+from monge.training import Muon
 
 SITES = 256  # above which blocks of sites are folded into channels, until so many are left
 LARGE_SIDE, LEAST_STEM = 24, 4  # of events in the plane
@@ -18,11 +21,17 @@ TIMED = 3  # steps that are timed, after one that is not
 
 
 class Choice(NamedTuple):
-    """A size, how long a step takes with it, or None where it was not timed, and how many weights it has."""
+    """A size, and what it costs; None for what was not measured.
+
+    seconds: of a training step. call: seconds of a denoiser call on one event. memory: bytes that the process, or the
+    GPU, held at most.
+    """
 
     size: Size
-    seconds: float | None
     weights: int
+    seconds: float | None = None
+    call: float | None = None
+    memory: int | None = None
 
 
 def sizes(spec: Spec) -> list[Size]:
@@ -61,23 +70,47 @@ def _coarse(spec: Spec, stem: int) -> int:
 
 
 def _timed(spec: Spec, size: Size, batch_size: int) -> Choice:
-    """Training steps on noise, the fastest of a few; none for a batch of 0."""
+    """With a few training steps on noise, and a few calls; none for a batch of 0."""
     with torch.random.fork_rng(devices=[]):
-        net = Neural(denoiser(spec, size, inputs=2), guided=True)
+        unet = cast(UNet, denoiser(spec, size, inputs=2))
+    net = Neural(unet, guided=True)
     weights = sum(p.numel() for p in net.parameters())
     if not batch_size:
-        return Choice(size, None, weights)
+        return Choice(size, weights)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    optimizer = torch.optim.AdamW(net.to(device).parameters(), fused=True)
+    movers = [torch.optim.AdamW(net.to(device).parameters(), fused=True), Muon(unet.kernels(), lr=0.0)]
     x, sigma = torch.zeros(batch_size, *spec.event_shape, device=device), torch.ones(batch_size, device=device)
-    best = float("inf")
-    for step in range(1 + TIMED):
-        begun = time.perf_counter()
-        optimizer.zero_grad()
+
+    def step() -> None:
+        net.zero_grad()
         net(x, sigma).square().mean().backward()
-        optimizer.step()
+        for mover in movers:
+            mover.step()
+
+    with torch.no_grad():
+        call = _fastest(lambda: net(x, sigma), device) / batch_size
+    return Choice(size, weights, _fastest(step, device), call, _memory(device))
+
+
+def _fastest(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds of the fastest of a few, the first of which does not count."""
+    found = []
+    for _ in range(1 + TIMED):
+        begun = time.perf_counter()
+        work()
         if device.type == "cuda":
             torch.cuda.synchronize()
-        if step:
-            best = min(best, time.perf_counter() - begun)
-    return Choice(size, best, weights)
+        found.append(time.perf_counter() - begun)
+    return min(found[1:])
+
+
+def _memory(device: torch.device) -> int | None:
+    """Bytes held at most so far; None where the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return held if sys.platform == "darwin" else 1024 * held
