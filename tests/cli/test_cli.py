@@ -132,6 +132,24 @@ def test_groups_and_missing_rows_go_from_fit_to_audit(monge, tmp_path):
     assert "of height" in out + (tmp_path / "run" / "verdict.json").read_text()
 
 
+def test_categories_go_through_fit_sample_and_audit_by_name(monge, tmp_path):
+    rng = np.random.default_rng(0)
+    colour = rng.choice(["blue", "green", "red"], 600, p=[0.2, 0.3, 0.5])
+    size = rng.normal(size=600) + (colour == "red")
+    rows = "".join(f"{s:.5f},{c}\n" for s, c in zip(size, colour, strict=True))
+    (tmp_path / "t.csv").write_text("size,colour\n" + rows)
+    assert monge("fit", tmp_path / "t.csv", "--out", tmp_path / "run", "--steps", 20)[0] == 0
+    assert monge("sample", tmp_path / "run", "-n", 150, "-o", tmp_path / "new.csv")[0] == 0
+    from pyarrow import csv
+
+    drawn = csv.read_csv(tmp_path / "new.csv")
+    assert drawn.column_names == ["size", "colour"]
+    assert set(drawn["colour"].to_pylist()) <= {"blue", "green", "red"}
+    status, out, _ = monge("audit", "--generated", tmp_path / "new.csv", "--holdout", tmp_path / "t.csv")
+    assert status in (0, 1)
+    assert "150 generated · 600 held out" in out
+
+
 def test_audit_of_a_run_judges_against_what_it_did_not_see(monge, run_folder, tmp_path):
     verdict = tmp_path / "v.json"
     status, out, err = monge("audit", run_folder, "-n", 200, "--json", verdict)

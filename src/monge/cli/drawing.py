@@ -52,7 +52,10 @@ def write_samples(path: Path, x: Tensor, about: dict[str, Any], **drawn: float |
 
         names = about.get("columns") or [f"x{i + 1}" for i in range(x.shape[1])]
         values = x.long() if about["quantum"] == 1.0 else x
-        table = pyarrow.table(dict(zip(names, values.T.contiguous().numpy(), strict=True)))
+        cells: dict[str, Any] = dict(zip(names, values.T.contiguous().numpy(), strict=True))
+        for name, texts in about.get("categories", {}).items():
+            cells[name] = [texts[code] for code in cells[name].round().clip(0, len(texts) - 1).astype(int)]
+        table = pyarrow.table(cells)
         (csv.write_csv if path.suffix == ".csv" else parquet.write_table)(table, content)
     elif path.suffix == ".npy":
         np.save(content, x.numpy(), allow_pickle=False)

@@ -197,8 +197,9 @@ def judge_files(
 ) -> tuple[Verdict, Samples, Samples]:
     """Audit samples of any origin: (verdict, generated, held out)."""
     y = data.load(holdout)
-    x = load_like(generated, y.kind, y.event_shape)
-    t = load_like(train, y.kind, y.event_shape) if train is not None else None
+    texts = {"categories": y.categories} if y.categories else {}
+    x = load_like(generated, y.kind, y.event_shape, **texts)
+    t = load_like(train, y.kind, y.event_shape, **texts) if train is not None else None
     drawn = x if n is None else x.take(range(min(n, len(x))))
     verdict = audit(drawn, holdout=y, train=t, seed=seed, margins=margins)
     return verdict, x, y

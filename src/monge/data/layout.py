@@ -1,6 +1,7 @@
 """From a raw array to `Samples`: is it usable, what kind of data is it, where are its channels."""
 
 import warnings
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,13 +41,15 @@ class Scan(NamedTuple):
 
 
 class Table(NamedTuple):
-    """What a source holds: rows, labels, the labels' names, the columns' names, and the group of each row."""
+    """What a source holds: rows, labels, the labels' names, the columns' names, the group of each row, and the texts
+    that the numbers of some columns stand for."""
 
     x: NDArray[np.generic]
     y: NDArray[np.generic] | None = None
     classes: tuple[str, ...] | None = None
     columns: tuple[str, ...] | None = None
     groups: NDArray[np.generic] | None = None
+    categories: Mapping[str, tuple[str, ...]] | None = None
 
     def without_missing(self) -> "Table":
         """The rows that have no NaN; all of them where values are whole."""
@@ -180,6 +183,7 @@ def assemble(
         limits=limits if quantised else None,
         source=source,
         columns=table.columns,
+        categories=table.categories,
         groups=None if table.groups is None else torch.from_numpy(np.unique(table.groups, return_inverse=True)[1]),
         reading=reading,
     )

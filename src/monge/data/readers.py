@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monge.data.columns import Categories, columns
 from monge.data.images import read_folder
 from monge.data.layout import CHUNK_BYTES, Table
 from monge.errors import BadInput
@@ -28,10 +29,11 @@ UNREADABLE = (
 )
 
 
-def read(path: Path, key: str | None = None, group: str | None = None) -> Table:
+def read(path: Path, key: str | None = None, group: str | None = None, categories: Categories | None = None) -> Table:
     """Read .npy (memory-mapped), .npz, .h5, .zarr, .csv or .parquet by its ending, or a folder of images.
 
-    group: a column of a table that says which rows belong together; it is not one of the values.
+    group: a column of a table that says which rows belong together; it is not one of the values. categories: the texts
+    of columns that hold text, in the order of their numbers.
 
     Raises `BadInput` for what is missing, empty, truncated, of an unknown ending, or holds no array `key`, or no column
     `group`.
@@ -52,7 +54,7 @@ def read(path: Path, key: str | None = None, group: str | None = None) -> Table:
             f"{path} has no columns, and group {group!r} names one: give a .csv or .parquet, or leave it out"
         )
     with _readable(path):
-        return TABLES[ending](path, group) if ending in TABLES else READERS[ending](path, key)
+        return TABLES[ending](path, group, categories) if ending in TABLES else READERS[ending](path, key)
 
 
 @contextmanager
@@ -126,7 +128,7 @@ def _rows(dataset: Any, path: Path) -> NDArray[np.generic]:
     return values
 
 
-def _csv(path: Path, group: str | None) -> Table:
+def _csv(path: Path, group: str | None, categories: Categories | None) -> Table:
     from pyarrow import csv
 
     with path.open(encoding="utf-8-sig", errors="replace") as file:
@@ -134,41 +136,15 @@ def _csv(path: Path, group: str | None) -> Table:
     # numbers on the first line are data, save for 0,1,2,...: the names that pandas gives to unnamed columns
     numbered = len(cells) > 1 and cells == [str(i) for i in range(len(cells))]
     headless = all(_is_number(cell) for cell in cells) and not numbered
-    table = _columns(csv.read_csv(path, csv.ReadOptions(autogenerate_column_names=headless)), path, group)
+    found = csv.read_csv(path, csv.ReadOptions(autogenerate_column_names=headless))
+    table = columns(found, path, group, categories)
     return table._replace(columns=None) if headless or numbered else table
 
 
-def _parquet(path: Path, group: str | None) -> Table:
+def _parquet(path: Path, group: str | None, categories: Categories | None) -> Table:
     from pyarrow import parquet
 
-    return _columns(parquet.read_table(path), path, group)
-
-
-def _columns(table: Any, path: Path, group: str | None) -> Table:
-    """Columns side by side, [n, d]: int64 when all are whole, float64 (a missing cell is NaN) otherwise."""
-    import pyarrow
-
-    if table.num_rows == 0:
-        raise BadInput(f"{path} has no rows: give a table with samples in it")
-    groups = None
-    if group is not None:
-        if group not in table.schema.names:
-            raise BadInput(f"{path} has no column {group!r}: its columns are {', '.join(table.schema.names)}")
-        column, table = table.column(group), table.drop_columns([group])
-        if column.null_count:
-            raise BadInput(f"{path}: {column.null_count} of {len(column)} rows have no {group!r}: give each a group")
-        if not table.num_columns:
-            raise BadInput(f"{path} has no column but {group!r}: give values to learn from beside it")
-        groups = np.array([str(value) for value in column.to_pylist()])
-    whole = True
-    for field, column in zip(table.schema, table.columns, strict=True):
-        integer = pyarrow.types.is_integer(field.type) or pyarrow.types.is_boolean(field.type)
-        if not (integer or pyarrow.types.is_floating(field.type) or pyarrow.types.is_decimal(field.type)):
-            raise BadInput(f"{path}: column {field.name!r} is not numeric ({field.type}): drop it or encode it")
-        whole = whole and integer and column.null_count == 0
-    to = pyarrow.int64() if whole else pyarrow.float64()
-    x = np.stack([column.cast(to).to_numpy() for column in table.columns], axis=1)
-    return Table(x, columns=tuple(map(str, table.schema.names)), groups=groups)
+    return columns(parquet.read_table(path), path, group, categories)
 
 
 def _is_number(text: str) -> bool:
@@ -182,5 +158,5 @@ def _is_number(text: str) -> bool:
 READERS: dict[str, Callable[[Path, str | None], Table]] = {
     ".npy": _npy, ".npz": _npz, ".h5": _h5, ".hdf5": _h5, ".zarr": _zarr,
 }  # fmt: skip
-TABLES: dict[str, Callable[[Path, str | None], Table]] = {".csv": _csv, ".parquet": _parquet}
+TABLES: dict[str, Callable[[Path, str | None, Categories | None], Table]] = {".csv": _csv, ".parquet": _parquet}
 ENDINGS = (*READERS, *TABLES)

@@ -1,7 +1,7 @@
 """`Samples`: the data of a run, whatever they came from and however large they are."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,7 +48,8 @@ class Samples:
     kind: "vectors", "images" or "fields".
     quantum: the step of the grid on which integer data live (1.0 for pixels), None for continuous data.
     limits: (low, high), the range of quantised data.
-    columns: the names of vectors' d columns, where a file tells them.
+    columns: the names of vectors' d columns, where a file tells them. categories: of columns that held text, the texts
+        that their numbers 0, 1, ... stand for.
     groups: [n] int64, which rows belong together and are never split; or None.
     source: what `load` was given, when that was a string: `load(source, **reading)` makes the same data again.
     split_record: how `split` cut these rows, None for data that were not cut.
@@ -70,6 +71,7 @@ class Samples:
     limits: tuple[float, float] | None
     source: str | None
     columns: tuple[str, ...] | None
+    categories: Mapping[str, tuple[str, ...]]
     groups: Int[Tensor, " n"] | None
     reading: dict[str, Any]
     split_record: dict[str, Any] | None
@@ -88,6 +90,7 @@ class Samples:
         limits: tuple[float, float] | None = None,
         source: str | None = None,
         columns: tuple[str, ...] | None = None,
+        categories: Mapping[str, tuple[str, ...]] | None = None,
         groups: Tensor | None = None,
         reading: dict[str, Any] | None = None,
         split_record: dict[str, Any] | None = None,
@@ -109,6 +112,7 @@ class Samples:
             limits=limits,
             source=source,
             columns=columns,
+            categories=categories or {},
             groups=groups,
             reading=reading or {},
             split_record=split_record,
@@ -220,6 +224,7 @@ class Samples:
             "labelled": self.y is not None,
             "classes": None if self.classes is None else list(self.classes),
             "columns": None if self.columns is None else list(self.columns),
+            "categories": {name: list(texts) for name, texts in self.categories.items()},
             "quantum": self.quantum,
             "limits": None if self.limits is None else list(self.limits),
             "source": self.source,
@@ -259,6 +264,7 @@ class Samples:
             limits=self.limits,
             source=self.source,
             columns=self.columns,
+            categories=self.categories,
             groups=None if self.groups is None else self.groups[indices],
             reading=self.reading,
             split_record=split_record,

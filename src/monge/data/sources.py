@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from monge.data.builtin import BUILTINS, builtin
+from monge.data.columns import Categories
 from monge.data.layout import Table, assemble
 from monge.data.readers import ENDINGS, read
 from monge.data.samples import Samples
@@ -23,6 +24,7 @@ def load(
     name: str | None = None,
     group: str | None = None,
     drop_missing: bool = False,
+    categories: Categories | None = None,
     varying: bool = True,
 ) -> Samples:
     """Samples from an array, a tensor, a file, a folder of images, or a built-in name.
@@ -30,7 +32,7 @@ def load(
     source:
         - an array, a tensor or nested lists, [n, *event];
         - `.npy` (stays on disk, memory-mapped), `.npz`, `.h5`, `.zarr`, `.csv`, `.parquet` (columns are
-          coordinates);
+          coordinates, and texts that repeat are categories);
         - a folder of images, its subfolders being labels;
         - a built-in: digits, patches, rings, moons, banana, checkerboard, pinwheel, gaussian-field,
           c-alpha, with options as in `"gaussian-field?shape=64x64&slope=2&n=1000&seed=1"`.
@@ -40,6 +42,7 @@ def load(
         sample, and with kind="fields" a 1-D field [n, C, L]. See `monge.data.layout.arrange`.
     group: a column of a .csv or .parquet that says which rows belong together (a patient, a day): not one of the
         values, and `split` keeps such rows on one side.
+    categories: of columns that hold text, the texts in the order of their numbers 0, 1, ...; alphabetical by default.
     drop_missing: leave out the rows that have NaN, which are refused otherwise.
     varying: refuse samples that are all the same, from which nothing can be learned (though it can be judged).
 
@@ -58,7 +61,7 @@ def load(
             raise BadInput(f"{ready.name} has its own kind and name: load it without key, kind, name and group")
         return ready
     if isinstance(source, str | Path):
-        return _load_path(str(source), key, kind, name, varying, group, drop_missing)
+        return _load_path(str(source), key, kind, name, varying, group, drop_missing, categories)
     if key is not None:
         raise BadInput(f"key {key!r} was given with an array: keys are for archives (npz, h5, zarr)")
     if group is not None:
@@ -76,6 +79,7 @@ def _load_path(
     varying: bool,
     group: str | None,
     drop_missing: bool,
+    categories: Categories | None,
 ) -> Samples:
     if not text.strip():
         raise BadInput("an empty name was given for the data: give a file, a folder or a built-in name")
@@ -88,7 +92,7 @@ def _load_path(
         close = difflib.get_close_matches(text.split("?")[0], names, n=2, cutoff=0.5)
         nearest = f"did you mean {' or '.join(close)}? " if close else ""
         raise BadInput(f"no data {text!r}, neither built in nor a file here: {nearest}built in are {', '.join(names)}")
-    table = read(path, wanted, group)
+    table = read(path, wanted, group, categories)
     table = table.without_missing() if drop_missing else table
     reading = {"group": group, "drop_missing": drop_missing or None}
     native = isinstance(table.x, np.memmap) or table.x.dtype == np.uint8
