@@ -27,4 +27,6 @@ def test_a_picture_is_drawn_anew_and_fit_ends_with_one(tmp_path, event, kind):
     assert first.shape[1] > 500
     assert first.std() > 0
     watch(model)
+    model.sample = lambda n, seed: torch.full((n, *event), torch.inf)
+    watch(model)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "watch.png")), first)

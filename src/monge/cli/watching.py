@@ -17,7 +17,8 @@ DOTS = 150  # per inch
 
 class Watcher:
     """Called with a model, it draws samples into the picture at `path`: a grid of them, or for vectors their cloud
-    beside that of the data that the model learns from. They are the same noise each time.
+    beside that of the data that the model learns from. They are the same noise each time. Samples that are not finite,
+    as they may be of a model that has hardly begun, are not drawn.
     """
 
     def __init__(self, path: Path, train: Samples) -> None:
@@ -28,6 +29,8 @@ class Watcher:
     def __call__(self, model: Family) -> None:
         quiet = {"show": False} if "show" in inspect.signature(model.sample).parameters else {}
         x = model.sample(VECTORS if self.vectors else EVENTS, seed=0, **quiet)
+        if not bool(x.isfinite().all()):
+            return
         figure = report.scatter(self.real, x) if self.vectors else report.image_grid(x, look=self.look)
         content = io.BytesIO()
         figure.savefig(content, format="png", dpi=DOTS)
