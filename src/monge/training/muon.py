@@ -17,7 +17,8 @@ class Muon(torch.optim.Optimizer):
 
     Jordan et al. (*Muon*, 2024), with the size of Liu et al. (2025), so that a learning rate means what it does in
     AdamW. All directions of a kernel move by as much as its steepest one: for convolutions that is worth half as
-    many steps again. A kernel [out, in, *window] is the matrix [out, in * window]; kernels of one size are turned together.
+    many steps again. A kernel [out, in, *window] is the matrix [out, in * window]; kernels of one size are turned
+    together.
 
     >>> w = nn.Parameter(torch.zeros(2, 3))
     >>> w.grad = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1e-3, 0.0]])
