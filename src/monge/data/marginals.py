@@ -10,10 +10,10 @@ from torch import Tensor
 
 ATOM, LEAST = 0.01, 5  # share, and number, of the values that are equal to the smallest or largest, to be an atom
 WIDTH = 1 / 3  # of the standard deviation: how far an atom is spread, or stretched, beyond its limit
-HEAVY = 10.0  # excess kurtosis of a column from which on it is bent
+HEAVY = 10.0  # excess kurtosis of a channel from which on it is bent
 SURE = 100  # values that are all whole are so by nature
 LARGEST_WHOLE = 2**20
-TABLE_VALUES = 2**23  # up to which columns are looked at for heavy tails
+TAIL_VALUES = 2**22  # of all channels, evenly spaced, that are looked at for heavy tails
 Chunks = Callable[[], Iterator[Tensor]]  # of [b, channels, values]
 
 
@@ -24,7 +24,7 @@ class Marginals:
 
     An integer is spread over its step; a value at an atom over (low - below, low) or (high, high + above), so that a
     law with a density is learned, and what is drawn beyond a limit is that limit: censored data (Tobin 1958), zeros
-    that come out as zeros as often as they should. A column with heavy tails is bent, asinh((x - centre) / bend).
+    that come out as zeros as often as they should. A channel with heavy tails is bent, asinh((x - centre) / bend).
 
     Where all data are integers of one step, quantum, an atom at a limit is stretched by a factor (lower, upper; 1 for
     none), so that what is learned to be nearly there is drawn there: the step of the limit becomes as wide.
@@ -76,10 +76,11 @@ class Marginals:
         if quantum is not None:
             found |= {"lower": (below / quantum).clamp(min=1.0), "upper": (above / quantum).clamp(min=1.0)}
             return cls(**found | {"below": zero, "above": zero}, quantum=quantum)
-        if bend and count * groups <= TABLE_VALUES:
-            columns = torch.cat([x.flatten(1) for x in chunks()]).double()
+        if bend and bool(loose.any()):
+            every = count * groups // TAIL_VALUES + 1 | 1  # odd: a power of two would meet the same places of each row
+            columns = torch.cat([x.transpose(0, 1).flatten(1)[:, ::every] for x in chunks()], 1).double()
             for c in loose.nonzero().flatten().tolist():
-                found["centre"][c], found["bend"][c] = _bend(columns[:, c])
+                found["centre"][c], found["bend"][c] = _bend(columns[c])
         return cls(**found)
 
     @property
@@ -195,7 +196,7 @@ class Marginals:
 
 
 def _bend(x: Tensor) -> tuple[float, float]:
-    """Centre and width of the bend of a column, 0 and 0 where its tails are light."""
+    """Centre and width of the bend of a channel, 0 and 0 where its tails are light."""
     away = x - x.mean()
     kurtosis = float(away.pow(4).mean() / away.square().mean().square()) - 3
     low, middle, high = torch.quantile(x, torch.tensor([0.25, 0.5, 0.75], dtype=x.dtype)).tolist()
