@@ -150,6 +150,7 @@ def test_read_image_modes(tmp_path: Path) -> None:
 
 
 REAL, WHOLE = np.random.default_rng(1).normal(size=10_000), np.random.default_rng(2).integers(0, 9, 10_000)
+SOUND = np.convolve(REAL, np.ones(4), "same")  # neighbours correlate by 3/4
 
 
 @pytest.mark.parametrize(
@@ -157,6 +158,11 @@ REAL, WHOLE = np.random.default_rng(1).normal(size=10_000), np.random.default_rn
     [
         (REAL, (100,), None, "vectors", (1,)),
         (REAL, (20, 5), None, "vectors", (5,)),
+        (REAL, (20, 5), "fields", "fields", (1, 5)),
+        (REAL, (16, 600), None, "vectors", (600,)),
+        (SOUND, (16, 600), None, "fields", (1, 600)),
+        (SOUND, (16, 600), "vectors", "vectors", (600,)),
+        (SOUND, (20, 500), None, "vectors", (500,)),
         (REAL, (5, 8, 9), None, "fields", (1, 8, 9)),
         (REAL, (5, 8, 9), "fields", "fields", (8, 9)),
         (REAL, (5, 8, 9), "images", "images", (1, 8, 9)),
@@ -181,6 +187,12 @@ def test_layouts(
     data = load(array, kind=kind)
     assert (data.kind, data.event_shape) == (expected, event)
     assert data.quantum == (1.0 if values is WHOLE else None)
+
+
+def test_rows_with_named_columns_are_no_signals(tmp_path: Path) -> None:
+    header = ",".join(f"gene{i}" for i in range(600))
+    np.savetxt(tmp_path / "genes.csv", SOUND[: 16 * 600].reshape(16, 600), delimiter=",", header=header, comments="")
+    assert load(tmp_path / "genes.csv").kind == "vectors"
 
 
 def test_channels_last_keeps_each_pixel_in_place() -> None:

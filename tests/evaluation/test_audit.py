@@ -159,10 +159,8 @@ def test_lines_are_objects_that_can_be_chosen():
 def test_same_numbers_for_any_row_order_number_of_threads_and_for_arrays():
     x, _, holdout, train = split(0)
     reference = without_seconds(audit(x, holdout, train, seed=5))
-    shuffled = [part.flip(0) for part in (x, holdout, train)]
+    shuffled = [part.flip(0).double().numpy() for part in (x, holdout, train)]
     assert flat(without_seconds(audit(*shuffled, seed=5))) == pytest.approx(flat(reference), abs=1e-9)
-    arrays = [part.double().numpy() for part in (x, holdout, train)]
-    assert flat(without_seconds(audit(*arrays, seed=5))) == pytest.approx(flat(reference), abs=1e-9)
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if threads > 1 else 2)
     try:
@@ -276,8 +274,8 @@ def test_rows_that_repeat_and_many_more_generated_than_held_out_hardly_ever_fail
     for law in REPEATING.values():
         g = torch.Generator().manual_seed(1)
         x, holdout, train = (law(n, g) for n in (2000, 400, 900))
-        statuses += [audit(x, holdout).status, audit(x, holdout, train).status]
-    assert statuses.count("fail") <= 2  # each with a chance of 5% at most
+        statuses.append(audit(x, holdout, train).status)
+    assert statuses.count("fail") <= 1  # each with a chance of 5% at most
 
 
 def test_clusters_have_a_floor_too():
@@ -399,6 +397,18 @@ def test_of_planted_defects_the_least_that_is_seen_sets_the_margin():
                       planted=planted)  # fmt: skip
     line = judge([finding])[0]
     assert (line.reference, line.status, line.margin) == ("region", "fail", pytest.approx(0.5))
+
+
+def test_categories_are_told_by_their_texts(tmp_path):
+    draw = np.random.default_rng(0)
+    rome = draw.random(600) < 0.3
+    lines = [f"{v:.6g},{'Rome' if r else 'Paris'}" for v, r in zip(draw.normal(3 * rome, 1.0), rome, strict=True)]
+    (tmp_path / "real.csv").write_text("\n".join(["income,city", *lines]))
+    real = load(str(tmp_path / "real.csv"))
+    verdict = audit(real.x[~rome][:300], real.take(range(300)), real.take(range(300, 600)))
+    details = {line.name: line.detail for line in verdict.lines}
+    assert "(city mostly Rome, income about" in details["regions"]
+    assert "share of value Paris in city higher" in details["support"]
 
 
 def test_a_region_of_a_table_is_told_by_its_columns(tmp_path):

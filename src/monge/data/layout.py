@@ -16,11 +16,12 @@ from monge.progress import bar
 CHUNK_BYTES = 2**24
 LARGEST = np.float64(np.finfo(np.float32).max)  # a Python float would be rounded to the precision of the array
 FINEST = 2**20  # beyond it float32 has no room to spread an integer over its grid step
+LONG, ALIKE = 512, 0.5  # values of a row, and the correlation of neighbours, from which on it is a signal
 COARSEST = 1000.0  # steps of float32 that the range of continuous values must have
 LAYOUTS = {
     "vectors": ((1, 2), "[n, d]"),
     "images": ((3, 4), "[n, H, W], [n, C, H, W] or [n, H, W, C]"),
-    "fields": ((3, 4, 5), "[n, C, L], [n, C, H, W] or [n, C, D, H, W]"),
+    "fields": ((2, 3, 4, 5), "[n, L], [n, C, L], [n, C, H, W] or [n, C, D, H, W]"),
 }
 CONTENTS = {
     "O": "Python objects",
@@ -106,7 +107,8 @@ def scan(x: NDArray[np.generic], label: str, *, varying: bool = True) -> Scan:
 def arrange(x: Tensor, kind: str | None, integral: bool, label: str) -> tuple[Tensor, str]:
     """Bring the axes to [n, d] or [n, C, *space] and settle the kind; nothing is copied.
 
-    Without `kind`, up to 2 axes are vectors; 3 axes [n, H, W] and 4 axes are images when every value is an
+    Without `kind`, up to 2 axes are vectors, but rows of 512 values or more in which neighbours correlate by .5 or
+    more, as in sounds and time series, are 1-D fields; 3 axes [n, H, W] and 4 axes are images when every value is an
     integer and the channels are 1 or 3, fields otherwise; 5 axes are fields. Channels last, [n, H, W, C],
     is recognised when C is 1 or 3, H and W are larger than 3, and `kind` is not "fields".
 
@@ -119,7 +121,9 @@ def arrange(x: Tensor, kind: str | None, integral: bool, label: str) -> tuple[Te
     if x.ndim not in axes:
         raise BadInput(f"{label} has shape {list(x.shape)}, and {kind or 'data'} need {expected}: reshape it")
     if x.ndim <= 2:
-        return x.reshape(len(x), -1), "vectors"
+        x = x.reshape(len(x), -1)
+        signal = kind == "fields" or (kind is None and _is_signal(x))
+        return (x.unsqueeze(1), "fields") if signal else (x, "vectors")
     if x.ndim == 3 and kind != "fields":
         x = x.unsqueeze(1)
     elif x.ndim == 4 and kind != "fields" and x.shape[3] in (1, 3) and x.shape[1] > 3 and x.shape[2] > 3:
@@ -128,6 +132,15 @@ def arrange(x: Tensor, kind: str | None, integral: bool, label: str) -> tuple[Te
     if kind == "images" and not pixels:
         raise BadInput(f"{label} has {x.shape[1]} channels {list(x.shape)}, and images have 1 or 3: give kind='fields'")
     return x, kind or ("images" if integral and pixels else "fields")
+
+
+def _is_signal(x: Tensor) -> bool:
+    """Whether values that stand beside one another vary together: of rows that are long, and have no columns' names."""
+    if x.shape[1] < LONG:
+        return False
+    away = x[:LONG].double()
+    away = away - away.mean(0)
+    return bool((away[:, 1:] * away[:, :-1]).sum() > ALIKE * away.square().sum())
 
 
 def assemble(
@@ -168,7 +181,7 @@ def assemble(
             f"{label} varies by {spread:.3g} around {found.low:.6g}, too little for the seven digits of float32: "
             "subtract a constant first"
         )
-    tensor, kind = arrange(tensor, kind, found.integral, label)
+    tensor, kind = arrange(tensor, kind or ("vectors" if table.columns else None), found.integral, label)
     whole = x.dtype.kind in "biu" or (found.integral and x.ndim >= 3)
     quantised = whole and max(-found.low, found.high) <= FINEST
     limits = (0.0, 255.0) if x.dtype == np.uint8 else (found.low, found.high)

@@ -39,7 +39,8 @@ def load(
     key: which array of an archive (npz, h5, zarr); also `"file.npz#key"`. By default "x", else the only
         one. An array "y" of the same length gives the labels.
     kind: "vectors", "images" or "fields", where the shape does not tell: [n, H, W] is a gray image per
-        sample, and with kind="fields" a 1-D field [n, C, L]. See `monge.data.layout.arrange`.
+        sample, and with kind="fields" a 1-D field [n, C, L]; [n, L] are vectors, or 1-D fields where rows are long
+        and smooth. See `monge.data.layout.arrange`.
     group: a column of a .csv or .parquet that says which rows belong together (a patient, a day): not one of the
         values, and `split` keeps such rows on one side.
     categories: of columns that hold text, the texts in the order of their numbers 0, 1, ...; alphabetical by default.

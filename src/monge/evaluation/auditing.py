@@ -1,7 +1,7 @@
 """`audit`: any generator's samples against held-out real data, and against the training set for copies."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
@@ -97,8 +97,8 @@ def audit(
     if bool((drawn["holdout"] == drawn["holdout"][0]).all()):
         raise BadInput("holdout does not vary: all its rows are the same; give held-out data of the same law")
     labels, names = _labels(holdout, train, order)
-    columns = getattr(holdout, "columns", None) or ()
-    prepared = _prepared(arrays, drawn, sets, order, labels, names, columns, seed, margins or Margins())
+    columns, texts = getattr(holdout, "columns", None) or (), getattr(holdout, "categories", None) or {}
+    prepared = _prepared(arrays, drawn, sets, order, labels, names, columns, texts, seed, margins or Margins())
     chosen = [line for line in lines if line.needs(prepared)]
     if features is not None:
         chosen.append(MeanLine("your features", "fidelity", "structure", BROAD, yours(features), YOURS))
@@ -135,6 +135,7 @@ def _prepared(
     labels: Tensor | None,
     names: dict[int, str],
     columns: Sequence[str],
+    texts: Mapping[str, Sequence[str]],
     seed: int,
     margins: Margins,
 ) -> Prepared:
@@ -163,6 +164,7 @@ def _prepared(
         None if labels is None else (labels[:apart], labels[apart:]),
         names,
         columns,
+        texts,
         units,
         seed,
         margins,

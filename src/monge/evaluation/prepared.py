@@ -48,7 +48,7 @@ class Prepared:
     and two parts of the real ones, [n, *event]: all that is learned (filters, cells, axes) is learned from the shaping
     part, so that generated and counted events are exchangeable when they have one law. offset: what x, y and t lack of
     events, whose shift is one for all sites. labels: of the shaping and of the counted events, or None. names: of
-    labels. columns: names of the columns of vectors, or none.
+    labels. columns: names of the columns of vectors, or none; texts: what the numbers of some of them stand for.
     units: shift and scale of events, of each column of vectors, or one.
     """
 
@@ -63,6 +63,7 @@ class Prepared:
     labels: tuple[Int[Tensor, " s"], Int[Tensor, " c"]] | None
     names: Mapping[int, str]
     columns: Sequence[str]
+    texts: Mapping[str, Sequence[str]]
     units: tuple[Array, Array]
     seed: int
     margins: Margins
@@ -99,7 +100,13 @@ class Prepared:
     def _value(self, what: str, value: str, where: str | None, column: str | None) -> str:
         shift, scale = (part[int(column) - 1 if column and len(part) > 1 else 0] for part in self.units)
         found = shift + float(value) * scale
-        return f"{what} {0.0 if abs(found) < 1e-5 * scale else found:.4g}{where or ''}"
+        number = f"{0.0 if abs(found) < 1e-5 * scale else found:.4g}"
+        return f"{what} {self.text(int(column or 1) - 1, found) or number}{where or ''}"
+
+    def text(self, column: int, value: float) -> str | None:
+        """What a value, in the data's units, stands for in a column of texts; None elsewhere."""
+        texts = self.texts.get(self.columns[column]) if column < len(self.columns) else None
+        return texts[min(max(round(value), 0), len(texts) - 1)] if texts else None
 
     def _column(self, number: int) -> str:
         return self.columns[number - 1] if number <= len(self.columns) else f"column {number}"

@@ -116,9 +116,13 @@ def place(p: Prepared, rows: Tensor) -> str:
     inside = p.counted[rows]
     apart = (inside.mean(0) - p.counted.mean(0)).abs() / (inside.std(0) + 0.1 * p.counted.std(0) + 1e-9)
     shift, scale = p.units
+
+    def where(c: int) -> str:
+        text = p.text(c, shift[c] + float(inside[:, c].mode().values) * scale[c])
+        return f"mostly {text}" if text else f"about {shift[c] + float(inside[:, c].mean()) * scale[c]:.3g}"
+
     told = [
-        f"{p.named(f'column {c + 1}')} about {shift[c] + float(inside[:, c].mean()) * scale[c]:.3g}"
-        for c in apart.topk(min(COLUMNS_TOLD, len(apart))).indices.tolist()
+        f"{p.named(f'column {c + 1}')} {where(c)}" for c in apart.topk(min(COLUMNS_TOLD, len(apart))).indices.tolist()
     ]
     return f" ({', '.join(told)})"
 
