@@ -7,7 +7,7 @@
 MNIST: how sure a classifier that was trained on real digits is of samples, how they spread over the classes, and their
 coverage against what real digits reach; ddpm: the same of the class-conditioned UNet2DModel of the Hugging Face course,
 with its own DDPM loss and 20 DDIM calls, for the same time. Hands and clothing: steps a second and held-out denoising
-error beside the network for small events, in equal time. Rain: share of zeros, mean and deviation, power by band. The
+error beside the network for small events, in equal time. Rain: share of zeros, mean, mean square, power by band. The
 mixture: the learned denoiser's error over that of the posterior mean, at four levels. Protein: the verdict, also with
 one core taken by another program.
 """
@@ -166,21 +166,29 @@ def rain(folder: Path, seconds: float, seed: int) -> str:
     x = torch.where(levels > 0, 0.1 * 10 ** ((levels - 1) / 80), 0.0)
     model, how = fitted(Samples(x, kind="fields", name="rain"), seconds, seed)
     begun = time.perf_counter()
-    drawn = model.sample(64, seed=seed, show=False)
+    model.sample(64, seed=seed, show=False)
     took = time.perf_counter() - begun
-
-    def bands(field: Tensor) -> Tensor:
-        power = torch.fft.fft2(field[:, 0]).abs().square().mean(0)
-        k = torch.stack(torch.meshgrid(*2 * [torch.fft.fftfreq(64, 1 / 64)], indexing="ij")).square().sum(0).sqrt()
-        return torch.stack([power[(k >= low) & (k < 2 * low)].mean() for low in (1, 2, 4, 8, 16)])
-
-    told = " ".join(f"{r:.2f}" for r in (bands(drawn) / bands(x)).tolist())
-    zeros = [float((field == 0).float().mean()) for field in (drawn, x)]
-    return (
-        f"{how}; 64 samples in {took:.0f} s; zeros {zeros[0]:.1%} (real {zeros[1]:.1%}), negative "
-        f"{float((drawn < 0).float().mean()):.1%}; mean {float(drawn.mean()):.3f} (real {float(x.mean()):.3f}), "
-        f"deviation {float(drawn.std()):.3f} (real {float(x.std()):.3f}); power over real's by octave {told}"
+    names, real = of_fields(x)
+    _, drawn = of_fields(model.sample(512, seed=seed, show=False))
+    errors = [part.std(0) / len(part) ** 0.5 / real.mean(0) for part in (drawn, real)]
+    told = "; ".join(
+        f"{name} {ratio:.2f} ({a:.2f}, real {b:.2f})"
+        for name, ratio, a, b in zip(
+            names, (drawn.mean(0) / real.mean(0)).tolist(), *(e.tolist() for e in errors), strict=True
+        )
     )
+    return f"{how}; 64 samples in {took:.0f} s; means of 512 samples over real ones (standard errors): {told}"
+
+
+def of_fields(x: Tensor) -> tuple[list[str], Tensor]:
+    """Names, and for each field share of zeros, mean, mean square and power by octave."""
+    power = torch.fft.fft2(x[:, 0]).abs().square()
+    k = torch.stack(torch.meshgrid(*2 * [torch.fft.fftfreq(64, 1 / 64)], indexing="ij")).square().sum(0).sqrt()
+    octaves = (1, 2, 4, 8, 16)
+    bands = [power[:, (k >= low) & (k < 2 * low)].mean(1) for low in octaves]
+    flat = x.flatten(1)
+    values = [(flat == 0).float().mean(1), flat.mean(1), flat.square().mean(1), *bands]
+    return ["zeros", "mean", "mean square", *(f"power from k={low}" for low in octaves)], torch.stack(values, 1)
 
 
 def mixture(folder: Path, seconds: float, seed: int) -> str:

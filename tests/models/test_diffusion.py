@@ -11,7 +11,7 @@ from monge import rng
 from monge.data import Samples
 from monge.densities import GaussianMixture
 from monge.errors import BadInput
-from monge.linalg import Moments
+from monge.linalg import DiagonalCovariance, Moments
 
 
 def mixture():
@@ -139,6 +139,16 @@ def test_noise_on_pictures_with_much_black_is_taken_for_what_it_is():
     error = (fitted.denoise(y, sigma) - data.x).square().mean()
     assert error < 1.15 * unit**2 * fitted.moments.error(torch.tensor([sigma / unit]))
     assert torch.equal(fitted.denoise(y, 0.0), y)
+
+
+@pytest.mark.parametrize(("side", "seen"), [(16, 64), (6, 12)])
+def test_levels_are_trained_where_64_directions_or_a_third_are_seen(side, seen):
+    """Of white data d / (1 + sigma^2) are seen."""
+    white = rng.normal((30, 1, side, side), 0, "white")
+    model = monge.Diffusion(net=monge.nets.Size((8,), 1)).fit(Samples(white, kind="fields"), steps=1, show=False)
+    model.know(Moments(torch.zeros(1, side, side), DiagonalCovariance(torch.ones(1, side, side))))
+    (objective,) = model.objectives()
+    assert math.exp(objective.center) ** 2 == pytest.approx(side**2 / seen - 1, rel=0.12)  # steps of .05 in log sigma
 
 
 def test_wrong_events_and_settings_are_refused(model):

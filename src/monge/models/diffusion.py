@@ -27,6 +27,9 @@ PROBES = 16
 SIGMA_MIN = 2e-3
 SIGMA_MAX_WIDTHS = 10.0
 UNIFORM_SHARE = 0.1
+VECTOR_LEVELS = -1.0, 1.2  # mean and deviation of log sigma
+EVENT_STD = 1.5
+SEEN, SEEN_SHARE = 64, 1 / 3  # directions of images and fields, but a third at most, that are seen at the mean level
 TINY = 1e-6
 COARSE = 0.25  # a grid step of more than this share of the data's s.d. is drawn to a quarter of itself
 PRINCIPAL_ROWS = 1024
@@ -53,7 +56,8 @@ class Denoising(Objective):
         self.scaled, self.labels = family.scaled, family.labels
         settings, levels = family.settings, family.levels(sampling=False)
         self.dropout: float = settings["label_dropout"]
-        self.center, self.width = settings["level_mean"], settings["level_std"]
+        asked, own = (settings["level_mean"], settings["level_std"]), _trained_levels(family.moments)
+        self.center, self.width = (b if a is None else a for a, b in zip(asked, own, strict=True))
         self.lowest, self.highest = math.log(levels.sigma_min), math.log(levels.sigma_max)
         self.process: Process | None = settings["noise"]
         if self.process is not None:
@@ -90,7 +94,9 @@ class Diffusion(Family):
         `monge.nets.Size`; chosen from the data unless given. A network is copied.
     noise: a `monge.noise.Process`: levels are trained at times drawn uniformly between those of sigma_min and
         sigma_max. Unless given, log sigma is drawn around level_mean with deviation level_std, in units of the data's
-        s.d.
+        s.d.: -1 and 1.2 for vectors; for images and fields 1.5, and the mean is where the best linear denoiser still
+        sees 64 directions over the noise, sum of lam / (lam + sigma^2), or a third of all: there what they show is
+        decided.
     labels: whether the denoiser is told the labels, or vectors, that data have; None: if there are any, and the
         network takes them. label_dropout: share of the rows for which it is not told, and learns the law of all.
     blind: the denoiser is not told the noise level (Mallat's version), and the sampler reads it off the residual.
@@ -122,11 +128,11 @@ class Diffusion(Family):
         net: nn.Module | Size | None = None,
         noise: Process | None = None,
         labels: bool | None = None,
-        label_dropout: float = 0.2,
+        label_dropout: float = 0.1,
         blind: bool = False,
         periodic: bool = False,
-        level_mean: float = -1.0,
-        level_std: float = 1.2,
+        level_mean: float | None = None,
+        level_std: float | None = None,
         sigma_min: float | None = None,
         sigma_max: float | None = None,
     ) -> None:
@@ -149,7 +155,8 @@ class Diffusion(Family):
                 f"noise levels need 0 < sigma_min < sigma_max < infinity, not sigma_min={sigma_min}, "
                 f"sigma_max={sigma_max}"
             )
-        if not 0 < level_std < math.inf or not math.isfinite(level_mean):
+        spread = 1.0 if level_std is None else level_std
+        if not 0 < spread < math.inf or not (level_mean is None or math.isfinite(level_mean)):
             raise BadInput(f"log sigma needs a finite mean and deviation > 0, not {level_mean} and {level_std}")
         if not 0 <= label_dropout <= 1:
             raise BadInput(f"label_dropout is a share of the rows, 0 to 1, not {label_dropout}")
@@ -357,3 +364,14 @@ class Diffusion(Family):
 
     def _range(self, sampling: bool = False) -> dict[str, Any]:
         return self.levels(sampling)._asdict()
+
+
+def _trained_levels(moments: Moments) -> tuple[float, float]:
+    """Mean and deviation of log sigma in training, by the moments of the data."""
+    event = moments.mean.shape
+    if len(event) == 1:
+        return VECTOR_LEVELS
+    log_sigma = torch.linspace(-4, 4, 161, dtype=torch.float64)
+    sigma = log_sigma.exp()
+    seen = event.numel() * moments.to(torch.device("cpu")).error(sigma) / sigma.square()
+    return float(log_sigma[(seen > min(SEEN, SEEN_SHARE * event.numel())).sum().clamp(max=160)]), EVENT_STD
