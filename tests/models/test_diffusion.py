@@ -141,8 +141,8 @@ def test_noise_on_pictures_with_much_black_is_taken_for_what_it_is():
     assert torch.equal(fitted.denoise(y, 0.0), y)
 
 
-@pytest.mark.parametrize(("side", "seen"), [(16, 64), (6, 12)])
-def test_levels_are_trained_where_64_directions_or_a_third_are_seen(side, seen):
+@pytest.mark.parametrize(("side", "seen"), [(16, 64), (6, 12), (40, 160)])
+def test_levels_are_trained_where_64_directions_are_seen_or_a_tenth_and_a_third_at_most(side, seen):
     """Of white data d / (1 + sigma^2) are seen."""
     white = rng.normal((30, 1, side, side), 0, "white")
     model = monge.Diffusion(net=monge.nets.Size((8,), 1)).fit(Samples(white, kind="fields"), steps=1, show=False)

@@ -29,7 +29,7 @@ SIGMA_MAX_WIDTHS = 10.0
 UNIFORM_SHARE = 0.1
 VECTOR_LEVELS = -1.0, 1.2  # mean and deviation of log sigma
 EVENT_STD = 1.5
-SEEN, SEEN_SHARE = 64, 1 / 3  # directions of images and fields, but a third at most, that are seen at the mean level
+SEEN, LEAST_SHARE, MOST_SHARE = 64, 0.1, 1 / 3  # of the directions of an event, those that are seen at the mean level
 TINY = 1e-6
 COARSE = 0.25  # a grid step of more than this share of the data's s.d. is drawn to a quarter of itself
 PRINCIPAL_ROWS = 1024
@@ -95,8 +95,8 @@ class Diffusion(Family):
     noise: a `monge.noise.Process`: levels are trained at times drawn uniformly between those of sigma_min and
         sigma_max. Unless given, log sigma is drawn around level_mean with deviation level_std, in units of the data's
         s.d.: -1 and 1.2 for vectors; for images and fields 1.5, and the mean is where the best linear denoiser still
-        sees 64 directions over the noise, sum of lam / (lam + sigma^2), or a third of all: there what they show is
-        decided.
+        sees 64 directions over the noise, sum of lam / (lam + sigma^2), or a tenth of all where that is more, a third
+        at most: there what they show is decided.
     labels: whether the denoiser is told the labels, or vectors, that data have; None: if there are any, and the
         network takes them. label_dropout: share of the rows for which it is not told, and learns the law of all.
     blind: the denoiser is not told the noise level (Mallat's version), and the sampler reads it off the residual.
@@ -373,5 +373,6 @@ def _trained_levels(moments: Moments) -> tuple[float, float]:
         return VECTOR_LEVELS
     log_sigma = torch.linspace(-4, 4, 161, dtype=torch.float64)
     sigma = log_sigma.exp()
-    seen = event.numel() * moments.to(torch.device("cpu")).error(sigma) / sigma.square()
-    return float(log_sigma[(seen > min(SEEN, SEEN_SHARE * event.numel())).sum().clamp(max=160)]), EVENT_STD
+    share = moments.to(torch.device("cpu")).error(sigma) / sigma.square()
+    wanted = min(max(SEEN / event.numel(), LEAST_SHARE), MOST_SHARE)
+    return float(log_sigma[(share > wanted).sum().clamp(max=160)]), EVENT_STD
