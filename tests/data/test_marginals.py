@@ -100,6 +100,21 @@ def test_a_channel_with_heavy_tails_is_bent_and_counted():
     torch.testing.assert_close(small.log_dets(small.forward(row))[0], torch.linalg.slogdet(jacobian).logabsdet)
 
 
+def test_few_values_come_back_each_as_often_as_it_was():
+    kinds = torch.tensor([-1.25, 0.5, 0.75, 9.99])
+    x = torch.stack([kinds[torch.randint(4, (4000,), generator=G)], torch.rand(4000, generator=G)], 1)
+    s = Scaling.fit(Samples(x))
+    assert s.marginals.values[0].tolist() == kinds.double().tolist()
+    assert len(s.marginals.values[1]) == 0
+    spread = s.dequantise(x, torch.rand(x.shape, generator=G))
+    assert len(spread[:, 0].unique()) > 3900
+    assert torch.equal(s.quantise(s.inverse(s.forward(spread)))[:, 0], x[:, 0])
+    assert s.quantise(torch.tensor([[-40.0, 0.1], [40.0, 0.1]]))[:, 0].tolist() == kinds[[0, 3]].tolist()
+    again = Scaling.from_dict(json.loads(json.dumps(s.to_dict())))
+    assert torch.equal(again.dequantise(x, x), s.dequantise(x, x))
+    assert "few values" in s.statement
+
+
 def test_json_and_data_that_need_nothing():
     s = scaling()
     again = Scaling.from_dict(json.loads(json.dumps(s.to_dict())))

@@ -11,7 +11,8 @@ from torch import Tensor
 ATOM, LEAST = 0.01, 5  # share, and number, of the values that are equal to the smallest or largest, to be an atom
 WIDTH = 1 / 3  # of the standard deviation: how far an atom is spread, or stretched, beyond its limit
 HEAVY = 10.0  # excess kurtosis of a channel from which on it is bent
-SURE = 100  # values that are all whole are so by nature
+SURE = 100  # values that are all whole, or few, are so by nature
+FEW, REPEATED = 4096, 10  # different values of a column at most, and how often each is there on average, to be few
 LARGEST_WHOLE = 2**20
 TAIL_VALUES = 2**22  # of all channels, evenly spaced, that are looked at for heavy tails
 Chunks = Callable[[], Iterator[Tensor]]  # of [b, channels, values]
@@ -24,7 +25,9 @@ class Marginals:
 
     An integer is spread over its step; a value at an atom over (low - below, low) or (high, high + above), so that a
     law with a density is learned, and what is drawn beyond a limit is that limit: censored data (Tobin 1958), zeros
-    that come out as zeros as often as they should. A channel with heavy tails is bent, asinh((x - centre) / bend).
+    that come out as zeros as often as they should. A column of few values, prices or halves, has each spread to the
+    middle between its neighbours, and the nearest is drawn: `values`, empty where there are many. A channel with heavy
+    tails is bent, asinh((x - centre) / bend).
 
     Where all data are integers of one step, quantum, an atom at a limit is stretched by a factor (lower, upper; 1 for
     none), so that what is learned to be nearly there is drawn there: the step of the limit becomes as wide.
@@ -45,10 +48,12 @@ class Marginals:
     lower: Float[Tensor, " g"]
     upper: Float[Tensor, " g"]
     quantum: float | None = None
+    values: tuple[Float[Tensor, " _"], ...] = ()
 
     @classmethod
     def fit(cls, chunks: Chunks, *, bend: bool, whole: bool = False, quantum: float | None = None) -> "Marginals":
-        """What the channels need. bend: whether heavy tails are bent. whole: whether integers are looked for, too.
+        """What the channels need. bend: whether heavy tails are bent. whole: whether integers and few values are
+        looked for, too.
         quantum: the step of data that are all integers, which are spread by others."""
         groups = next(chunks()).shape[1]
         low, high = torch.full((groups,), torch.inf).double(), torch.full((groups,), -torch.inf).double()
@@ -67,26 +72,33 @@ class Marginals:
         moves = high > low
         small = torch.maximum(low.abs(), high.abs()) <= LARGEST_WHOLE
         is_whole &= torch.tensor(whole and count >= SURE) & moves & small
-        loose, least_count = moves & ~is_whole, max(LEAST, ATOM * count)
+        every = count * groups // TAIL_VALUES + 1 | 1  # odd: a power of two would meet the same places of each row
+        columns, values = torch.empty(groups, 0), [torch.empty(0).double()] * groups
+        if bend or whole:
+            columns = torch.cat([x.transpose(0, 1).flatten(1)[:, ::every] for x in chunks()], 1).double()
+        if whole:
+            values = [
+                _few(column) if loose else values[0] for column, loose in zip(columns, moves & ~is_whole, strict=True)
+            ]
+        few = torch.tensor([len(v) > 0 for v in values])
+        loose, least_count = moves & ~is_whole & ~few, max(LEAST, ATOM * count)
         below = torch.where(loose & (at_low >= least_count), WIDTH * spread, 0.0)
         above = torch.where(loose & (at_high >= least_count), WIDTH * spread, 0.0)
         zero, one = torch.zeros_like(low), torch.ones_like(low)
         found: dict[str, Any] = {"step": is_whole.double(), "low": low, "high": high, "below": below, "above": above}
+        found |= {"values": tuple(values) if bool(few.any()) else ()}
         found |= {"centre": zero.clone(), "bend": zero.clone(), "lower": one, "upper": one}
         if quantum is not None:
             found |= {"lower": (below / quantum).clamp(min=1.0), "upper": (above / quantum).clamp(min=1.0)}
             return cls(**found | {"below": zero, "above": zero}, quantum=quantum)
-        if bend and bool(loose.any()):
-            every = count * groups // TAIL_VALUES + 1 | 1  # odd: a power of two would meet the same places of each row
-            columns = torch.cat([x.transpose(0, 1).flatten(1)[:, ::every] for x in chunks()], 1).double()
-            for c in loose.nonzero().flatten().tolist():
-                found["centre"][c], found["bend"][c] = _bend(columns[c])
+        for c in loose.nonzero().flatten().tolist() if bend else ():
+            found["centre"][c], found["bend"][c] = _bend(columns[c])
         return cls(**found)
 
     @property
     def spreads(self) -> bool:
         """Whether data are spread by noise before they are learned from."""
-        return bool((self.step + self.below + self.above > 0).any())
+        return bool(self.values) or bool((self.step + self.below + self.above > 0).any())
 
     @property
     def bends(self) -> bool:
@@ -103,7 +115,13 @@ class Marginals:
             return x
         step, low, high, below, above = (self._like(x, name) for name in ("step", "low", "high", "below", "above"))
         under, over = (below > 0) & (x == low), (above > 0) & (x == high)
-        return torch.where(under, low - below * u, torch.where(over, high + above * u, x + step * (u - 0.5)))
+        spread = torch.where(under, low - below * u, torch.where(over, high + above * u, x + step * (u - 0.5)))
+        for c, values in self._few(x):
+            middle = (values[1:] + values[:-1]) / 2
+            edges = torch.cat([2 * values[:1] - middle[:1], middle, 2 * values[-1:] - middle[-1:]])
+            place = torch.bucketize(x[:, c].contiguous(), middle)
+            spread[:, c] = edges[place] + (edges[place + 1] - edges[place]) * u[:, c]
+        return spread
 
     def restore(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
         """Integers rounded, and what lies beyond an atom's limit drawn as the limit."""
@@ -112,7 +130,10 @@ class Marginals:
         step, low, high, below, above = (self._like(x, name) for name in ("step", "low", "high", "below", "above"))
         x = torch.where(step > 0, low + ((x - low) / step.clamp(min=1e-9)).round() * step, x)
         x = torch.where((step + below > 0) & (x < low), low, x)
-        return torch.where((step + above > 0) & (x > high), high, x)
+        x = torch.where((step + above > 0) & (x > high), high, x)
+        for c, values in self._few(x):
+            x[:, c] = values[torch.bucketize(x[:, c].contiguous(), (values[1:] + values[:-1]) / 2)]
+        return x
 
     def bent(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
         """A monotone map of each channel: atoms stretched, or heavy tails bent."""
@@ -156,6 +177,10 @@ class Marginals:
         told = [
             (self.step > 0, "integers are spread over their step and rounded back"),
             (
+                torch.tensor([len(v) > 0 for v in self.values]),
+                "the few values there are are spread to the middle between neighbours, and the nearest is drawn",
+            ),
+            (
                 self.below + self.above > 0,
                 "atoms at a limit are spread over a third of a standard deviation beyond it, where densities count "
                 "them, and what is drawn beyond is the limit",
@@ -171,18 +196,24 @@ class Marginals:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        return {f.name: v.tolist() if isinstance(v := getattr(self, f.name), Tensor) else v for f in fields(self)}
+        plain = {f.name: v.tolist() if isinstance(v := getattr(self, f.name), Tensor) else v for f in fields(self)}
+        return plain | {"values": [v.tolist() for v in self.values]}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Marginals":
-        named: dict[str, Any] = {f.name: content[f.name] for f in fields(cls)}
+        named: dict[str, Any] = {f.name: content[f.name] for f in fields(cls) if f.name in content}
+        few = named.pop("values", [])
         for name, value in named.items():
             named[name] = torch.tensor(value, dtype=torch.float64) if isinstance(value, list) else value
-        return cls(**named)
+        return cls(**named, values=tuple(torch.tensor(v, dtype=torch.float64) for v in few))
 
     def _like(self, x: Tensor, name: str) -> Tensor:
         values: Tensor = getattr(self, name)
         return values.to(x).reshape(-1, *[1] * (x.ndim - 2))
+
+    def _few(self, x: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """The channels of few values, and these."""
+        return ((c, values.to(x)) for c, values in enumerate(self.values) if len(values))
 
     def _edges(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Half a step inside of the limits, where what is stretched begins, and the factors."""
@@ -193,6 +224,13 @@ class Marginals:
     def _bends(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         columns = (self.bend > 0).nonzero().flatten()
         return columns.to(x.device), self.centre[columns].to(x), self.bend[columns].to(x)
+
+
+def _few(x: Tensor) -> Tensor:
+    """The values of a column that has few, else none."""
+    values: Tensor = torch.unique(x)  # type: ignore[no-untyped-call]
+    few = 1 < len(values) <= FEW and len(x) >= max(SURE, REPEATED * len(values))
+    return values if few else values[:0]
 
 
 def _bend(x: Tensor) -> tuple[float, float]:
