@@ -228,7 +228,7 @@ class Marginals:
 
 def _few(x: Tensor) -> Tensor:
     """The values of a column that has few, else none."""
-    values: Tensor = torch.unique(x)  # type: ignore[no-untyped-call]
+    values: Tensor = torch.unique(x)
     few = 1 < len(values) <= FEW and len(x) >= max(SURE, REPEATED * len(values))
     return values if few else values[:0]
 
