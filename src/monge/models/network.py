@@ -13,8 +13,8 @@ from monge.nets import Size, Spec, UNet, denoiser
 from monge.training import Muon
 
 SITES = 256  # above which blocks of sites are folded into channels, until so many are left
-LARGE_SIDE, LEAST_STEM = 24, 4  # of events in the plane
 WIDTHS = (32, 48, 64, 96, 128, 192, 256)
+UNTIMED = 1  # the place in WIDTHS of the network that is taken without a budget
 TWO_SCALES = 10  # coarse sites from which on there are two scales
 ENOUGH = 1500  # steps that a network needs to learn much
 TIMED = 3  # steps that are timed, after one that is not
@@ -38,9 +38,9 @@ def sizes(spec: Spec) -> list[Size]:
     """Denoisers for these events, the fastest first: space folded until at most 256 sites are left.
 
     >>> sizes(Spec((1, 28, 28), "images"))[2]
-    Size(widths=(64,), blocks=1, attention=None, dropout=0.0, stem=4)
+    Size(widths=(64, 128), blocks=1, attention=None, dropout=0.0, stem=2)
     """
-    stem = LEAST_STEM if len(spec.space) == 2 and max(spec.space) >= LARGE_SIDE else 2
+    stem = 2
     while _coarse(spec, stem) > SITES:
         stem *= 2
     scales = 1 if -(-min(spec.space) // stem) < TWO_SCALES else 2
@@ -49,13 +49,13 @@ def sizes(spec: Spec) -> list[Size]:
 
 def choose(spec: Spec, batch_size: int, budget: float | None) -> Choice | None:
     """The largest of `sizes` that makes 1,500 steps in the budget (seconds), or the fastest; without a budget the
-    third, the same on every machine. None for vectors and small events, whose usual network is fast.
+    second, the same on every machine. None for vectors and small events, whose usual network is fast.
     """
     if not spec.space or _coarse(spec, 1) <= SITES:
         return None
     every = sizes(spec)
     if budget is None:
-        return _timed(spec, every[2], 0)
+        return _timed(spec, every[UNTIMED], 0)
     chosen = _timed(spec, every[0], batch_size)
     for size in every[1:]:
         found = _timed(spec, size, batch_size)
