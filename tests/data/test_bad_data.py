@@ -59,7 +59,7 @@ def test_arrays(source: object, message: str) -> None:
     [
         ((20, 3), "pictures", "kind 'pictures' is not known: give one of vectors, images, fields"),
         ((20, 3), "images", r"images need \[n, H, W\]"),
-        ((20, 3), "fields", r"fields need \[n, C, L\]"),
+        ((20,), "fields", r"fields need \[n, L\]"),
         ((5, 4, 3), "vectors", r"vectors need \[n, d\]"),
         ((3, 2, 5, 2), "images", "has 2 channels"),
     ],

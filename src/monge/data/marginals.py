@@ -10,7 +10,7 @@ from torch import Tensor
 
 ATOM, LEAST = 0.01, 5  # share, and number, of the values that are equal to the smallest or largest, to be an atom
 WIDTH = 1 / 3  # of the standard deviation: how far an atom is spread, or stretched, beyond its limit
-HEAVY = 10.0  # excess kurtosis of a channel from which on it is bent
+HEAVY = 10.0  # excess kurtosis of a column from which on it is bent
 SURE = 100  # values that are all whole, or few, are so by nature
 FEW, REPEATED = 4096, 10  # different values of a column at most, and how often each is there on average, to be few
 LARGEST_WHOLE = 2**20
@@ -26,7 +26,7 @@ class Marginals:
     An integer is spread over its step; a value at an atom over (low - below, low) or (high, high + above), so that a
     law with a density is learned, and what is drawn beyond a limit is that limit: censored data (Tobin 1958), zeros
     that come out as zeros as often as they should. A column of few values, prices or halves, has each spread to the
-    middle between its neighbours, and the nearest is drawn: `values`, empty where there are many. A channel with heavy
+    middle between its neighbours, and the nearest is drawn: `values`, empty where there are many. A column with heavy
     tails is bent, asinh((x - centre) / bend).
 
     Where all data are integers of one step, quantum, an atom at a limit is stretched by a factor (lower, upper; 1 for
@@ -72,10 +72,10 @@ class Marginals:
         moves = high > low
         small = torch.maximum(low.abs(), high.abs()) <= LARGEST_WHOLE
         is_whole &= torch.tensor(whole and count >= SURE) & moves & small
-        every = count * groups // TAIL_VALUES + 1 | 1  # odd: a power of two would meet the same places of each row
+        every = count * groups // TAIL_VALUES + 1 | 1  # odd, or it meets the same places of each row
         columns, values = torch.empty(groups, 0), [torch.empty(0).double()] * groups
         if bend or whole:
-            columns = torch.cat([x.transpose(0, 1).flatten(1)[:, ::every] for x in chunks()], 1).double()
+            columns = torch.cat([x.transpose(0, 1).flatten(1)[:, ::every].clone() for x in chunks()], 1).double()
         if whole:
             values = [
                 _few(column) if loose else values[0] for column, loose in zip(columns, moves & ~is_whole, strict=True)

@@ -23,7 +23,8 @@ SEED = 0x5CA1E  # unlike those that data are made with, on which the spread woul
 @dataclass(frozen=True, eq=False)
 class Scaling:
     """z = (x - shift) / scale, its inverse and its log-determinant; and dequantisation. Before it, what single channels
-    need (`Marginals`): integers and atoms are spread, heavy tails bent.
+    need (`Marginals`): integers and atoms are spread, heavy tails of columns bent (those of fields are not: bent back,
+    rain had lost more of its mean and power than without).
 
     One shift a channel for images and fields, [C, 1, ...], one a coordinate for vectors, [d], so that z has mean 0
     (dequantised, where the data are integers). One scale for all while the standard deviations of channels
@@ -62,7 +63,7 @@ class Scaling:
         if not all(bool(x.isfinite().all()) for x in chunks()):
             raise BadInput(f"{samples.name} holds NaN or infinity: drop or repair those rows")
         table = samples.kind == "vectors" and samples.quantum is None
-        marginals = Marginals.fit(chunks, bend=samples.quantum is None, whole=table, quantum=samples.quantum)
+        marginals = Marginals.fit(chunks, bend=table, whole=table, quantum=samples.quantum)
         fine = samples.quantum is not None and not marginals.stretches
         pivot = samples.batch([0]).double().reshape(groups, -1)[:, :1]
         first = second = torch.zeros(groups, dtype=torch.float64)

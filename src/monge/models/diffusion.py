@@ -265,8 +265,8 @@ class Diffusion(Family):
         """E[x | y], or E[x | y, label], for y = x + sigma z, y and sigma in data units; sigma a number or [n].
 
         Vectors whose coordinates have their own scales were standardised one by one: there sigma is in units of each
-        coordinate's standard deviation, and likewise for channels. Where heavy tails are bent, the noise is taken to be
-        normal after the bend. At sigma = 0 nothing is noise, and y comes back.
+        coordinate's standard deviation, and likewise for channels. Where heavy tails of columns are bent, the noise is
+        taken to be normal after the bend. At sigma = 0 nothing is noise, and y comes back.
 
         Raises BadInput for sigma that is negative, not finite or not one value or n.
         """
