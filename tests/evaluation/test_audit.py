@@ -161,10 +161,11 @@ def test_same_numbers_for_any_row_order_number_of_threads_and_for_arrays():
     reference = without_seconds(audit(x, holdout, train, seed=5))
     shuffled = [part.flip(0).double().numpy() for part in (x, holdout, train)]
     assert flat(without_seconds(audit(*shuffled, seed=5))) == pytest.approx(flat(reference), abs=1e-9)
+    # sums of thousands of float32, in another order
     threads = torch.get_num_threads()
     torch.set_num_threads(1 if threads > 1 else 2)
     try:
-        assert flat(without_seconds(audit(x, holdout, train, seed=5))) == pytest.approx(flat(reference), abs=1e-6)
+        assert flat(without_seconds(audit(x, holdout, train, seed=5))) == pytest.approx(flat(reference), abs=5e-6)
     finally:
         torch.set_num_threads(threads)
     assert flat(without_seconds(audit(x, holdout, train, seed=6))) != pytest.approx(flat(reference), abs=1e-9)

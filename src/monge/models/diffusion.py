@@ -128,7 +128,7 @@ class Diffusion(Family):
         net: nn.Module | Size | None = None,
         noise: Process | None = None,
         labels: bool | None = None,
-        label_dropout: float = 0.1,
+        label_dropout: float = 0.2,
         blind: bool = False,
         periodic: bool = False,
         level_mean: float | None = None,
