@@ -224,6 +224,8 @@ def test_stationary_gaussian_has_its_spectrum():
     ("make", "message"),
     [
         (lambda: Gaussian(torch.zeros(2), torch.zeros(3, 3)), "covariance of a mean"),
+        (lambda: Gaussian(torch.zeros(2), torch.ones(2, 2)).log_prob(torch.zeros(1, 2)), "no density"),
+        (lambda: Gaussian(torch.zeros(2), torch.tensor([1.0, 0.0])).score(torch.zeros(1, 2)), "no density"),
         (lambda: Gaussian(torch.zeros(2), torch.tensor([[1.0, 2.0], [2.0, 1.0]])), "no negative eigenvalue"),
         (lambda: Gaussian(torch.zeros(2), torch.tensor([[1.0, 2.0], [0.0, 1.0]])), "symmetric"),
         (lambda: Gaussian(torch.zeros(2), torch.tensor([1.0, -1.0])), "variances must be zero or more"),

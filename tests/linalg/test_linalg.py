@@ -67,6 +67,15 @@ def test_functions_are_those_of_the_matrix(covariance):
         assert torch.allclose(matrix(covariance, f), vectors @ torch.diag(f(lam.clamp_min(0))) @ vectors.T, atol=1e-8)
 
 
+def test_coordinates_are_an_orthonormal_basis_in_which_functions_multiply(covariance):
+    y = rng.normal((7, *covariance.event_shape), 0, "y", dtype=F)
+    v = covariance.coordinates(y)
+    assert v.shape == (7, *covariance.eigenvalues.shape)
+    assert torch.allclose(v.flatten(1).norm(dim=1), y.flatten(1).norm(dim=1))
+    assert torch.allclose(covariance.compose(v), y)
+    assert torch.allclose(covariance.compose(v * covariance.eigenvalues.sqrt()), covariance.apply(torch.sqrt, y))
+
+
 def test_log_det_and_trace(covariance):
     whole = matrix(covariance)
     shifts = torch.tensor([0.1, 2.0], dtype=F)

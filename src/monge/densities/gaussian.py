@@ -10,7 +10,7 @@ from monge import rng
 from monge.densities.checks import events, levels
 from monge.densities.law import Law
 from monge.errors import BadInput
-from monge.linalg import Covariance, DenseCovariance, DiagonalCovariance, Moments, StationaryCovariance
+from monge.linalg import Covariance, DenseCovariance, DiagonalCovariance, Moments, SeparableCovariance, StationaryCovariance
 from monge.protocols import LogProb
 
 
@@ -19,7 +19,10 @@ class Gaussian(Law):
 
     mean: [*event]. covariance: a matrix [d, d], variances of the event's shape, or a `monge.linalg.Covariance`.
 
-    Raises BadInput if shapes do not fit or the covariance is not positive semidefinite.
+    A singular covariance can be sampled and denoised, but has no density.
+
+    Raises BadInput if shapes do not fit or the covariance is not positive semidefinite; and when the energy, log Z, the
+    density or the score is asked of a singular one.
 
     >>> law = Gaussian(torch.tensor([1.0, 0.0]), torch.eye(2))
     >>> law.log_prob(torch.tensor([[1.0, 0.0]])).value, law.denoise(torch.tensor([[3.0, 0.0]]), 1.0)
@@ -41,6 +44,8 @@ class Gaussian(Law):
         if tuple(covariance.event_shape) != tuple(mean.shape):
             raise BadInput(f"a covariance on {list(covariance.event_shape)} does not fit a mean {list(mean.shape)}")
         self.moments, self.event_shape = Moments(mean, covariance), tuple(mean.shape)
+        lam = covariance.eigenvalues
+        self.singular = bool(lam.min() <= torch.finfo(lam.dtype).eps * lam.max())
 
     @classmethod
     def stationary(cls, spectrum: Float[Tensor, "c *space"], mean: float = 0.0) -> "Gaussian":
@@ -54,20 +59,30 @@ class Gaussian(Law):
     @property
     def log_z(self) -> float:  # type: ignore[override]
         """log of the integral of exp(-energy)."""
-        covariance = self.moments.covariance
+        covariance = self._invertible()
         return 0.5 * (float(covariance.log_det()[0]) + self.mean.numel() * math.log(2 * math.pi))
 
     def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
         """1/2 (x - m)' C^-1 (x - m); log_prob = -energy - log Z."""
+        self._invertible()
         return 0.5 * self.moments.whiten(events(x, self.event_shape), 0.0).flatten(1).square().sum(1)
 
     def log_prob(self, x: Float[Tensor, "n *event"]) -> LogProb:
+        self._invertible()
         return LogProb.exact(self.moments.log_prob(events(x, self.event_shape)))
 
     def score(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
         """grad log p = -C^-1 (x - m)."""
         away = events(x, self.event_shape) - self.mean.to(x)
-        return -self.moments.covariance.apply(lambda lam: 1 / lam, away)
+        return -self._invertible().apply(lambda lam: 1 / lam, away)
+
+    def _invertible(self) -> Covariance:
+        if self.singular:
+            raise BadInput(
+                "a Gaussian with a singular covariance has no density: it can be sampled and denoised, or take "
+                ".noised(sigma), which adds a variance to it"
+            )
+        return self.moments.covariance
 
     def sample(self, n: int, *, seed: int = 0, start: int = 0) -> Float[Tensor, "n *event"]:
         z = rng.normal((n, *self.event_shape), seed, "gaussian", start=start, dtype=self.mean.dtype)
@@ -81,6 +96,8 @@ class Gaussian(Law):
             return Gaussian(self.mean, DenseCovariance.from_eigen(eigenvalues, covariance.vectors, self.event_shape))
         if isinstance(covariance, StationaryCovariance):
             return Gaussian(self.mean, StationaryCovariance(covariance.eigenvalues + shift))
+        if isinstance(covariance, SeparableCovariance):
+            return Gaussian(self.mean, SeparableCovariance(covariance.bases, covariance.eigenvalues + shift))
         return Gaussian(self.mean, DiagonalCovariance(covariance.eigenvalues + shift))
 
     def denoise(self, y: Float[Tensor, "n *event"], sigma: Tensor | float) -> Float[Tensor, "n *event"]:

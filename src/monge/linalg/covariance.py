@@ -26,6 +26,14 @@ class Covariance(ABC):
         """f(C) y. f takes the eigenvalues with a leading axis of one, and may use `level` of a per-sample sigma."""
 
     @abstractmethod
+    def coordinates(self, y: Float[Tensor, "n *event"]) -> Tensor:
+        """U' y, real and in the shape of the eigenvalues, [n, *eigenvalues]; f(C) y = compose(f(lam) coordinates(y))."""
+
+    @abstractmethod
+    def compose(self, v: Tensor) -> Float[Tensor, "n *event"]:
+        """U v, the inverse of `coordinates`."""
+
+    @abstractmethod
     def state(self) -> dict[str, Tensor]:
         """The tensors that make it again, see `monge.linalg.Moments.from_state`."""
 
@@ -77,8 +85,13 @@ class DenseCovariance(Covariance):
         return made
 
     def apply(self, f: Function, y: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
-        u = y.reshape(len(y), -1) @ self.vectors.to(y)
-        return ((u * f(self.eigenvalues.to(y)[None])) @ self.vectors.to(y).T).reshape(y.shape)
+        return self.compose(self.coordinates(y) * f(self.eigenvalues.to(y)[None]))
+
+    def coordinates(self, y: Float[Tensor, "n *event"]) -> Tensor:
+        return y.reshape(len(y), -1) @ self.vectors.to(y)
+
+    def compose(self, v: Tensor) -> Float[Tensor, "n *event"]:
+        return (v @ self.vectors.to(v).T).reshape(len(v), *self.event_shape)
 
     def state(self) -> dict[str, Tensor]:
         return {"dense_eigenvalues": self.eigenvalues, "dense_vectors": self.vectors}
@@ -99,6 +112,12 @@ class DiagonalCovariance(Covariance):
 
     def apply(self, f: Function, y: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
         return y * f(self.eigenvalues.to(y)[None])
+
+    def coordinates(self, y: Float[Tensor, "n *event"]) -> Tensor:
+        return y
+
+    def compose(self, v: Tensor) -> Float[Tensor, "n *event"]:
+        return v
 
     def state(self) -> dict[str, Tensor]:
         return {"variances": self.eigenvalues}
@@ -135,6 +154,14 @@ class StationaryCovariance(Covariance):
         multiplier = f(self.eigenvalues.to(y)[None])[..., :half]
         applied: Tensor = torch.fft.irfftn(torch.fft.rfftn(y, dim=axes) * multiplier, s=y.shape[2:], dim=axes)
         return applied
+
+    def coordinates(self, y: Float[Tensor, "n *event"]) -> Tensor:
+        """Hartley's transform, cosine plus sine: real, orthonormal and its own inverse."""
+        waves = torch.fft.fftn(y, dim=tuple(range(2, y.ndim)), norm="ortho")
+        return waves.real - waves.imag
+
+    def compose(self, v: Tensor) -> Float[Tensor, "n *event"]:
+        return self.coordinates(v)
 
     def state(self) -> dict[str, Tensor]:
         return {"spectrum": self.eigenvalues}
@@ -181,12 +208,17 @@ class SeparableCovariance(Covariance):
         return cls(bases, turned.double().square().sum(0).to(away) / (len(away) - 1))
 
     def apply(self, f: Function, y: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+        return self.compose(self.coordinates(y) * f(self.eigenvalues.to(y)[None]))
+
+    def coordinates(self, y: Float[Tensor, "n *event"]) -> Tensor:
         for axis, basis in enumerate(self.bases, start=1):
             y = _along(y, basis, axis)
-        y = y * f(self.eigenvalues.to(y)[None])
-        for axis, basis in enumerate(self.bases, start=1):
-            y = _along(y, basis.T, axis)
         return y
+
+    def compose(self, v: Tensor) -> Float[Tensor, "n *event"]:
+        for axis, basis in enumerate(self.bases, start=1):
+            v = _along(v, basis.T, axis)
+        return v
 
     def state(self) -> dict[str, Tensor]:
         bases = {f"basis_{axis}": basis for axis, basis in enumerate(self.bases)}
