@@ -19,6 +19,8 @@ lint: $(VENV)/.installed-test
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+bench-sampler: bench-sampler_error
+
 bench-%: $(VENV)/.installed-bench
 	@$(BIN)/python bench/$*.py
 

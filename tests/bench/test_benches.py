@@ -25,6 +25,13 @@ def test_mcmc():
     assert float(rows[0].split("|")[4].split()[0]) > 100
 
 
+def test_sampler_error():
+    rows = run("sampler_error", "--methods", "monge")
+    errors = {tuple(row.split("|")[i].strip() for i in (1, 2, 3)): row.split("|")[4].split() for row in rows}
+    assert float(errors["ring", "monge", "10"][1]) < 1e-3  # energy distance; exact samples have 2e-4
+    assert float(errors["field", "monge", "5"][1]) < 0.1
+
+
 def test_audit_power():
     rows = run("audit_power")[2:]
     verdicts = {row.split("|")[3].strip(" *"): row.split("|")[4].split() for row in rows}

@@ -1,6 +1,7 @@
 """A denoiser that is told a label, as one that is not asked for any."""
 
 from collections.abc import Callable
+from typing import Any
 
 from jaxtyping import Float, Shaped
 from torch import Tensor
@@ -16,6 +17,7 @@ class Labelled:
     A label each belongs to its row of the whole: samplers that work in batches take `part` of it.
 
     moments: mean and covariance of the law of each label; its mean may be one for all rows, or one each, [n, *event].
+    gains: what a sampler has measured of the denoiser, see `monge.samplers.pilot`.
 
     Raises BadInput for labels of another number than the rows.
 
@@ -30,8 +32,9 @@ class Labelled:
         denoiser: Callable[[Tensor, Tensor, Tensor], Tensor],
         label: Shaped[Tensor, " n *k"],
         moments: Moments | None = None,
+        gains: Any = None,
     ) -> None:
-        self.denoiser, self.label, self.moments = denoiser, label, moments
+        self.denoiser, self.label, self.moments, self.gains = denoiser, label, moments, gains
         self.blind = bool(getattr(denoiser, "blind", False))
 
     def __call__(self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n *event"]:
@@ -46,7 +49,7 @@ class Labelled:
         moments, rows = self.moments, slice(first, first + n)
         if moments is not None and len(moments.mean) == len(self.label):
             moments = Moments(moments.mean[rows], moments.covariance)
-        return Labelled(self.denoiser, self.label[rows], moments)
+        return Labelled(self.denoiser, self.label[rows], moments, self.gains)
 
 
 def part(denoiser: Denoiser, first: int, n: int) -> Denoiser:

@@ -1,5 +1,7 @@
 """A network made into a denoiser."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
@@ -43,6 +45,7 @@ class Neural(nn.Module):
         self.sigma_data = sigma_data
         self.blind, self.guided = blind, guided
         self.moments: Moments | None = None
+        self.gains: Any = None  # what a sampler has measured, see `monge.samplers.pilot`
 
     def forward(
         self,

@@ -10,7 +10,14 @@ from monge import rng
 from monge.densities.checks import events, levels
 from monge.densities.law import Law
 from monge.errors import BadInput
-from monge.linalg import Covariance, DenseCovariance, DiagonalCovariance, Moments, SeparableCovariance, StationaryCovariance
+from monge.linalg import (
+    Covariance,
+    DenseCovariance,
+    DiagonalCovariance,
+    Moments,
+    SeparableCovariance,
+    StationaryCovariance,
+)
 from monge.protocols import LogProb
 
 

@@ -27,7 +27,7 @@ class Covariance(ABC):
 
     @abstractmethod
     def coordinates(self, y: Float[Tensor, "n *event"]) -> Tensor:
-        """U' y, real and in the shape of the eigenvalues, [n, *eigenvalues]; f(C) y = compose(f(lam) coordinates(y))."""
+        """U' y, real, [n, *eigenvalues]; f(C) y = compose(f(lam) coordinates(y))."""
 
     @abstractmethod
     def compose(self, v: Tensor) -> Float[Tensor, "n *event"]:
@@ -157,8 +157,9 @@ class StationaryCovariance(Covariance):
 
     def coordinates(self, y: Float[Tensor, "n *event"]) -> Tensor:
         """Hartley's transform, cosine plus sine: real, orthonormal and its own inverse."""
-        waves = torch.fft.fftn(y, dim=tuple(range(2, y.ndim)), norm="ortho")
-        return waves.real - waves.imag
+        waves: Tensor = torch.fft.fftn(y, dim=tuple(range(2, y.ndim)), norm="ortho")
+        hartley: Tensor = waves.real - waves.imag
+        return hartley
 
     def compose(self, v: Tensor) -> Float[Tensor, "n *event"]:
         return self.coordinates(v)

@@ -19,7 +19,7 @@ from monge.models.network import Choice, choose
 from monge.nets import Adapted, Size, Spec, UNet, denoiser
 from monge.noise import Process
 from monge.protocols import Denoiser, LogProb
-from monge.samplers import Trajectory
+from monge.samplers import Gains, Trajectory
 from monge.training import Batch, Objective, Training
 
 EXACT_DIVERGENCE = 64  # values per event up to which the likelihood uses the exact divergence
@@ -101,11 +101,12 @@ class Diffusion(Family):
         network takes them. label_dropout: share of the rows for which it is not told, and learns the law of all.
     blind: the denoiser is not told the noise level (Mallat's version), and the sampler reads it off the residual.
     periodic: circular padding, for fields on a torus.
-    sigma_min, sigma_max: the range that samples are drawn through, in the same units. Unless given, sigma_min is
-        0.002, or for quantised data half a grid step, at which rounding the posterior mean errs less than a network
-        does below it (a quarter step where a step is more than a quarter of the data's s.d., as for binary data:
-        there half a step would round rare values away); and sigma_max is 10 times the data's largest principal s.d.,
-        where their law is Gaussian to 1e-3.
+    sigma_min, sigma_max: the range that is trained on and that samples are drawn through, in the same units. Unless
+        given, sigma_max is 10 times the data's largest principal s.d., where their law is Gaussian to 1e-3, and
+        sigma_min 0.002; samples are then drawn through levels between these that suit the trained denoiser. For
+        quantised data none is below half a grid step, where rounding the posterior mean errs less than a network does
+        (a quarter step where a step is more than a quarter of the data's s.d., as for binary data: there half a step
+        would round rare values away).
 
     Raises BadInput unless 0 < sigma_min < sigma_max < infinity, level_std > 0 and 0 <= label_dropout <= 1.
 
@@ -120,6 +121,7 @@ class Diffusion(Family):
 
     denoiser: Neural
     moments: Moments
+    gains: Gains | None  # of the trained denoiser, by which samplers step
     widest: Tensor  # largest principal s.d. of the scaled data
 
     def __init__(
@@ -199,21 +201,30 @@ class Diffusion(Family):
     def know(self, moments: Moments) -> None:
         """The mean and covariance of the scaled data, which the denoiser starts from."""
         self.moments = self.denoiser.moments = moments
+        self.gains = None
 
     def objectives(self) -> Sequence[Objective]:
         return [Denoising(self)]
 
+    def settle(self) -> None:
+        """Measure the gains of the denoiser, for rows of the labels that samples have."""
+        labels = self._drawn_labels(None, samplers.PATHS, seed=0, start=0)
+        event, lowest = tuple(self.record["data"]["event_shape"]), self.levels().sigma_min
+        told = self._bound(labels, samplers.PATHS)
+        self.gains = samplers.pilot(told, event, lowest=lowest, device=self.device).gains
+
     def tensors(self) -> dict[str, Tensor]:
-        return super().tensors() | {f"moments/{name}": value for name, value in self.moments.state().items()}
+        groups = {"moments": self.moments.state(), "gains": {} if self.gains is None else self.gains._asdict()}
+        mine = {f"{group}/{name}": value for group, state in groups.items() for name, value in state.items()}
+        return super().tensors() | mine
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        mine = {name: value for name, value in tensors.items() if not name.startswith("moments/")}
-        super().restore(mine)
-        self.know(
-            Moments.from_state(
-                {name.removeprefix("moments/"): value for name, value in tensors.items() if name not in mine}
-            )
-        )
+        groups: dict[str, dict[str, Tensor]] = {"moments": {}, "gains": {}}
+        for group, state in groups.items():
+            state |= {k.removeprefix(f"{group}/"): v for k, v in tensors.items() if k.startswith(f"{group}/")}
+        super().restore({k: v for k, v in tensors.items() if k.partition("/")[0] not in groups})
+        self.know(Moments.from_state(groups["moments"]))
+        self.gains = Gains(**groups["gains"]) if groups["gains"] else None
 
     def sample(  # type: ignore[override]  # a family's own options, by name
         self,
@@ -247,18 +258,26 @@ class Diffusion(Family):
         return Trajectory(scaling.quantise(scaling.inverse(way.x.cpu())), way.sigma * scaling.unit, *frames)
 
     def draw(self, n: int, seed: int, start: int, *, label: Any = None, **options: Any) -> Any:
-        if label is None and self.labels is not None and not self.labels.features:
-            label = self.labels.draw(n, seed=seed, start=start)
+        label = self._drawn_labels(label, n, seed, start)
+        if self.gains is None:  # in training, and of runs that were saved without
+            self.settle()
         return samplers.reverse_diffusion(
             self._bound(label, n),
             tuple(self.record["data"]["event_shape"]),
             n,
+            sigma_min=self.settings["sigma_min"],
+            sigma_max=self.settings["sigma_max"],
             seed=seed,
             start=start,
             device=self.device,
-            **self._range(sampling=True),
             **options,
         )
+
+    def _drawn_labels(self, label: Any, n: int, seed: int, start: int) -> Any:
+        """The label asked for, or labels as often as in training where none is, and they can be drawn."""
+        if label is None and self.labels is not None and not self.labels.features:
+            return self.labels.draw(n, seed=seed, start=start)
+        return label
 
     @torch.no_grad()
     def denoise(self, y: Events, sigma: Tensor | float, *, label: Any = None) -> Float[Tensor, "n *event"]:
@@ -354,13 +373,14 @@ class Diffusion(Family):
         if self.moments.mean.device != self.device:
             self.know(self.moments.to(self.device))
         moments, told = self.moments, self.told(label, n)
+        self.denoiser.gains = self.gains
         if told is None:
             return self.denoiser
         kinds, which = torch.unique(told, dim=0, return_inverse=True)
         far = torch.full((len(kinds),), self.levels().sigma_max, device=self.device)
         with torch.no_grad():
             mean = self.denoiser(moments.mean.expand(len(kinds), *moments.mean.shape), far, kinds)
-        return Labelled(self.denoiser, told, Moments(mean[which], moments.covariance))
+        return Labelled(self.denoiser, told, Moments(mean[which], moments.covariance), self.gains)
 
     def _range(self, sampling: bool = False) -> dict[str, Any]:
         return self.levels(sampling)._asdict()

@@ -103,6 +103,9 @@ class Family(nn.Module):
         """Take back what `tensors` gave, after `build`."""
         self.load_state_dict(tensors)
 
+    def settle(self) -> None:  # most families have nothing to do here
+        """Once trained: measure what sampling needs to know of the network."""
+
     # -- what every family can do --------------------------------------------------------------------------
 
     def fit(
@@ -175,6 +178,7 @@ class Family(nn.Module):
         self.learn(samples, training, seed=seed, out=folder, tensorboard=tensorboard, watch=look, show=show)
         self.fitted = True
         self.eval()
+        self.settle()
         if folder is not None and writes:
             self.save(folder)
         return self

@@ -2,21 +2,25 @@
 
 from monge.samplers.annealing import annealed_langevin, simulated_annealing
 from monge.samplers.chains import Chains, DoubtfulChains
+from monge.samplers.descent import Trajectory, levels
 from monge.samplers.finite import FiniteChain
 from monge.samplers.fokker_planck import Evolution, fokker_planck
 from monge.samplers.hamiltonian import Hamiltonian
 from monge.samplers.langevin import Adjusted, Unadjusted
 from monge.samplers.lattice_moves import LatticeMoves
+from monge.samplers.linearisation import Gains, Linearisation
 from monge.samplers.markov import gibbs, hmc, mala, metropolis_hastings, replica_exchange, ula, wolff
 from monge.samplers.metropolis import Metropolis, Proposal
 from monge.samplers.ode import decode, encode, log_prob
-from monge.samplers.reverse import Trajectory, levels, reverse_diffusion
+from monge.samplers.pilot import PATHS, Known, pilot
+from monge.samplers.reverse import reverse_diffusion
 from monge.samplers.solvers import EulerMaruyama, ExponentialMultistep, Heun, Past, Solver, Step
 from monge.samplers.states import Info, Kernel, State
 from monge.samplers.tempering import ReplicaExchange
 from monge.samplers.walk import Options
 
 __all__ = [
+    "PATHS",
     "Adjusted",
     "Chains",
     "DoubtfulChains",
@@ -24,11 +28,14 @@ __all__ = [
     "Evolution",
     "ExponentialMultistep",
     "FiniteChain",
+    "Gains",
     "Hamiltonian",
     "Heun",
     "Info",
     "Kernel",
+    "Known",
     "LatticeMoves",
+    "Linearisation",
     "Metropolis",
     "Options",
     "Past",
@@ -49,6 +56,7 @@ __all__ = [
     "log_prob",
     "mala",
     "metropolis_hastings",
+    "pilot",
     "replica_exchange",
     "reverse_diffusion",
     "simulated_annealing",

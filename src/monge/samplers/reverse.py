@@ -1,46 +1,22 @@
 """Reverse diffusion: from noise to data with a denoiser (course, section 6.2.2)."""
 
-from typing import Any, Literal, NamedTuple, overload
+import math
+from typing import Any, Literal, overload
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from monge import progress, rng
-from monge.denoisers import part, per_sample, residual_level
-from monge.errors import BadInput, NumericalFailure
+from monge.denoisers import Labelled, part
+from monge.errors import BadInput
 from monge.linalg import DiagonalCovariance, Moments
 from monge.protocols import Denoiser
-from monge.samplers.solvers import ExponentialMultistep, Past, Solver, Step
+from monge.samplers.descent import Descent, Trajectory, levels
+from monge.samplers.linearisation import Linearisation
+from monge.samplers.pilot import ROUGH, flat, pilot, steps
+from monge.samplers.solvers import ExponentialMultistep, Solver
 
-FEW_CALLS = 6
 BATCH_VALUES = 2**20  # values held at a time when no batch size is given
-SLOPE = 7.0  # rho of Karras et al. (2022): steps crowd towards small sigma
-
-
-class Trajectory(NamedTuple):
-    """Samples, and the way they came.
-
-    x: [n, *event]. sigma: [k] noise levels visited. y, x_hat: [k, n, *event] noisy samples at those levels and
-    what the denoiser made of them.
-    """
-
-    x: Tensor
-    sigma: Tensor
-    y: Tensor
-    x_hat: Tensor
-
-
-def levels(steps: int, sigma_min: float, sigma_max: float) -> Float[Tensor, " steps"]:
-    """Decreasing noise levels, evenly spaced in sigma^(1/7) (Karras et al. 2022, eq. 5); float64.
-
-    >>> levels(3, 1.0, 4.0)[[0, -1]]
-    tensor([4., 1.], dtype=torch.float64)
-    """
-    ends = torch.tensor([sigma_max, sigma_min], dtype=torch.float64) ** (1 / SLOPE)
-    grid: Tensor = (ends[0] + torch.linspace(0, 1, steps, dtype=torch.float64) * (ends[1] - ends[0])) ** SLOPE
-    grid[0], grid[-1] = sigma_max, sigma_min if steps > 1 else sigma_max
-    return grid
 
 
 @overload
@@ -58,8 +34,8 @@ def reverse_diffusion(
     n: int,
     nfe: int = 20,
     alpha: float = 0.0,
-    sigma_min: float = 2e-3,
-    sigma_max: float = 80.0,
+    sigma_min: float | None = None,
+    sigma_max: float | None = None,
     seed: int = 0,
     *,
     solver: Solver | None = None,
@@ -71,7 +47,7 @@ def reverse_diffusion(
     trace: bool = False,
     show: bool = False,
 ) -> Tensor | Trajectory:
-    """Draw n samples by running the noise clock backwards from sigma_max to sigma_min, then denoising once more.
+    """Draw n samples by running the noise clock backwards from sigma_max to 0, with nfe calls of the denoiser.
 
     Follows, with y = x + sigma z (course (135), (140)), dy = (1 + alpha) sigma grad log p_sigma(y) |dsigma|
     + sqrt(2 alpha sigma |dsigma|) dW: a deterministic transport for alpha = 0, Anderson's reversed diffusion for
@@ -80,17 +56,21 @@ def reverse_diffusion(
     denoiser: (y [n, *event], sigma [n]) -> E[x | y]. If it has `blind = True`, sigma is only a plan, and the noise
         level at each step is the one that its residual shows.
     nfe: denoiser calls per sample; never exceeded.
-    solver: rule for one step; ExponentialMultistep unless given, of order 2; for fewer than 6 calls, whose steps are
-        too long to extrapolate over, of order 1 and without moments, which is DDIM at alpha = 0.
-    moments: mean and covariance of the data (the denoiser's own `.moments` if it has them). With them the walk
-        starts at N(m, C + sigma_max^2) and not at N(0, sigma_max^2), and the default solver moves the Gaussian part
-        of the law exactly, paying denoiser calls only for what is not Gaussian.
+    sigma_min, sigma_max: the levels of the last and the first call. Unless given, they are chosen, and steps between
+        them stand where this denoiser needs them: the walk begins where the law is Gaussian to 1e-3 nats.
+    solver: rule for one step; ExponentialMultistep unless given, whose last step goes from the last level to 0.
+    moments: mean and covariance of the data (the denoiser's own `.moments` if it has them). The walk starts at
+        N(m, C + sigma_max^2), and a Gaussian law comes out exact for any number of calls.
     start: index of the first sample: sample i of a seed is the same whatever n, the batch size and the way that the
         work is spread, for alpha > 0 too.
     trace: return the `Trajectory`.
 
-    Raises BadInput for nfe < 1, alpha < 0, n < 1, or unless 0 < sigma_min < sigma_max; NumericalFailure if the
-    denoiser returns values that are not finite.
+    What is not known of a denoiser, its moments and its `gains` (see `monge.samplers.pilot`), a pilot finds out first:
+    1,024 calls, twice as many without moments, in all, not per sample, and once for a denoiser. It is the same for any
+    n and seed. There is none when both levels are given and moments are not, nor for rows that have a label each.
+
+    Raises BadInput for nfe < 1, alpha < 0 or not finite, n < 1, levels other than 0 < sigma_min < sigma_max, and a
+    denoiser whose answer has not the shape of y; NumericalFailure if it returns values that are not finite.
 
     >>> from monge.denoisers import Oracle; from monge.densities import Gaussian
     >>> D = Oracle(Gaussian(torch.zeros(2), torch.eye(2)))
@@ -98,23 +78,33 @@ def reverse_diffusion(
     tensor([1., 1.])
     """
     _check(n, nfe, alpha, sigma_min, sigma_max)
-    zero = torch.zeros([1] * len(event_shape), dtype=dtype, device=device)  # broadcasts: no mean, no covariance
-    nothing = Moments(zero, DiagonalCovariance(zero))
-    few = solver is None and nfe < FEW_CALLS
-    solver = solver or ExponentialMultistep(order=1 if few else 2)
-    grid = levels(max(1, -(-nfe // solver.calls)), sigma_min, sigma_max)
-    size = batch_size or max(1, BATCH_VALUES // max(1, int(torch.Size(event_shape).numel())))
+    event_shape = tuple(event_shape)
+    solver = solver or ExponentialMultistep()
+    size = batch_size or max(1, BATCH_VALUES // max(1, math.prod(event_shape)))
     parts: list[Tensor] = []
     frames: list[Trajectory] = []
     with progress.bar("drawing samples", n * nfe, show=show) as advance:
+        options: dict[str, Any] = {"dtype": dtype, "device": device}
+        gaussian, linear, placed = _known(denoiser, event_shape, moments, sigma_min, sigma_max, options)
+        count = max(1, -(-nfe // solver.calls))
+        grid = steps(linear, count, sigma_min, sigma_max) if placed else levels(count, *_range(sigma_min, sigma_max))
         for first in range(0, n, size):
             rows = min(size, n - first)
-            z = rng.normal((rows, *event_shape), seed, "start", start=start + first, dtype=dtype, device=device)
+            z = rng.normal((rows, *event_shape), seed, "start", start=start + first, **options)
             own = part(denoiser, first, rows)
-            gaussian = moments or getattr(own, "moments", None) or nothing
-            y = gaussian.noised_sample(z, sigma_max)
-            walk = _Walk(own, solver, nothing if few else gaussian, alpha, seed, start + first, trace, advance)
-            parts.append(walk.run(y, grid))
+            law = moments or getattr(own, "moments", None) or gaussian
+            walk = Descent(
+                own,
+                solver,
+                law.mean,
+                linear,
+                alpha=alpha,
+                seed=seed,
+                start=start + first,
+                trace=trace,
+                advance=advance,
+            )
+            parts.append(walk.run(law.noised_sample(z, grid[0].item()), grid))
             if trace:
                 frames.append(walk.trajectory(parts[-1]))
     x = torch.cat(parts)
@@ -125,69 +115,41 @@ def reverse_diffusion(
     )
 
 
-def _check(n: int, nfe: int, alpha: float, sigma_min: float, sigma_max: float) -> None:
+def _check(n: int, nfe: int, alpha: float, sigma_min: float | None, sigma_max: float | None) -> None:
     if n < 1:
         raise BadInput(f"n must be at least 1 sample, not {n}")
     if nfe < 1:
         raise BadInput(f"nfe must be at least 1 denoiser call, not {nfe}")
-    if not alpha >= 0:
-        raise BadInput(f"alpha must be 0 (deterministic) or more, not {alpha}")
-    if not 0 < sigma_min < sigma_max:
-        raise BadInput(f"noise levels need 0 < sigma_min < sigma_max, not sigma_min={sigma_min}, sigma_max={sigma_max}")
+    if not 0 <= alpha < math.inf:
+        raise BadInput(f"alpha must be 0 (deterministic) or more, and finite, not {alpha}")
+    low, high = sigma_min if sigma_min is not None else 0.0, sigma_max if sigma_max is not None else math.inf
+    if not low < high or low < 0 or sigma_min == 0 or sigma_max == math.inf:
+        raise BadInput(
+            f"noise levels need 0 < sigma_min < sigma_max < infinity, not sigma_min={sigma_min}, sigma_max={sigma_max}"
+        )
 
 
-class _Walk:
-    """One batch on its way down."""
+def _range(sigma_min: float | None, sigma_max: float | None) -> tuple[float, float]:
+    """What is given, else the rough range."""
+    return (ROUGH[0] if sigma_min is None else sigma_min), (ROUGH[1] if sigma_max is None else sigma_max)
 
-    def __init__(
-        self,
-        denoiser: Denoiser,
-        solver: Solver,
-        moments: Moments,
-        alpha: float,
-        seed: int,
-        start: int,
-        trace: bool,
-        advance: progress.Advance,
-    ) -> None:
-        self.denoiser, self.solver, self.moments, self.alpha = denoiser, solver, moments, alpha
-        self.seed, self.start, self.trace, self.advance = seed, start, trace, advance
-        self.blind = bool(getattr(denoiser, "blind", False))
-        self.frames: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def denoise(self, y: Tensor, sigma: Tensor) -> Tensor:
-        self.advance(len(y))
-        return self.denoiser(y, sigma.reshape(-1).expand(len(y)))
-
-    def run(self, y: Tensor, grid: Tensor) -> Tensor:
-        past: list[Past] = []
-        for index, level in enumerate(grid.tolist()):
-            sigma = y.new_full((1, *[1] * (y.ndim - 1)), level)
-            x_hat = self.denoise(y, sigma)
-            if self.trace:
-                self.frames.append((torch.tensor(level), y, x_hat))
-            if index + 1 == len(grid):
-                break
-            sigma_next = torch.full_like(sigma, grid[index + 1].item())
-            if self.blind:
-                # at least half of the planned way, in log sigma: a residual that is too small must not stop the walk
-                sigma = per_sample(residual_level(x_hat, y), y).maximum((sigma * sigma_next).sqrt())
-            z = None
-            if self.alpha > 0:
-                z = rng.normal(
-                    tuple(y.shape), self.seed, "step", index, start=self.start, dtype=y.dtype, device=y.device
-                )
-            now = Step(y, x_hat, sigma, sigma_next.expand_as(sigma), self.alpha, z, self.denoise, self.moments, past)
-            y = self.solver.step(now)
-            if self.solver.memory:
-                past = [Past(sigma, now.residual), *past][: self.solver.memory]
-        if not x_hat.isfinite().all():
-            bad = int((~x_hat.flatten(1).isfinite().all(1)).sum())
-            raise NumericalFailure(
-                f"{bad} of {len(x_hat)} samples are not finite: the denoiser diverged; lower sigma_max or raise nfe"
-            )
-        return x_hat
-
-    def trajectory(self, x: Tensor) -> Trajectory:
-        sigma, y, x_hat = zip(*self.frames, strict=True)
-        return Trajectory(x, torch.stack(sigma), torch.stack(y), torch.stack(x_hat))
+def _known(
+    denoiser: Denoiser,
+    event_shape: tuple[int, ...],
+    moments: Moments | None,
+    sigma_min: float | None,
+    sigma_max: float | None,
+    options: dict[str, Any],
+) -> tuple[Moments, Linearisation, bool]:
+    """Mean and covariance to start from, the linear part of the denoiser, and whether that tells where to step."""
+    moments = moments if moments is not None else getattr(denoiser, "moments", None)
+    gains = getattr(denoiser, "gains", None)
+    each_its_own = isinstance(denoiser, Labelled) and len(denoiser.label) > 1
+    if gains is None and not each_its_own and (moments is not None or sigma_min is None or sigma_max is None):
+        moments, gains, _ = pilot(denoiser, event_shape, moments, **options)
+    if moments is not None:
+        covariance = moments.covariance
+        return moments, flat(covariance) if gains is None else Linearisation(covariance, gains), gains is not None
+    zero = torch.zeros([1] * len(event_shape), **options)  # broadcasts: no mean, no covariance
+    return Moments(zero, DiagonalCovariance(zero)), flat(DiagonalCovariance(zero + 1)), False

@@ -1,0 +1,191 @@
+"""The linear part of a denoiser, its mean Jacobian, in which reverse diffusion is solved exactly.
+
+Let the data have mean m and covariance C = U diag(lam) U', v = U'(y - m), t = log sigma. The gain of direction i,
+
+    g_i(sigma) = E[d (U'D)_i / d v_i] = E[(U'(x - D))_i^2] / sigma^2 = 1 - E[(U'(y - D))_i^2] / sigma^2,
+
+is lam / (lam + sigma^2) for a Gaussian (Wiener), about 0 for tight modes seen from afar, and 1 within a mode; the last
+form, Fisher's information of the noisy law, needs noisy samples only. With the clock dA_i = (1 - g_i) dt and
+q = (U'(D - m) - g v) / (1 - g), the deterministic transport dv/dt = v - U'(D - m) is
+
+    dv / dA = v - q,
+
+where q varies little at every sigma: 0 for a Gaussian, the centre of the mode for a mixture. A stays bounded below as
+sigma falls to 0 wherever the law has a width, so that the last step ends at sigma = 0.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from monge.linalg import Covariance
+
+# Gauss-Legendre quadrature on [0, 1]
+_points, _shares = np.polynomial.legendre.leggauss(8)
+NODES, SHARES = torch.from_numpy((_points + 1) / 2), torch.from_numpy(_shares / 2)
+LEAST = -60.0  # of log-odds: a direction whose gain is nothing
+BINS = 24  # of directions, fine where eigenvalues are large; each shares one measurement
+KNEE = 5.0  # q changes in log sigma down to a fifth of the largest principal s.d., and in sigma^2 below
+
+
+class Gains(NamedTuple):
+    """What was measured of a denoiser, for a file.
+
+    log_sigma: [K], increasing. excess: [K, bins], log-odds of the gain less those of Wiener's, for directions in the
+    order of falling eigenvalues. pace: [K], how closely steps should stand there.
+    """
+
+    log_sigma: Float[Tensor, " levels"]
+    excess: Float[Tensor, "levels bins"]
+    pace: Float[Tensor, " levels"]
+
+
+class Coefficients(NamedTuple):
+    """v_next = keep v + (1 - keep) sum_k rule[k] q_k + noise z, all [1 or n, *eigenvalues].
+
+    rules: one for each order, by how many levels it looks at, its weights of sum 1, the present level's first.
+    """
+
+    keep: Tensor
+    rules: list[list[Tensor]]
+    noise: Tensor
+
+
+def bins(eigenvalues: Tensor) -> Tensor:
+    """The bin of each direction, in the shape of the eigenvalues: few and large eigenvalues have one of their own.
+
+    >>> bins(torch.tensor([1.0, 9.0, 4.0]))
+    tensor([2, 0, 1])
+    """
+    d = eigenvalues.numel()
+    edges = torch.logspace(0, 1, min(d, BINS), base=d, dtype=torch.float64).round().long()
+    edges = torch.unique(edges)
+    rank = torch.empty(d, dtype=torch.long, device=eigenvalues.device)
+    rank[eigenvalues.flatten().argsort(descending=True, stable=True)] = torch.arange(d, device=rank.device)
+    return torch.searchsorted(edges.to(rank), rank + 1).reshape(eigenvalues.shape)
+
+
+def lagrange(knots: list[Tensor], at: Tensor) -> list[Tensor]:
+    """The polynomials that are 1 at one knot and 0 at the others.
+
+    >>> lagrange([torch.tensor(0.0), torch.tensor(1.0)], torch.tensor(3.0))
+    [tensor(-2.), tensor(3.)]
+    """
+    made = []
+    for own in knots:
+        factors = [(at - other) / (own - other) for other in knots if other is not own]
+        made.append(torch.stack(factors).prod(0) if factors else torch.ones_like(at))
+    return made
+
+
+class Linearisation:
+    """Gains of every direction at every level: log-odds piecewise linear in log sigma, as they are for a Gaussian.
+
+    covariance: whose eigenbasis is used. gains: measured ones; without, those of Wiener.
+
+    >>> from monge.linalg import DiagonalCovariance
+    >>> L = Linearisation(DiagonalCovariance(torch.tensor([1.0, 4.0])))
+    >>> L.rest(torch.zeros(1))  # 1 - g at sigma = 1
+    tensor([[0.5000, 0.2000]], dtype=torch.float64)
+    """
+
+    def __init__(self, covariance: Covariance, gains: Gains | None = None) -> None:
+        lam = covariance.eigenvalues
+        lam = lam.cpu().double() if lam.device.type == "mps" else lam.double()
+        self.covariance, self.gains = covariance, gains
+        self.top = float(lam.max().sqrt())
+        log_lam = lam.clamp_min(torch.finfo(torch.float64).tiny).log()
+        if gains is None:
+            self.knots, excess = torch.tensor([-1.0, 1.0]).to(lam), torch.zeros(2, *lam.shape).to(lam)
+        else:
+            self.knots, excess = gains.log_sigma.to(lam), gains.excess.to(lam)[:, bins(lam)]
+        self.odds = (log_lam - 2 * self._wide(self.knots) + excess).clamp_min(LEAST)
+        width = self._wide(self.knots.diff())
+        self.slope = self.odds.diff(dim=0) / width
+        self.elapsed = torch.cat([torch.zeros_like(self.odds[:1]), self._piece(self.odds[:-1], self.slope, width)])
+        self.elapsed = self.elapsed.cumsum(0)
+
+    def log_odds(self, t: Float[Tensor, " m"]) -> Tensor:
+        """log g / (1 - g) at log sigma = t, [m, *eigenvalues]; beyond the knots it falls by 2, as a Gaussian's."""
+        below, above = t < self.knots[0], t > self.knots[-1]
+        piece = self._piece_of(t)
+        inside = self.odds[piece] + self.slope[piece] * self._wide(t - self.knots[piece])
+        outside = torch.where(self._wide(below), self.odds[:1], self.odds[-1:])
+        outside = outside - 2 * self._wide(t - torch.where(below, self.knots[0], self.knots[-1]))
+        return torch.where(self._wide(below | above), outside, inside)
+
+    def rest(self, t: Float[Tensor, " m"]) -> Tensor:
+        """1 - g, [m, *eigenvalues]."""
+        return torch.sigmoid(-self.log_odds(t))
+
+    def clock(self, t: Float[Tensor, " m"]) -> Tensor:
+        """A, the integral of 1 - g over log sigma, [m, *eigenvalues]; of t = -inf it is that of sigma = 0."""
+        piece, odds = self._piece_of(t), self.log_odds(t.clamp_min(torch.finfo(t.dtype).min / 4))
+        inside = self.elapsed[piece] + self._piece(
+            self.odds[piece], self.slope[piece], self._wide(t - self.knots[piece])
+        )
+        below = self.elapsed[:1] + (softplus(-odds) - softplus(-self.odds[:1])) / 2
+        above = self.elapsed[-1:] + (softplus(-odds) - softplus(-self.odds[-1:])) / 2
+        inside = torch.where(self._wide(t > self.knots[-1]), above, inside)
+        return torch.where(self._wide(t < self.knots[0]), below, inside)
+
+    def coefficients(
+        self, t: Float[Tensor, " m"], t_next: Float[Tensor, " m"], past: list[Tensor], alpha: float
+    ) -> Coefficients:
+        """Of one step from log sigma = t to t_next (-inf: to sigma = 0), q extrapolated through t and past levels.
+
+        keep = e^{-cA} with c = 1 + alpha and A the clock's way; the rules integrate c e^{-c(A(s) - A_next)} dA(s)
+        against Lagrange's polynomials; the noise is that of the Gaussian law which would have this A, exact for a
+        Gaussian and to second order for any.
+        """
+        c, end = 1 + alpha, self.clock(t_next)
+        way = (self.clock(t) - end).clamp_min(0.0)
+        shift = t.exp().square() - t_next.exp().square()
+        share = torch.where(way > 0, torch.exp(-2 * way) * torch.expm1(-2 * alpha * way) / torch.expm1(-2 * way), alpha)
+        noise = (self._wide(shift) * share.nan_to_num(nan=alpha)).sqrt()
+        keep = torch.exp(-c * way)
+        rules = [[torch.ones_like(keep)]]
+        if not past:
+            return Coefficients(keep, rules, noise)
+        nodes = t_next + NODES.to(t)[:, None] * (t - t_next)
+        flat = nodes.flatten()
+        kernel = torch.exp(-c * (self.clock(flat) - end.repeat(len(NODES), *[1] * (end.ndim - 1)))) * self.rest(flat)
+        kernel = SHARES.to(t).reshape(-1, *[1] * end.ndim) * kernel.reshape(len(NODES), *end.shape)
+        kernel = kernel / kernel.sum(0)
+        knots, at = [self.knee(s) for s in (t, *past)], self.knee(nodes)
+        polynomials = [lagrange(knots[: order + 1], at) for order in range(1, len(knots))]
+        rules += [[(kernel * self._wide(p)).sum(0) for p in own] for own in polynomials]
+        return Coefficients(keep, rules, noise)
+
+    def knee(self, t: Tensor) -> Tensor:
+        """The coordinate in which q is extrapolated: log(1 + (sigma / s)^2), s a fifth of the largest principal s.d."""
+        return torch.log1p((KNEE / self.top * t.exp()).square())
+
+    def information(self) -> Float[Tensor, " levels"]:
+        """KL(law of y, N(m, C + sigma^2)) in nats at each knot: the integral of sum_i (g_Wiener - g) d log sigma above.
+
+        By the relation of mutual information and mean square error (Guo, Shamai and Verdu 2005).
+        """
+        lam = self.covariance.eigenvalues.to(self.odds)
+        wiener = lam / (lam + self._wide((2 * self.knots).exp()))
+        less = (wiener - torch.sigmoid(self.odds)).flatten(1).sum(1)
+        pieces = (less[1:] + less[:-1]) / 2 * self.knots.diff()
+        return torch.cat([pieces.flip(0).cumsum(0).flip(0), less.new_zeros(1)])
+
+    def _piece_of(self, t: Tensor) -> Tensor:
+        return (torch.searchsorted(self.knots, t.contiguous()) - 1).clamp(0, len(self.knots) - 2)
+
+    def _piece(self, odds: Tensor, slope: Tensor, width: Tensor) -> Tensor:
+        """Integral of 1 - g = 1 / (1 + e^l) over a width in which l = odds + slope s."""
+        flat = slope.abs() < 1e-9
+        steep = torch.where(flat, 1.0, slope)
+        closed = (softplus(-odds) - softplus(-(odds + slope * width))) / steep
+        return torch.where(flat, torch.sigmoid(-odds) * width, closed)
+
+    def _wide(self, t: Tensor) -> Tensor:
+        """[...] as what multiplies [..., *eigenvalues]."""
+        return t.reshape(*t.shape, *[1] * self.covariance.eigenvalues.ndim)
