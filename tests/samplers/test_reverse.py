@@ -116,11 +116,13 @@ def test_a_pilot_is_counted_and_done_once():
         return y / (1 + sigma[:, None] ** 2)
 
     known = pilot(denoiser, (2,))
-    assert sum(seen) == known.calls == 2 * 64 * 16  # moments, and gains
+    assert sum(seen) == known.calls == 2 * 64 * 30  # moments, and gains
     assert torch.allclose(known.moments.mean, torch.zeros(2), atol=4.5 / 8)
     seen.clear()
-    first = reverse_diffusion(denoiser, (2,), 100, nfe=5)
-    assert sum(seen) == 8 + 5 * 100  # it is asked whether it is still the same
+    way = reverse_diffusion(denoiser, (2,), 100, nfe=5, trace=True)
+    assert sum(seen) == way.pilot_calls + 5 * 100
+    assert way.pilot_calls == 8  # it is asked whether it is still the same
+    first = way.x
     seen.clear()
     assert torch.equal(reverse_diffusion(denoiser, (2,), 7, nfe=5), first[:7])
     wider = lambda y, sigma: 9 * y / (9 + sigma[:, None] ** 2)  # noqa: E731
@@ -143,6 +145,27 @@ def test_sample_belongs_to_its_index(alpha, solver):
     assert torch.allclose(whole, spread, rtol=0, atol=1e-12)
     other = reverse_diffusion(denoiser, (2,), 30, **{**options, "seed": 6})
     assert not torch.allclose(whole, other)
+
+
+def test_samples_belong_to_their_index_whatever_comes_before():
+    """The pilot of a stranger is the same for any seed, number and order of runs."""
+    denoiser = lambda y, sigma: ring().denoise(y, sigma)  # noqa: E731
+    alone = reverse_diffusion(denoiser, (2,), 5, seed=3, start=2, dtype=torch.float64)
+    again = lambda y, sigma: ring().denoise(y, sigma)  # noqa: E731
+    reverse_diffusion(again, (2,), 50, seed=8, nfe=7, alpha=1.0, dtype=torch.float64)
+    whole = reverse_diffusion(again, (2,), 7, seed=3, dtype=torch.float64)
+    assert torch.allclose(alone, whole[2:], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_a_stranger_without_moments_is_sampled_well(alpha):
+    n, law = 4000, ring()
+    x = reverse_diffusion(law.denoise, (2,), n, nfe=12, alpha=alpha, dtype=torch.float64)
+    distance = torch.cdist(x, law.means)
+    weights = torch.bincount(distance.argmin(1), minlength=8) / n
+    assert ((weights - 1 / 8).abs() < 4.5 * math.sqrt(7 / 64 / n)).all()
+    near = distance.min(1).values / 0.15
+    assert abs(near.mean() / math.sqrt(math.pi / 2) - 1) < 0.1
 
 
 def test_trace_tells_the_way():

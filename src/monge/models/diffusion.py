@@ -254,8 +254,8 @@ class Diffusion(Family):
             return super().sample(n, seed=seed, start=start, **options)
         scaling = self.must_be_fitted()
         way: Trajectory = self.draw(n, seed, start, trace=True, **options)
-        frames = [torch.stack([scaling.inverse(frame) for frame in part.cpu()]) for part in (way.y, way.x_hat)]
-        return Trajectory(scaling.quantise(scaling.inverse(way.x.cpu())), way.sigma * scaling.unit, *frames)
+        y, x_hat = (torch.stack([scaling.inverse(frame) for frame in part.cpu()]) for part in (way.y, way.x_hat))
+        return Trajectory(scaling.quantise(scaling.inverse(way.x.cpu())), way.sigma * scaling.unit, y, x_hat)
 
     def draw(self, n: int, seed: int, start: int, *, label: Any = None, **options: Any) -> Any:
         label = self._drawn_labels(label, n, seed, start)

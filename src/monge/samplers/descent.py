@@ -1,6 +1,7 @@
 """One batch on its way down from noise to data."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from monge.protocols import Denoiser
 from monge.samplers.linearisation import Linearisation
 from monge.samplers.solvers import Past, Solver, Step
 
+Look = Callable[[Tensor, Tensor, float], Linearisation]
 SLOPE = 7.0  # rho of Karras et al. (2022): steps crowd towards small sigma
 
 
@@ -21,13 +23,14 @@ class Trajectory(NamedTuple):
     """Samples, and the way they came.
 
     x: [n, *event]. sigma: [k] noise levels visited. y, x_hat: [k, n, *event] noisy samples at those levels and
-    what the denoiser made of them.
+    what the denoiser made of them. pilot_calls: what was spent on it before, in rows of one call, over all samples.
     """
 
     x: Tensor
     sigma: Tensor
     y: Tensor
     x_hat: Tensor
+    pilot_calls: int = 0
 
 
 def levels(steps: int, sigma_min: float, sigma_max: float) -> Float[Tensor, " steps"]:
@@ -45,7 +48,8 @@ def levels(steps: int, sigma_min: float, sigma_max: float) -> Float[Tensor, " st
 class Descent:
     """Samples start .. start + n of a seed, from their noise; every level is one step, the last goes to sigma = 0.
 
-    mean, linear: of the law, and the linear part of its denoiser. trace: keep what was seen, for `trajectory`.
+    mean, linear: of the law, and the linear part of its denoiser; or look, which tells that part at each level from
+    y, what the denoiser made of it, and sigma. trace: keep what was seen, for `trajectory`.
     """
 
     def __init__(
@@ -59,10 +63,12 @@ class Descent:
         seed: int = 0,
         start: int = 0,
         trace: bool = False,
+        look: Look | None = None,
         advance: progress.Advance = lambda *_: None,
     ) -> None:
         self.denoiser, self.solver, self.mean, self.linear, self.alpha = denoiser, solver, mean, linear, alpha
         self.seed, self.start, self.trace, self.advance = seed, start, trace, advance
+        self.look = look
         self.blind = bool(getattr(denoiser, "blind", False))
         self.frames: list[tuple[Tensor, Tensor, Tensor]] = []
 
@@ -83,6 +89,8 @@ class Descent:
             x_hat = self.denoise(y, sigma)
             if self.trace:
                 self.frames.append((torch.tensor(level), y, x_hat))
+            if self.look is not None:
+                self.linear = self.look(y, x_hat, level)
             last = index + 1 == len(grid)
             if self.blind:
                 # at least half of the planned way, in log sigma: a residual that is too small must not stop the walk

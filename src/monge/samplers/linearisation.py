@@ -14,6 +14,7 @@ where q varies little at every sigma: 0 for a Gaussian, the centre of the mode f
 sigma falls to 0 wherever the law has a width, so that the last step ends at sigma = 0.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +29,8 @@ from monge.linalg import Covariance
 _points, _shares = np.polynomial.legendre.leggauss(8)
 NODES, SHARES = torch.from_numpy((_points + 1) / 2), torch.from_numpy(_shares / 2)
 LEAST = -60.0  # of log-odds: a direction whose gain is nothing
-BINS = 24  # of directions, fine where eigenvalues are large; each shares one measurement
+ALIKE = 1.3  # directions whose eigenvalues are within this factor share one measurement
+FAINT = 1e-12  # eigenvalues below this share of the largest are all alike
 KNEE = 5.0  # q changes in log sigma down to a fifth of the largest principal s.d., and in sigma^2 below
 
 
@@ -56,17 +58,14 @@ class Coefficients(NamedTuple):
 
 
 def bins(eigenvalues: Tensor) -> Tensor:
-    """The bin of each direction, in the shape of the eigenvalues: few and large eigenvalues have one of their own.
+    """The bin of each direction, in the shape of the eigenvalues: one for each factor of 1.3 in which there are any.
 
-    >>> bins(torch.tensor([1.0, 9.0, 4.0]))
-    tensor([2, 0, 1])
+    >>> bins(torch.tensor([1.0, 9.0, 0.0, 1.1]))
+    tensor([1, 0, 2, 1])
     """
-    d = eigenvalues.numel()
-    edges = torch.logspace(0, 1, min(d, BINS), base=d, dtype=torch.float64).round().long()
-    edges = torch.unique(edges)
-    rank = torch.empty(d, dtype=torch.long, device=eigenvalues.device)
-    rank[eigenvalues.flatten().argsort(descending=True, stable=True)] = torch.arange(d, device=rank.device)
-    return torch.searchsorted(edges.to(rank), rank + 1).reshape(eigenvalues.shape)
+    below = eigenvalues.max() / eigenvalues.clamp_min(FAINT * float(eigenvalues.max()) or 1.0)
+    found: Tensor = torch.unique((below.log() / math.log(ALIKE)).floor(), return_inverse=True)[1]
+    return found
 
 
 def lagrange(knots: list[Tensor], at: Tensor) -> list[Tensor]:

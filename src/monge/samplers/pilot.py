@@ -1,4 +1,4 @@
-"""A look before the walk: a thousand calls that tell the moments, the gains, and where to step.
+"""A look before the walk: two thousand calls that tell the moments, the gains, and where to step.
 
 It is the same for every run of the same denoiser, so that samples depend on their index only.
 """
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from monge import progress, rng
@@ -17,28 +18,29 @@ from monge.denoisers import part
 from monge.errors import BadInput
 from monge.linalg import Covariance, DiagonalCovariance, Moments
 from monge.protocols import Denoiser
-from monge.samplers.descent import Descent, Trajectory, levels
-from monge.samplers.linearisation import BINS, LEAST, Gains, Linearisation, bins
+from monge.samplers.descent import Descent, Look, Trajectory, levels
+from monge.samplers.linearisation import LEAST, Gains, Linearisation, bins
 from monge.samplers.solvers import ExponentialMultistep
 
-PATHS, LEVELS = 64, 16
+PATHS, LEVELS = 64, 30
 PATH_VALUES = 2**20  # fewer paths for events of more than 16,384 values
-HIGHEST, LOWEST = 5.0, 0.005  # levels that are looked at, times the largest principal s.d.
-NEAREST = 2.5  # no walk begins below it, in the same unit
-NATS = 1e-3  # between the law of y where the walk begins and the Gaussian that it begins with
+HIGHEST, LOWEST = 5.0, 0.01  # levels that are looked at, times the largest principal s.d.
+NEAREST = 2.0  # no walk begins below it, in the same unit
+NATS = 0.05  # over the number of steps: between the law of y where the walk begins and the Gaussian it begins with
 SPACING = 0.45  # steps stand as this power of the curvature of q
+EARLY = 0.3  # of the error that a step makes, this power of what it has shrunk to at the end: early ones choose modes
 EVEN = 0.1  # share of steps that stand evenly
 ROUGH = 2e-3, 80.0  # levels for a denoiser of which nothing is known
-POINT = 1e-4  # s.d. below this share of the mean is that of a point
+POINT = 1e-6  # s.d. below this share of the mean is that of a point
 SURE = 1e-6  # least gain where it is not Wiener's
 ASKED = 4  # questions, at two levels, by which a denoiser is known again
 
 
 class Known(NamedTuple):
-    """Of a denoiser: mean and covariance of its law, its gains, and how many calls it took to learn them."""
+    """Of a denoiser: moments of its law, its gains if they were measured, and how many calls that took."""
 
     moments: Moments
-    gains: Gains
+    gains: Gains | None
     calls: int = 0
 
 
@@ -54,6 +56,7 @@ class _Kept(NamedTuple):
 _kept: "weakref.WeakKeyDictionary[Any, _Kept]" = weakref.WeakKeyDictionary()
 
 
+@torch.no_grad()
 def pilot(
     denoiser: Denoiser,
     event_shape: tuple[int, ...],
@@ -62,45 +65,54 @@ def pilot(
     lowest: float = 0.0,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
-    advance: progress.Advance = lambda *_: None,
+    show: bool = False,
 ) -> Known:
     """Gains, and before them moments unless they are given or the denoiser's own.
 
-    Moments are those of the ends of a rough walk over levels 80 to .002, 64 samples in 16 calls; gains and pace are
-    read off a second one, between 5 and .005 times the largest principal s.d., and not below `lowest`. What was found
-    is kept with the denoiser for as long as it answers as it did.
+    Moments are those of the ends of a rough walk over levels 80 to .002, 64 samples in 30 calls; gains and pace are
+    read off a second one, between 5 and .01 times the largest principal s.d., and not below `lowest`. What was found is
+    kept with the denoiser for as long as it answers as it did.
 
     Raises NumericalFailure if the denoiser's answers are not finite, BadInput if they have another shape than y.
 
     >>> from monge.denoisers import Oracle; from monge.densities import Gaussian
     >>> known = pilot(Oracle(Gaussian(torch.zeros(2), torch.eye(2))), (2,), dtype=torch.float64)
     >>> known.calls, bool(known.gains.excess.abs().max() < 1e-4)  # of Wiener's gains
-    (1024, True)
+    (1920, True)
     """
-    rows, calls = max(2, min(PATHS, PATH_VALUES // math.prod(event_shape))), 0
+    rows = max(2, min(PATHS, PATH_VALUES // math.prod(event_shape)))
     denoiser = part(denoiser, 0, rows)
     moments = moments if moments is not None else getattr(denoiser, "moments", None)
     if (kept := _again(denoiser, moments)) is not None:
         return kept
-
-    def walk(mean: Tensor, linear: Linearisation, y: Tensor, grid: Tensor) -> Trajectory:
-        nonlocal calls
-        calls += len(y) * len(grid)
-        descent = Descent(denoiser, ExponentialMultistep(2), mean, linear, trace=True, advance=advance)
-        return descent.trajectory(descent.run(y, grid))
-
+    calls = rows * LEVELS * (1 if moments is not None else 2)
     z = rng.normal((rows, *event_shape), 0, "pilot", dtype=dtype, device=device)
-    if moments is None:
-        unit = flat(DiagonalCovariance(z.new_ones([1] * len(event_shape))))
-        moments = Moments.estimate(walk(z.new_zeros(()), unit, ROUGH[1] * z, levels(LEVELS, *ROUGH)).x)
-    scale = POINT * (float(moments.mean.abs().max()) or 1.0)
-    if float(moments.covariance.eigenvalues.max()) < scale**2:
-        moments = Moments(moments.mean, DiagonalCovariance(torch.full_like(moments.mean, scale**2)))
-    linear = flat(moments.covariance)
-    ends = HIGHEST * linear.top, max(LOWEST * linear.top, lowest)
-    grid = torch.linspace(math.log(ends[0]), math.log(ends[1]), LEVELS, dtype=torch.float64).exp()
-    way = walk(moments.mean, linear, moments.noised_sample(z, ends[0]), grid)
-    known = Known(moments, gains_along(way, moments), calls)
+    with progress.bar("looking where to step", calls, show=show) as advance:
+
+        def walk(mean: Tensor, linear: Linearisation, y: Tensor, grid: Tensor, look: Look | None = None) -> Trajectory:
+            descent = Descent(denoiser, ExponentialMultistep(2), mean, linear, trace=True, look=look, advance=advance)
+            return descent.trajectory(descent.run(y, grid))
+
+        if moments is None:
+            unit = flat(DiagonalCovariance(z.new_ones([1] * len(event_shape))))
+            moments = Moments.estimate(walk(z.new_zeros(()), unit, ROUGH[1] * z, levels(LEVELS, *ROUGH)).x)
+        scale = POINT * (float(moments.mean.abs().max()) or 1.0)
+        if float(moments.covariance.eigenvalues.max()) < scale**2:
+            moments = Moments(moments.mean, DiagonalCovariance(torch.full_like(moments.mean, scale**2)))
+        linear, law = flat(moments.covariance), moments
+        ends = HIGHEST * linear.top, max(LOWEST * linear.top, lowest)
+        grid = torch.linspace(math.log(ends[0]), math.log(ends[1]), LEVELS, dtype=torch.float64).exp()
+        excess: list[Tensor] = []
+
+        def look(y: Tensor, x_hat: Tensor, sigma: float) -> Linearisation:
+            """Gains as they are at this level, kept to the next."""
+            excess.append(excess_gains(y, x_hat, sigma, law))
+            around = math.log(sigma) + torch.tensor([-1.0, 1.0], dtype=torch.float64)
+            return Linearisation(law.covariance, Gains(around, excess[-1].expand(2, -1), torch.ones_like(around)))
+
+        way = walk(law.mean, linear, law.noised_sample(z, ends[0]), grid, look)
+    gains = Gains(grid.log().flip(0), torch.stack(excess).flip(0), torch.ones_like(grid))
+    known = Known(law, gains._replace(pace=pace_along(way, law, gains)), calls)
     few, asked = min(ASKED, rows), [LEVELS // 3, 2 * LEVELS // 3]
     y, x_hat = (frames[asked, :few].flatten(0, 1) for frames in (way.y, way.x_hat))
     with contextlib.suppress(TypeError):  # of what takes no weak reference nothing is kept
@@ -125,49 +137,56 @@ def _again(denoiser: Denoiser, moments: Moments | None) -> Known | None:
 def flat(covariance: Covariance) -> Linearisation:
     """The linear part of a denoiser of which nothing is known: none, g = 0."""
     ends = torch.tensor([-1.0, 1.0], dtype=torch.float64)
-    return Linearisation(covariance, Gains(ends, ends.new_full((2, BINS), LEAST), torch.ones_like(ends)))
+    excess = ends.new_full((2, int(bins(covariance.eigenvalues).max()) + 1), LEAST)
+    return Linearisation(covariance, Gains(ends, excess, torch.ones_like(ends)))
 
 
-def gains_along(way: Trajectory, moments: Moments) -> Gains:
-    """Gains and pace from noisy samples and what the denoiser made of them.
+def excess_gains(y: Tensor, x_hat: Tensor, sigma: float, moments: Moments) -> Float[Tensor, " bins"]:
+    """Log-odds of the gains at one level, less Wiener's, from noisy samples and what the denoiser makes of them.
 
-    With r = U'(D - y), 1 - g = E r^2 / sigma^2. Its log less Wiener's is estimated with that of Wiener's filter on the
-    same samples, whose mean is known, as control variate, so that a Gaussian's is exact.
+    With r = U'(D - y), 1 - g = E r^2 / sigma^2. Its log is estimated with that of Wiener's filter on the same samples,
+    whose mean is known, as control variate, so that a Gaussian's is exact. Float64, on the CPU.
     """
     covariance = moments.covariance
+    away, r = (covariance.coordinates(frame).double().cpu() for frame in (y - moments.mean.to(y), x_hat - y))
+    lam = covariance.eigenvalues.double().cpu()
+    wiener = sigma**2 / (lam + sigma**2)  # its 1 - g
+    bin_of = bins(lam).flatten()
+    members = torch.bincount(bin_of).double()
+
+    def pooled(values: Tensor) -> Tensor:
+        """Means over the directions of each bin, [n, bins]."""
+        return values.new_zeros(len(values), len(members)).index_add(1, bin_of, values.flatten(1)) / members
+
+    seen, known = (pooled(f.square() / (wiener * sigma**2)).clamp_min(SURE) for f in (r, wiener * away))  # of mean 1
+    deviation, control = (each / each.mean(0) - 1 for each in (seen, known))
+    share = (deviation * control).mean(0) / control.square().mean(0)
+    ratio = (seen.mean(0).log() - share * known.mean(0).log()).exp().clamp_min(1.0)
+    rest = pooled(wiener[None])[0]
+    gain = (1 - rest).clamp_min(torch.finfo(rest.dtype).tiny)
+    return ((gain - rest * (ratio - 1)).maximum(gain.clamp_max(SURE)) / (gain * ratio)).log()
+
+
+def pace_along(way: Trajectory, moments: Moments, gains: Gains) -> Float[Tensor, " levels"]:
+    """How closely steps should stand at each level: as a power of the mean curvature of q in log sigma."""
+    covariance, log_sigma = moments.covariance, gains.log_sigma
+    linear = Linearisation(covariance, gains)
+    rest, clock = linear.rest(log_sigma).cpu()[:, None], linear.clock(log_sigma).cpu()[:, None]
     v, r = (
-        torch.stack([covariance.coordinates(frame).double().cpu() for frame in frames])
+        torch.stack([covariance.coordinates(frame).double().cpu() for frame in frames.flip(0)])
         for frames in (way.y - moments.mean.to(way.y), way.x_hat - way.y)
     )
-    lam, square = covariance.eigenvalues.double().cpu(), way.sigma.double().square()
-    square = square.reshape(-1, *[1] * lam.ndim)
-    wiener = square / (lam + square)  # its 1 - g
-    bin_of = bins(lam).flatten()
-    pooled = torch.nn.functional.one_hot(bin_of, int(bin_of.max()) + 1).double()
-    pooled = pooled / pooled.sum(0)
-    unit = (wiener * square)[:, None]  # variance of r for a Gaussian
-    seen, linear = (
-        ((away.square() / unit).flatten(2) @ pooled).clamp_min(SURE) for away in (r, wiener[:, None] * v)
-    )  # [levels, paths, bins], of mean 1 for a Gaussian
-    deviation, known = seen / seen.mean(1, keepdim=True) - 1, linear / linear.mean(1, keepdim=True) - 1
-    share = (deviation * known).mean(1) / known.square().mean(1)
-    ratio = (seen.mean(1).log() - share * linear.mean(1).log()).exp().clamp_min(1.0)
-    rest = wiener.flatten(1) @ pooled
-    gain = (1 - rest).clamp_min(torch.finfo(rest.dtype).tiny)
-    excess = ((gain - rest * (ratio - 1)).maximum(gain.clamp_max(SURE)) / (gain * ratio)).log()
-    log_sigma = way.sigma.double().log().flip(0)
-    gains = Gains(log_sigma, excess.flip(0), torch.ones_like(log_sigma))
-    rest = Linearisation(covariance, gains).rest(log_sigma).flip(0)[:, None].cpu()
     q = v + r / rest
-    bend = (q[2:] - 2 * q[1:-1] + q[:-2]) * rest[1:-1]
+    weight = rest * torch.exp(EARLY * (clock - clock[:1]))
+    bend = (q[2:] - 2 * q[1:-1] + q[:-2]) * weight[1:-1]
     pace = bend.square().flatten(2).sum(2).mean(1).sqrt() ** SPACING
-    pace = torch.cat([pace[:1], pace, pace[-1:]]).flip(0)
-    return gains._replace(pace=pace / pace.mean() + EVEN if pace.sum() > 0 else torch.ones_like(pace))
+    pace = torch.cat([pace[:1], pace, pace[-1:]])
+    return pace / pace.mean() + EVEN if pace.sum() > 0 else torch.ones_like(pace)
 
 
 def steps(linear: Linearisation, n: int, sigma_min: float | None = None, sigma_max: float | None = None) -> Tensor:
     """n falling levels [n], float64, where the pilot saw q bend; the last call is above the end of the walk, or at
-    sigma_min if that is given, and the first where the law is Gaussian to 1e-3 nats, or at sigma_max.
+    sigma_min if that is given, and the first where the law is Gaussian to .05 / n nats, or at sigma_max.
     """
     gains = linear.gains
     if gains is None:
@@ -175,7 +194,7 @@ def steps(linear: Linearisation, n: int, sigma_min: float | None = None, sigma_m
     log_sigma = gains.log_sigma.cpu()
     lowest, highest = log_sigma[0].exp().item(), log_sigma[-1].exp().item()
     least = min(NEAREST * linear.top, highest)
-    begin = log_sigma[(linear.information().cpu() > NATS).sum().clamp_max(len(log_sigma) - 1)].exp().item()
+    begin = log_sigma[(linear.information().cpu() > NATS / n).sum().clamp_max(len(log_sigma) - 1)].exp().item()
     first = sigma_max if sigma_max is not None else max(least, begin)
     last = sigma_min if sigma_min is not None else min(lowest, first / 2)
     if not last < first:

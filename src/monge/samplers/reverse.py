@@ -13,7 +13,7 @@ from monge.linalg import DiagonalCovariance, Moments
 from monge.protocols import Denoiser
 from monge.samplers.descent import Descent, Trajectory, levels
 from monge.samplers.linearisation import Linearisation
-from monge.samplers.pilot import ROUGH, flat, pilot, steps
+from monge.samplers.pilot import ROUGH, Known, flat, pilot, steps
 from monge.samplers.solvers import ExponentialMultistep, Solver
 
 BATCH_VALUES = 2**20  # values held at a time when no batch size is given
@@ -57,7 +57,7 @@ def reverse_diffusion(
         level at each step is the one that its residual shows.
     nfe: denoiser calls per sample; never exceeded.
     sigma_min, sigma_max: the levels of the last and the first call. Unless given, they are chosen, and steps between
-        them stand where this denoiser needs them: the walk begins where the law is Gaussian to 1e-3 nats.
+        them stand where this denoiser needs them: the walk begins where the law is Gaussian to .05 / nfe nats.
     solver: rule for one step; ExponentialMultistep unless given, whose last step goes from the last level to 0.
     moments: mean and covariance of the data (the denoiser's own `.moments` if it has them). The walk starts at
         N(m, C + sigma_max^2), and a Gaussian law comes out exact for any number of calls.
@@ -66,7 +66,7 @@ def reverse_diffusion(
     trace: return the `Trajectory`.
 
     What is not known of a denoiser, its moments and its `gains` (see `monge.samplers.pilot`), a pilot finds out first:
-    1,024 calls, twice as many without moments, in all, not per sample, and once for a denoiser. It is the same for any
+    1,920 calls, twice as many without moments, in all, not per sample, and once for a denoiser. It is the same for any
     n and seed. There is none when both levels are given and moments are not, nor for rows that have a label each.
 
     Raises BadInput for nfe < 1, alpha < 0 or not finite, n < 1, levels other than 0 < sigma_min < sigma_max, and a
@@ -83,16 +83,16 @@ def reverse_diffusion(
     size = batch_size or max(1, BATCH_VALUES // max(1, math.prod(event_shape)))
     parts: list[Tensor] = []
     frames: list[Trajectory] = []
+    options: dict[str, Any] = {"dtype": dtype, "device": device}
+    known, linear, placed = _known(denoiser, event_shape, moments, sigma_min, sigma_max, options | {"show": show})
     with progress.bar("drawing samples", n * nfe, show=show) as advance:
-        options: dict[str, Any] = {"dtype": dtype, "device": device}
-        gaussian, linear, placed = _known(denoiser, event_shape, moments, sigma_min, sigma_max, options)
         count = max(1, -(-nfe // solver.calls))
         grid = steps(linear, count, sigma_min, sigma_max) if placed else levels(count, *_range(sigma_min, sigma_max))
         for first in range(0, n, size):
             rows = min(size, n - first)
             z = rng.normal((rows, *event_shape), seed, "start", start=start + first, **options)
             own = part(denoiser, first, rows)
-            law = moments or getattr(own, "moments", None) or gaussian
+            law = moments or getattr(own, "moments", None) or known.moments
             walk = Descent(
                 own,
                 solver,
@@ -110,9 +110,8 @@ def reverse_diffusion(
     x = torch.cat(parts)
     if not trace:
         return x
-    return Trajectory(
-        x, frames[0].sigma, *(torch.cat(p, 1) for p in ([f.y for f in frames], [f.x_hat for f in frames]))
-    )
+    y, x_hat = (torch.cat(seen, 1) for seen in ([f.y for f in frames], [f.x_hat for f in frames]))
+    return Trajectory(x, frames[0].sigma, y, x_hat, known.calls)
 
 
 def _check(n: int, nfe: int, alpha: float, sigma_min: float | None, sigma_max: float | None) -> None:
@@ -141,15 +140,17 @@ def _known(
     sigma_min: float | None,
     sigma_max: float | None,
     options: dict[str, Any],
-) -> tuple[Moments, Linearisation, bool]:
-    """Mean and covariance to start from, the linear part of the denoiser, and whether that tells where to step."""
+) -> tuple[Known, Linearisation, bool]:
+    """What is known of the denoiser, its linear part, and whether that tells where to step."""
     moments = moments if moments is not None else getattr(denoiser, "moments", None)
     gains = getattr(denoiser, "gains", None)
     each_its_own = isinstance(denoiser, Labelled) and len(denoiser.label) > 1
     if gains is None and not each_its_own and (moments is not None or sigma_min is None or sigma_max is None):
-        moments, gains, _ = pilot(denoiser, event_shape, moments, **options)
-    if moments is not None:
-        covariance = moments.covariance
-        return moments, flat(covariance) if gains is None else Linearisation(covariance, gains), gains is not None
-    zero = torch.zeros([1] * len(event_shape), **options)  # broadcasts: no mean, no covariance
-    return Moments(zero, DiagonalCovariance(zero)), flat(DiagonalCovariance(zero + 1)), False
+        known = pilot(denoiser, event_shape, moments, **options)
+        return known, Linearisation(known.moments.covariance, known.gains), True
+    if moments is None:
+        zero = torch.zeros([1] * len(event_shape))  # broadcasts: no mean, no covariance
+        linear = flat(DiagonalCovariance(zero + 1))
+        return Known(Moments(zero, DiagonalCovariance(zero)), linear.gains), linear, False
+    linear = flat(moments.covariance) if gains is None else Linearisation(moments.covariance, gains)
+    return Known(moments, linear.gains), linear, gains is not None
