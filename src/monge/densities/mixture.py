@@ -40,16 +40,17 @@ class GaussianMixture(Law):
             raise BadInput(f"covs must be [{k}, {d}, {d}], [{k}, {d}] or [{k}], not {list(covs.shape)}")
         if covs.ndim == 3 and not torch.allclose(covs, covs.mT, rtol=1e-5, atol=1e-5 * float(covs.abs().max())):
             raise BadInput("every covariance must be symmetric")
+        vectors: Tensor | None
         if covs.ndim == 3:
             lam, vectors = torch.linalg.eigh(covs.double())
         else:
             lam = (covs if covs.ndim == 2 else covs[:, None].expand(k, d)).double()
-            vectors = torch.eye(d, dtype=torch.float64).expand(k, d, d)
+            vectors = None  # the axes themselves
         if not (lam > 0).all():
             raise BadInput("every covariance must be positive definite")
         self.means, self.event_shape = means, (d,)
         self.weights = weights / weights.sum()
-        self.eigenvalues, self.vectors = lam.to(means.dtype), vectors.to(means.dtype)
+        self.eigenvalues, self.vectors = lam.to(means.dtype), None if vectors is None else vectors.to(means.dtype)
 
     @property
     def mean(self) -> Float[Tensor, " d"]:
@@ -57,7 +58,11 @@ class GaussianMixture(Law):
 
     @property
     def covariance(self) -> Float[Tensor, "d d"]:
-        inside = torch.einsum("k,kij,kj,klj->il", self.weights, self.vectors, self.eigenvalues, self.vectors)
+        inside: Tensor
+        if self.vectors is None:
+            inside = (self.weights @ self.eigenvalues).diag()
+        else:
+            inside = torch.einsum("k,kij,kj,klj->il", self.weights, self.vectors, self.eigenvalues, self.vectors)
         away = self.means - self.mean
         return inside + torch.einsum("k,ki,kj->ij", self.weights, away, away)
 
@@ -76,14 +81,17 @@ class GaussianMixture(Law):
         """grad log p = sum_k r_k(x) C_k^-1 (m_k - x), r_k the responsibilities."""
         terms, away = self._log_terms(events(x, self.event_shape), levels(0.0, x))
         pull = terms.softmax(1)[..., None] * away / self.eigenvalues.to(x)
-        return -torch.einsum("nkj,kij->ni", pull, self.vectors.to(x))
+        return -self._sum(pull)
 
     def sample(self, n: int, *, seed: int = 0, start: int = 0) -> Float[Tensor, "n d"]:
         dtype = self.means.dtype
         u = rng.uniform((n, 1), seed, "mixture", start=start, dtype=torch.float64)
         which = torch.searchsorted(self.weights.double().cumsum(0)[:-1], u[:, 0])
         z = rng.normal((n, *self.event_shape), seed, "mixture", "z", start=start, dtype=dtype)
-        return self.means[which] + torch.einsum("nij,nj->ni", self.vectors[which], self.eigenvalues[which].sqrt() * z)
+        spread: Tensor = self.eigenvalues[which].sqrt() * z
+        if self.vectors is not None:
+            spread = torch.einsum("nij,nj->ni", self.vectors[which], spread)
+        return self.means[which] + spread
 
     def noised(self, sigma: float) -> "GaussianMixture":
         """The law of x + sigma z: the same mixture with C_k + sigma^2."""
@@ -105,11 +113,17 @@ class GaussianMixture(Law):
         share = terms.softmax(1)
         lam = self.eigenvalues.to(y)
         kept = share[..., None] * away * (lam / (lam + level.square()[:, None, None]))
-        return share @ self.means.to(y) + torch.einsum("nkj,kij->ni", kept, self.vectors.to(y))
+        return share @ self.means.to(y) + self._sum(kept)
+
+    def _sum(self, v: Float[Tensor, "n k d"]) -> Float[Tensor, "n d"]:
+        """Sum over components of vectors given in the eigenbasis of each."""
+        return v.sum(1) if self.vectors is None else torch.einsum("nkj,kij->ni", v, self.vectors.to(v))
 
     def _log_terms(self, y: Tensor, level: Tensor) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k d"]]:
         """log w_k N(y; m_k, C_k + level^2), and y - m_k in the eigenbasis of C_k."""
-        away = torch.einsum("nkj,kji->nki", y[:, None] - self.means.to(y), self.vectors.to(y))
+        away = y[:, None] - self.means.to(y)
+        if self.vectors is not None:
+            away = torch.einsum("nkj,kji->nki", away, self.vectors.to(y))
         variance = self.eigenvalues.to(y) + level.square()[:, None, None]
         log_det = variance.log().sum(2) + y.shape[1] * math.log(2 * math.pi)
         terms = self.weights.to(y).log() - 0.5 * ((away.square() / variance).sum(2) + log_det)

@@ -103,34 +103,30 @@ class Linearisation:
         else:
             self.knots, excess = gains.log_sigma.to(lam), gains.excess.to(lam)[:, bins(lam)]
         self.odds = (log_lam - 2 * self._wide(self.knots) + excess).clamp_min(LEAST)
-        width = self._wide(self.knots.diff())
-        self.slope = self.odds.diff(dim=0) / width
-        self.elapsed = torch.cat([torch.zeros_like(self.odds[:1]), self._piece(self.odds[:-1], self.slope, width)])
-        self.elapsed = self.elapsed.cumsum(0)
+        # pieces: the first and the last, without end, fall as a Gaussian's
+        fall = torch.full_like(self.odds[:1], -2.0)
+        self.slope = torch.cat([fall, self.odds.diff(dim=0) / self._wide(self.knots.diff()), fall])
+        first = torch.arange(len(self.knots) + 1).sub(1).clamp_min(0).to(lam.device)
+        self.begin, self.begin_odds = self.knots[first], self.odds[first]
+        pieces = self._way(self.begin_odds[1:-1], self.odds[1:], self.slope[1:-1], self._wide(self.knots.diff()))
+        zero = torch.zeros_like(self.odds[:1])
+        self.elapsed = torch.cat([zero, zero, pieces]).cumsum(0)
 
-    def log_odds(self, t: Float[Tensor, " m"]) -> Tensor:
-        """log g / (1 - g) at log sigma = t, [m, *eigenvalues]; beyond the knots it falls by 2, as a Gaussian's."""
-        below, above = t < self.knots[0], t > self.knots[-1]
-        piece = self._piece_of(t)
-        inside = self.odds[piece] + self.slope[piece] * self._wide(t - self.knots[piece])
-        outside = torch.where(self._wide(below), self.odds[:1], self.odds[-1:])
-        outside = outside - 2 * self._wide(t - torch.where(below, self.knots[0], self.knots[-1]))
-        return torch.where(self._wide(below | above), outside, inside)
+    def at(self, t: Float[Tensor, " m"]) -> tuple[Tensor, Tensor]:
+        """Log-odds of the gains, log g / (1 - g), and the clock A, the integral of 1 - g over log sigma, at log sigma
+        = t, [m, *eigenvalues]; t = -inf is sigma = 0."""
+        piece = torch.searchsorted(self.knots, t.contiguous())
+        width, slope, begin = self._wide(t - self.begin[piece]), self.slope[piece], self.begin_odds[piece]
+        odds = begin + slope * width
+        return odds, self.elapsed[piece] + self._way(begin, odds, slope, width)
 
     def rest(self, t: Float[Tensor, " m"]) -> Tensor:
         """1 - g, [m, *eigenvalues]."""
-        return torch.sigmoid(-self.log_odds(t))
+        return torch.sigmoid(-self.at(t)[0])
 
     def clock(self, t: Float[Tensor, " m"]) -> Tensor:
-        """A, the integral of 1 - g over log sigma, [m, *eigenvalues]; of t = -inf it is that of sigma = 0."""
-        piece, odds = self._piece_of(t), self.log_odds(t.clamp_min(torch.finfo(t.dtype).min / 4))
-        inside = self.elapsed[piece] + self._piece(
-            self.odds[piece], self.slope[piece], self._wide(t - self.knots[piece])
-        )
-        below = self.elapsed[:1] + (softplus(-odds) - softplus(-self.odds[:1])) / 2
-        above = self.elapsed[-1:] + (softplus(-odds) - softplus(-self.odds[-1:])) / 2
-        inside = torch.where(self._wide(t > self.knots[-1]), above, inside)
-        return torch.where(self._wide(t < self.knots[0]), below, inside)
+        """A, [m, *eigenvalues]."""
+        return self.at(t)[1]
 
     def coefficients(
         self, t: Float[Tensor, " m"], t_next: Float[Tensor, " m"], past: list[Tensor], alpha: float
@@ -141,8 +137,11 @@ class Linearisation:
         against Lagrange's polynomials; the noise is that of the Gaussian law which would have this A, exact for a
         Gaussian and to second order for any.
         """
-        c, end = 1 + alpha, self.clock(t_next)
-        way = (self.clock(t) - end).clamp_min(0.0)
+        c, m = 1 + alpha, max(len(t), len(t_next))
+        nodes = t_next + NODES.to(t)[:, None] * (t - t_next) if past else t.new_zeros(0, m)
+        odds, clock = self.at(torch.cat([t.expand(m), t_next.expand(m), nodes.flatten()]))
+        odds, clock = (each.reshape(-1, m, *each.shape[1:]) for each in (odds, clock))
+        way = (clock[0] - clock[1]).clamp_min(0.0)
         shift = t.exp().square() - t_next.exp().square()
         share = torch.where(way > 0, torch.exp(-2 * way) * torch.expm1(-2 * alpha * way) / torch.expm1(-2 * way), alpha)
         noise = (self._wide(shift) * share.nan_to_num(nan=alpha)).sqrt()
@@ -150,10 +149,8 @@ class Linearisation:
         rules = [[torch.ones_like(keep)]]
         if not past:
             return Coefficients(keep, rules, noise)
-        nodes = t_next + NODES.to(t)[:, None] * (t - t_next)
-        flat = nodes.flatten()
-        kernel = torch.exp(-c * (self.clock(flat) - end.repeat(len(NODES), *[1] * (end.ndim - 1)))) * self.rest(flat)
-        kernel = SHARES.to(t).reshape(-1, *[1] * end.ndim) * kernel.reshape(len(NODES), *end.shape)
+        kernel = torch.exp(-c * (clock[2:] - clock[1])) * torch.sigmoid(-odds[2:])
+        kernel = SHARES.to(t).reshape(-1, *[1] * clock[0].ndim) * kernel
         kernel = kernel / kernel.sum(0)
         knots, at = [self.knee(s) for s in (t, *past)], self.knee(nodes)
         polynomials = [lagrange(knots[: order + 1], at) for order in range(1, len(knots))]
@@ -175,15 +172,11 @@ class Linearisation:
         pieces = (less[1:] + less[:-1]) / 2 * self.knots.diff()
         return torch.cat([pieces.flip(0).cumsum(0).flip(0), less.new_zeros(1)])
 
-    def _piece_of(self, t: Tensor) -> Tensor:
-        return (torch.searchsorted(self.knots, t.contiguous()) - 1).clamp(0, len(self.knots) - 2)
-
-    def _piece(self, odds: Tensor, slope: Tensor, width: Tensor) -> Tensor:
-        """Integral of 1 - g = 1 / (1 + e^l) over a width in which l = odds + slope s."""
+    def _way(self, begin: Tensor, end: Tensor, slope: Tensor, width: Tensor) -> Tensor:
+        """Integral of 1 - g = 1 / (1 + e^l) over a width in which the log-odds l go from begin to end by a slope."""
         flat = slope.abs() < 1e-9
-        steep = torch.where(flat, 1.0, slope)
-        closed = (softplus(-odds) - softplus(-(odds + slope * width))) / steep
-        return torch.where(flat, torch.sigmoid(-odds) * width, closed)
+        closed = (softplus(-begin) - softplus(-end)) / torch.where(flat, 1.0, slope)
+        return torch.where(flat, torch.sigmoid(-begin) * width, closed)
 
     def _wide(self, t: Tensor) -> Tensor:
         """[...] as what multiplies [..., *eigenvalues]."""
