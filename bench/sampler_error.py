@@ -2,7 +2,7 @@
 
     make bench-sampler                                  # all, about 10 minutes
     python bench/sampler_error.py --fast                # two laws, two budgets, few peers: what the tests run
-    python bench/sampler_error.py --only ring --plot error.png
+    python bench/sampler_error.py --only arcs,cigars    # two laws that were made when the sampler was finished
 
 Laws whose denoiser is exact, 4,000 samples of one seed. Peers run at a wide range of levels, .002 to 80, and at a
 fitted one, .01 to 6 times the largest principal s.d.; all start from the right mean and covariance, N(m, C +
@@ -74,7 +74,23 @@ def field() -> Law:
     return Gaussian.stationary((spectrum / spectrum.mean())[None])
 
 
+def arcs() -> Law:
+    """Two interleaved half circles, 24 Gaussians each, whose s.d. grows from .02 to .1 along the way."""
+    angle = torch.linspace(0, math.pi, 24)
+    upper, lower = torch.stack([angle.cos(), angle.sin()], 1), torch.stack([1 - angle.cos(), 0.5 - angle.sin()], 1)
+    return GaussianMixture(torch.cat([upper, lower]), torch.linspace(0.02, 0.1, 24).square().repeat(2))
+
+
+def cigars() -> Law:
+    """Six Gaussians in 16 dimensions, turned at random, with s.d. from .01 to 1 in each, and unequal weights."""
+    generator = torch.Generator().manual_seed(3)
+    turns = torch.linalg.qr(torch.randn(6, 16, 16, generator=generator))[0]
+    covs = turns @ torch.logspace(-4, 0, 16).diag() @ turns.mT
+    return GaussianMixture(2 * torch.randn(6, 16, generator=generator), (covs + covs.mT) / 2, torch.arange(1.0, 7.0))
+
+
 LAWS: dict[str, Callable[[], Law]] = {"mixture": mixture, "field": field, "grid": grid, "ring": ring}
+LATER: dict[str, Callable[[], Law]] = {"arcs": arcs, "cigars": cigars}  # made when the sampler was finished
 
 
 def top(law: Law) -> float:
@@ -243,7 +259,7 @@ def mean_distance(x: Tensor, y: Tensor) -> float:
 def rows(names: list[str], budgets: list[int], methods: list[str], n: int, calls: int) -> Iterator[Row]:
     """(law, method, budget, measures), the floor first, as the method "exact" with budgets 0 (mean) and 1 (s.d.)."""
     for name in names:
-        law = LAWS[name]()
+        law = (LAWS | LATER)[name]()
         judge = Judge(law, n, calls)
         exact = [judge(Drawn(law.sample(n, seed=10 + i), None)) for i in range(8)]
         values = {measure: torch.tensor([e[measure] for e in exact]) for measure in exact[0]}

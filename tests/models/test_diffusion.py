@@ -109,11 +109,12 @@ def test_blind_model_samples_in_a_space_much_larger_than_the_data():
     )
 
 
-def test_quantised_data_are_asked_for_at_half_a_grid_step_and_no_lower():
+def test_quantised_data_end_half_a_grid_step_above_zero_noise():
     data = Samples((rng.uniform((200, 1, 4, 4), 0, "q") * 16).round(), kind="images", quantum=1.0, limits=(0.0, 16.0))
     model = monge.Diffusion().fit(data, steps=2, show=False)
     way = model.sample(2, nfe=4, trace=True)
-    assert way.sigma[-1].item() > 0.5  # data units
+    assert way.sigma[-1].item() == pytest.approx(0.5, rel=1e-5)  # data units
+    assert torch.equal(way.x, model.units.quantise(way.x_hat[-1]))
     assert model.gains.log_sigma[0].exp().item() * model.units.unit >= 0.5 * (1 - 1e-6)
     assert "dequantised" in model.record["scaling"]["statement"]
 

@@ -261,11 +261,13 @@ class Diffusion(Family):
         label = self._drawn_labels(label, n, seed, start)
         if self.gains is None:  # in training, and of runs that were saved without
             self.settle()
+        quantised = self.units.quantum is not None
         return samplers.reverse_diffusion(
             self._bound(label, n),
             tuple(self.record["data"]["event_shape"]),
             n,
-            sigma_min=self.settings["sigma_min"],
+            solver=samplers.ExponentialMultistep(atoms=quantised),
+            sigma_min=self.levels().sigma_min if quantised else self.settings["sigma_min"],
             sigma_max=self.settings["sigma_max"],
             seed=seed,
             start=start,

@@ -152,9 +152,12 @@ class ExponentialMultistep:
     steps, from one. Without moments (g = 0) order 1 is DDIM at alpha = 0, and orders 2 and 3 are multistep exponential
     integrators of the kind of DPM-Solver++ (Lu et al. 2022), for every alpha. (Measured gains are piecewise in log
     sigma: at their knots the order is 2 at most.)
+
+    atoms: whether the law is one of atoms, such as quantised data: the last step is then the denoiser's answer.
     """
 
     order: int = 3
+    atoms: bool = False
     calls: int = field(default=1, init=False)
 
     def __post_init__(self) -> None:
@@ -166,6 +169,8 @@ class ExponentialMultistep:
         return self.order - 1
 
     def step(self, now: Step) -> Tensor:
+        if now.last and self.atoms:
+            return now.x_hat
         t, t_next = now.log_sigma, now.sigma_next.reshape(-1).to(now.linear.knots).log()
         seen = [] if now.last else now.past
         levels: list[Tensor] = []
