@@ -105,7 +105,10 @@ class Descent:
             )
             y = self.solver.step(now)
             if self.solver.memory:
-                past = [Past(now.log_sigma, now.q), *past][: self.solver.memory]
+                # a plan that is not kept, and gains that change at each level, leave nothing to correct by
+                change = self.blind or self.look is not None
+                seen = (now.log_sigma, now.q)
+                past = [Past(*seen) if change else Past(*seen, now.v, now.predicted), *past][: self.solver.memory]
         if not y.isfinite().all():
             bad = int((~y.flatten(1).isfinite().all(1)).sum())
             raise NumericalFailure(
