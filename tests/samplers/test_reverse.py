@@ -71,7 +71,7 @@ def test_solver_has_the_order_it_declares(solver):
             x_hat = denoiser(y, sigma[0].expand(len(y)))
             call = lambda y, s: denoiser(y, s[0].expand(len(y)))  # noqa: E731
             now = samplers.Step(y, x_hat, sigma, sigma_next, 0.0, None, call, mean, linear, list(past))
-            past = [samplers.Past(now.log_sigma, now.q), *past][: solver.memory]
+            past = [samplers.Past(now.log_sigma, now.q, now.v, now.v), *past][: solver.memory]
             y = solver.step(now)
         return y
 
@@ -82,7 +82,7 @@ def test_solver_has_the_order_it_declares(solver):
             walk = torch.logspace(math.log10(level), math.log10(target), 100, dtype=torch.float64)
             y, level, sigma = run(ExponentialMultistep(2), y, walk), target, torch.full((1, 1), target).double()
             now = samplers.Step(y, denoiser(y, sigma[0].expand(64)), sigma, sigma, 0.0, None, denoiser, mean, linear)
-            past = [samplers.Past(now.log_sigma, now.q), *past]
+            past = [samplers.Past(now.log_sigma, now.q, now.v, now.v), *past]
         past = past[1 : 1 + solver.memory]
         return run(solver, y, 2.0 * torch.logspace(0, -1, steps + 1, dtype=torch.float64), past)
 

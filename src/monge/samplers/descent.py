@@ -1,7 +1,8 @@
 """One batch on its way down from noise to data."""
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from monge.denoisers import per_sample, residual_level
 from monge.errors import BadInput, NumericalFailure
 from monge.protocols import Denoiser
 from monge.samplers.linearisation import Linearisation
-from monge.samplers.solvers import Past, Solver, Step
+from monge.samplers.solvers import ExponentialMultistep, Past, Rule, Solver, Step
 
 Look = Callable[[Tensor, Tensor, float], Linearisation]
 SLOPE = 7.0  # rho of Karras et al. (2022): steps crowd towards small sigma
@@ -83,7 +84,11 @@ class Descent:
     def run(self, y: Tensor, grid: Float[Tensor, " k"]) -> Tensor:
         past: list[Past] = []
         mean = self.mean.to(y)
-        for index, (level, level_next) in enumerate(zip(grid.tolist(), [*grid.tolist()[1:], 0.0], strict=True)):
+        rules: Iterable[Rule | None] = itertools.repeat(None, len(grid))
+        if isinstance(self.solver, ExponentialMultistep) and not self.blind and self.look is None:
+            rules = self.solver.plan(self.linear, grid, self.alpha, y.dtype)
+        ends = [*grid.tolist()[1:], 0.0]
+        for index, (level, level_next, rule) in enumerate(zip(grid.tolist(), ends, rules, strict=True)):
             sigma = y.new_full((1, *[1] * (y.ndim - 1)), level)
             sigma_next = torch.full_like(sigma, level_next)
             x_hat = self.denoise(y, sigma)
@@ -100,15 +105,11 @@ class Descent:
             if self.alpha > 0:
                 shape = tuple(y.shape)
                 z = rng.normal(shape, self.seed, "step", index, start=self.start, dtype=y.dtype, device=y.device)
-            now = Step(
-                y, x_hat, sigma, sigma_next.expand_as(sigma), self.alpha, z, self.denoise, mean, self.linear, past, last
-            )
+            levels = sigma, sigma_next.expand_as(sigma)
+            now = Step(y, x_hat, *levels, self.alpha, z, self.denoise, mean, self.linear, past, last, rule)
             y = self.solver.step(now)
             if self.solver.memory:
-                # a plan that is not kept, and gains that change at each level, leave nothing to correct by
-                change = self.blind or self.look is not None
-                seen = (now.log_sigma, now.q)
-                past = [Past(*seen) if change else Past(*seen, now.v, now.predicted), *past][: self.solver.memory]
+                past = [Past(now.log_sigma, now.q, now.v, now.predicted), *past][: self.solver.memory]
         if not y.isfinite().all():
             bad = int((~y.flatten(1).isfinite().all(1)).sum())
             raise NumericalFailure(

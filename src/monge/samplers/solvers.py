@@ -10,7 +10,8 @@ call the denoiser `calls` times and look at what earlier steps saw. `order` is t
 alpha = 0, and is tested.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -24,6 +25,7 @@ from monge.samplers.linearisation import Linearisation
 
 # of the absolute weights of an extrapolation, at orders 2 and 3: those of the Adams-Bashforth rules with even steps
 MOST_WEIGHT = 2.0, 11 / 3
+PLAN_VALUES = 2**15  # of each coefficient, worked out at a time
 APART = 1e-3  # least distance of levels in an extrapolation, as a share of the step
 Denoise = Callable[[Tensor, Tensor], Tensor]
 
@@ -31,13 +33,27 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 class Past(NamedTuple):
     """What an earlier step saw, see `monge.samplers.linearisation`: log sigma, [1] or [n], and q, [n, *eigenvalues].
 
-    v, predicted: where it began, and the mean of where it went, if that may be corrected by what is seen there.
+    v, predicted: where it began, and the mean of where it went.
     """
 
     log_sigma: Tensor
     q: Tensor
-    v: Tensor | None = None
-    predicted: Tensor | None = None
+    v: Tensor
+    predicted: Tensor
+
+
+class Rule(NamedTuple):
+    """Coefficients of one step, each [1 or n, *eigenvalues]: v_next = keep v + sum_k weights[k] q_k + noise z.
+
+    rest: 1 - g where it begins. before: keep and weights by which the step before is taken again when its end is seen,
+    on the values of q where it began, here, and earlier.
+    """
+
+    rest: Tensor
+    keep: Tensor
+    weights: list[Tensor]
+    noise: Tensor
+    before: tuple[Tensor, list[Tensor]] | None = None
 
 
 @dataclass
@@ -48,7 +64,7 @@ class Step:
     sigma, sigma_next: noise levels now and after, [1 or n, 1, ...]. last: sigma_next is 0, and this the last step.
     z: unit noise [n, *event], or None when alpha = 0.
     mean, linear: mean of the data, which broadcasts to [n, *event], and the linear part of the denoiser.
-    past: earlier steps, latest first.
+    past: earlier steps, latest first. rule: of this step, if it was worked out ahead.
     """
 
     y: Tensor
@@ -62,7 +78,8 @@ class Step:
     linear: Linearisation
     past: list[Past] = field(default_factory=list)
     last: bool = False
-    predicted: Tensor | None = field(default=None, init=False)  # by the solver, the mean of v at sigma_next
+    rule: Rule | None = None
+    predicted: Tensor = field(init=False)  # by the solver, the mean of v at sigma_next
 
     @cached_property
     def log_sigma(self) -> Tensor:
@@ -77,7 +94,7 @@ class Step:
     @cached_property
     def q(self) -> Tensor:
         """What the denoiser adds to its linear part, (U'(D - m) - g v) / (1 - g)."""
-        rest = self.linear.rest(self.log_sigma).to(self.v)
+        rest = self.rule.rest if self.rule else self.linear.rest(self.log_sigma).to(self.v)
         # U'(D - m) - v is small where 1 - g is: the difference is taken before the division
         return self.v + self.linear.covariance.coordinates(self.x_hat - self.y) / rest
 
@@ -178,41 +195,74 @@ class ExponentialMultistep:
     def step(self, now: Step) -> Tensor:
         if now.last and self.atoms:
             return now.x_hat
+        rule = now.rule or self.rule_for(now)
+        qs = [now.q, *(past.q for past in now.past)]
+        if rule.before is not None:
+            before = now.past[0]
+            now.v = now.v - before.predicted + _mean(*rule.before, before.v, [before.q, now.q, *qs[2:]])
+        v = now.predicted = _mean(rule.keep, rule.weights, now.v, qs)
+        if now.z is not None:
+            v = torch.addcmul(v, rule.noise, now.z.reshape(v.shape))
+        return now.mean + now.linear.covariance.compose(v)
+
+    def rule_for(self, now: Step) -> Rule:
+        """The rule of a step that was not foreseen, so that what it has seen corrects nothing."""
         t, t_next = now.log_sigma, now.sigma_next.reshape(-1).to(now.linear.knots).log()
-        seen = [] if now.last else now.past
         levels: list[Tensor] = []
-        apart = APART * (t - t_next)
-        for past in seen:  # a blind walk may find that the level did not fall
+        apart = APART * (t - t_next).nan_to_num(posinf=0.0)
+        for past in now.past:  # a blind walk may find that the level did not fall
             levels.append(torch.maximum(past.log_sigma, (levels[-1] if levels else t) + apart))
-        keep, rules, noise = now.linear.coefficients(t, t_next, levels, now.alpha)
+        return self._rule(now.linear, t, t_next, levels, now.alpha, now.y.dtype)
+
+    def plan(self, linear: Linearisation, grid: Tensor, alpha: float, dtype: torch.dtype) -> Iterator[Rule]:
+        """The rules of all steps of a grid of levels, [n], the last step to 0."""
+        t = grid.to(linear.knots).log()
+        t_next = torch.cat([t[1:], t.new_full((1,), -math.inf)])
+        many = max(1, PLAN_VALUES // linear.covariance.eigenvalues.numel())
+        first = 0
+        while first < len(t):
+            end = min(first + (many if first >= self.memory else 1), len(t))
+            levels = [t[first - k : end - k] for k in range(1, min(first, self.memory) + 1)]
+            found = self._rule(linear, t[first:end], t_next[first:end], levels, alpha, dtype, foreseen=True)
+            yield from _each(found, end - first)
+            first = end
+
+    def _rule(
+        self,
+        linear: Linearisation,
+        t: Tensor,
+        t_next: Tensor,
+        levels: list[Tensor],
+        alpha: float,
+        dtype: torch.dtype,
+        foreseen: bool = False,
+    ) -> Rule:
+        keep, rules, noise = linear.coefficients(t, t_next, levels, alpha)
         weights = rules[0]
         for rule, most in zip(rules[1:], MOST_WEIGHT, strict=False):
             weights = _bounded(rule, weights, most)
-        qs = [now.q, *(past.q for past in seen)]
-        now.v = self._corrected(now)
-        v = now.predicted = _mean(keep, now.v, weights, qs)
-        if now.z is not None:
-            v = torch.addcmul(v, noise.to(v), now.z.reshape(v.shape))
-        return now.mean + now.linear.covariance.compose(v)
-
-    def _corrected(self, now: Step) -> Tensor:
-        """v, the last step taken again with the polynomial of q that goes through the present value too."""
-        if not now.past:
-            return now.v
-        before, earlier = now.past[0], now.past[1:]
-        if before.v is None or before.predicted is None:
-            return now.v
-        knots = [now.log_sigma, *(past.log_sigma for past in earlier)]
-        keep, rules, _ = now.linear.coefficients(before.log_sigma, now.log_sigma, knots, now.alpha)
-        qs = [before.q, now.q, *(past.q for past in earlier)]
-        return now.v - before.predicted + _mean(keep, before.v, rules[-1], qs)
+        end = t_next.isinf().reshape(-1, *[1] * (keep.ndim - 1))  # the last step: q as it is
+        weights = [torch.where(end, float(k == 0), weight) for k, weight in enumerate(weights)]
+        before = None
+        if foreseen and levels:
+            kept, corrected, _ = linear.coefficients(levels[0], t, [t, *levels[1:]], alpha)
+            before = kept.to(dtype), [((1 - kept) * weight).to(dtype) for weight in corrected[-1]]
+        shares = [((1 - keep) * weight).to(dtype) for weight in weights]
+        return Rule(linear.rest(t).to(dtype), keep.to(dtype), shares, noise.to(dtype), before)
 
 
-def _mean(keep: Tensor, v: Tensor, weights: list[Tensor], qs: list[Tensor]) -> Tensor:
-    """keep v + (1 - keep) sum_k weights[k] q_k."""
-    total = keep.to(v) * v
+def _each(rule: Rule, rows: int) -> Iterator[Rule]:
+    """Rules of one level each, of one for several."""
+    for k in range(rows):
+        row = slice(k, k + 1)
+        before = rule.before and (rule.before[0][row], [weight[row] for weight in rule.before[1]])
+        yield Rule(rule.rest[row], rule.keep[row], [weight[row] for weight in rule.weights], rule.noise[row], before)
+
+
+def _mean(keep: Tensor, weights: list[Tensor], v: Tensor, qs: list[Tensor]) -> Tensor:
+    total = keep * v
     for weight, q in zip(weights, qs, strict=True):
-        total = torch.addcmul(total, ((1 - keep) * weight).to(v), q)
+        total = torch.addcmul(total, weight, q)
     return total
 
 
