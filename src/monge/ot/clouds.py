@@ -10,7 +10,8 @@ from monge.errors import BadInput
 
 Cost = Callable[[Tensor, Tensor], Tensor]  # of x [*batch, n, d] and y [*batch, m, d]: [*batch, n, m]
 
-BLOCK_VALUES = 2**18  # entries of the matrix of costs that are looked at together: they stay in a core's cache
+# entries of the matrix of costs that are looked at together: on a CPU they stay in its cache
+BLOCK_VALUES = {"cpu": 2**18, "cuda": 2**26}
 SUM_TO_ONE = 1e-4  # weights are taken for float32 ones that were rounded, and scaled, up to this
 
 
@@ -85,9 +86,9 @@ def weights(a: Tensor | None, x: Tensor, name: str) -> Tensor:
     return (a / total).to(x)
 
 
-def blocks(n: int, m: int, batch: int = 1) -> Iterator[slice]:
-    """Rows of an n x m matrix of costs, as many at a time as stay in a core's cache."""
-    size = max(1, BLOCK_VALUES // (m * batch))
+def blocks(n: int, m: int, batch: int = 1, *, device: torch.device | None = None) -> Iterator[slice]:
+    """Rows of an n x m matrix of costs, as many at a time as stay in the cache."""
+    size = max(1, BLOCK_VALUES.get(device.type if device else "cpu", 2**22) // (m * batch))
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 

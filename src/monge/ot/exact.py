@@ -136,8 +136,8 @@ def couple(
         g = (matrix[i] - found.f[:, None]).min(0).values
         f = (matrix - g).min(1).values
     else:
-        for some in (Clouds(wide.x[:2], wide.y, *wide[2:]), Clouds(wide.x, wide.y[:2], *wide[2:])):
-            checked_cost(cost, some.x, some.y)
+        for some in ((wide.x[:1], wide.y), (wide.x, wide.y[:1])):
+            checked_cost(cost, *some)
         found = _generated(whole, cost, show)
         g = c_transform(wide.y, whole.x, found.f, lambda y, x: cost(x, y).mT)[0]
         f = c_transform(wide.x, wide.y, g, cost)[0]
@@ -241,7 +241,7 @@ def _violated(given: Clouds, cost: Cost, f: Tensor, g: Tensor, slack: float) -> 
     """Codes of pairs at which c < f + g, MORE of the worst of a row if there are many, and by how much at most."""
     m, worst, codes = len(given.y), 0.0, []
     for rows in blocks(len(given.x), m):
-        reduced = cost(given.x[rows], given.y).sub_(g).sub_(f[rows, None])
+        reduced = (cost(given.x[rows], given.y) - g).sub_(f[rows, None])
         least = reduced.min(1).values
         worst = max(worst, -float(least.min()))
         bad = (least < -slack).nonzero()[:, 0]
