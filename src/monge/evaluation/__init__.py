@@ -25,14 +25,9 @@ from monge.evaluation.statistics.neighbours import (
     visits,
 )
 from monge.evaluation.statistics.pairwise import Neighbours, nearest, squared_distances
-from monge.evaluation.statistics.sliced import (
-    SlicedTest,
-    directions,
-    sliced_floor,
-    sliced_test,
-    sliced_wasserstein,
-)
+from monge.evaluation.statistics.sliced import SlicedTest, sliced_floor, sliced_test
 from monge.evaluation.verdict import Evidence, Sight, Verdict
+from monge.ot import directions, sliced_wasserstein
 
 __all__ = [
     "DEFECTS",

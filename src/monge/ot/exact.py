@@ -92,6 +92,10 @@ class Coupling:
         moved = torch.zeros_like(self.x).index_add(0, self.rows, self.mass[:, None] * self.y[self.columns])
         return moved / torch.zeros_like(self.a).index_add(0, self.rows, self.mass)[:, None]
 
+    def displaced(self, t: float) -> tuple[Float[Tensor, "k d"], Float[Tensor, " k"]]:
+        """The cloud at time t of McCann's displacement from x to y: points (1 - t) x + t y, and their masses."""
+        return torch.lerp(self.x[self.rows], self.y[self.columns], t), self.mass
+
     def project(self, points: Float[Tensor, "k d"]) -> Float[Tensor, "k d"]:
         """The barycentric projection out of sample: each point moves as the nearest of x that has mass does."""
         moves = (self.barycentric() - self.x)[self.rows]

@@ -1,4 +1,4 @@
-"""Sliced Wasserstein-2: the distance between two clouds seen from many directions, one quantile at a time."""
+"""The sliced Wasserstein-2 distance as a statistic: its influences, its permutation test and its floor."""
 
 import math
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from monge import rng
 from monge.evaluation.statistics.resampling import permutation_p_value
+from monge.ot import directions, sliced_wasserstein
 
 Array = NDArray[Any]
 
@@ -32,41 +33,6 @@ class SlicedTest(NamedTuple):
     influence_y: Float[Tensor, " m"]
     null: Float[Tensor, " permutations"]
     p_value: float
-
-
-def directions(d: int, count: int = DIRECTIONS, *, seed: int = 0) -> Float[Tensor, "d count"]:
-    """Unit vectors uniform on the sphere of R^d, as columns; the first ones do not change with `count`.
-
-    >>> torch.allclose(directions(3, 5).norm(dim=0), torch.ones(5))
-    True
-    """
-    return torch.nn.functional.normalize(rng.normal((count, d), seed, "sliced", "directions"), dim=1).T
-
-
-def sliced_wasserstein(
-    x: Float[Tensor, "n d"],
-    y: Float[Tensor, "m d"],
-    *,
-    count: int = DIRECTIONS,
-    seed: int = 0,
-    chunk: int = CHUNK,
-) -> float:
-    """Root of the mean over directions u of W2^2(u.x, u.y), exact in each direction (Bonneel et al. 2015).
-
-    W2^2 = integral over q in (0, 1) of (F_x^-1(q) - F_y^-1(q))^2, the two quantile functions being steps; for
-    n different from m the steps of both are merged. The unit directions are those of `seed`.
-
-    >>> x = torch.randn(100, 3)
-    >>> sliced_wasserstein(x, x), round(sliced_wasserstein(x, 2 * x) / sliced_wasserstein(x, 3 * x), 6)
-    (0.0, 0.5)
-    """
-    place_x, place_y, width = _merged_steps(len(x), len(y))
-    total = 0.0
-    for turn in torch.split(directions(x.shape[1], count, seed=seed).to(x.dtype), chunk, dim=1):
-        sorted_x, sorted_y = np.sort((x @ turn).T.numpy()), np.sort((y @ turn).T.numpy())
-        gap = sorted_x[:, place_x].astype(np.float64) - sorted_y[:, place_y]
-        total += float((gap**2 @ width).sum())
-    return math.sqrt(total / count)
 
 
 def sliced_test(
@@ -143,14 +109,6 @@ def sliced_floor(
         return whole
     power = min(1.0, max(0.0, math.log2(quarter / whole)))
     return float(whole * (half / size) ** power)
-
-
-def _merged_steps(n: int, m: int) -> tuple[Array, Array, Array]:
-    """Index into n sorted values, into m sorted values, and width, of each common step of two quantile functions."""
-    unit = math.lcm(n, m)
-    ends = np.union1d(np.arange(1, n + 1) * (unit // n), np.arange(1, m + 1) * (unit // m))
-    starts = np.concatenate([[0], ends[:-1]])
-    return starts // (unit // n), starts // (unit // m), (ends - starts) / unit
 
 
 def _potential(x: Array, y: Array) -> Array:
