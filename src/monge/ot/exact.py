@@ -24,7 +24,7 @@ from torch import Tensor
 
 from monge import progress
 from monge.errors import BadInput, NumericalFailure
-from monge.ot.clouds import Clouds, Cost, blocks, c_transform, checked_cost, clouds, squared_euclidean
+from monge.ot.clouds import Clouds, Cost, blocks, c_transform, checked_cost, clouds, euclidean, squared_euclidean
 
 Array = NDArray[Any]
 
@@ -142,7 +142,8 @@ def couple(
     else:
         for some in ((wide.x[:1], wide.y), (wide.x, wide.y[:1])):
             checked_cost(cost, *some)
-        found = _generated(whole, cost, show)
+        rises = x.shape[1] == 1 and cost in (squared_euclidean, euclidean)
+        found = _increasing(whole, cost) if rises else _generated(whole, cost, show)
         g = c_transform(wide.y, whole.x, found.f, lambda y, x: cost(x, y).mT)[0]
         f = c_transform(wide.x, wide.y, g, cost)[0]
     value = float(found.mass @ found.costs)
@@ -181,6 +182,27 @@ def _whole(given: Clouds, costs: Tensor) -> _Found:
     rows, columns = np.nonzero(plan)
     f, g = torch.from_numpy(f), torch.from_numpy(g)
     return _Found(rows, columns, torch.from_numpy(plan[rows, columns]), costs[rows, columns], f, g)
+
+
+def _increasing(given: Clouds, cost: Cost) -> _Found:
+    """On the line, for a convex cost of the difference: in order, by the northwest corner's path, on which the potentials
+    follow from f + g = c (Monge's condition makes them feasible)."""
+    a, b = _balanced(given)
+    first, second = np.argsort(given.x[:, 0].numpy()), np.argsort(given.y[:, 0].numpy())
+    ends, others = np.cumsum(a[first])[:-1], np.cumsum(b[second])[:-1]
+    order = np.argsort(np.concatenate([ends, others]), kind="stable")
+    down = order < len(ends)  # the path goes on to the next of x, else to the next of y
+    i, j = np.concatenate([[0], np.cumsum(down)]), np.concatenate([[0], np.cumsum(~down)])
+    cuts = np.concatenate([[0.0], np.concatenate([ends, others])[order], [a.sum()]])
+    rows, columns, mass = first[i], second[j], np.diff(cuts)
+    costs = _each_cost(cost, given.x, given.y, rows * len(b) + columns)
+    rise = np.diff(costs)
+    f, g = np.empty_like(a), np.empty_like(b)
+    f[first] = np.concatenate([[0.0], np.cumsum(np.where(down, rise, 0.0))[down]])
+    g[second] = costs[0] + np.concatenate([[0.0], np.cumsum(np.where(down, 0.0, rise))[~down]])
+    kept = mass > np.finfo(float).eps / len(cuts)
+    potentials = torch.from_numpy(f), torch.from_numpy(g)
+    return _Found(rows[kept], columns[kept], *(torch.from_numpy(each[kept]) for each in (mass, costs)), *potentials)
 
 
 def _generated(given: Clouds, cost: Cost, show: bool) -> _Found:
