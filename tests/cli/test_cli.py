@@ -232,6 +232,22 @@ def test_audit_of_files_reads_a_one_dimensional_field_as_one(monge, tmp_path):
     )
 
 
+def test_distance_tells_the_value_and_what_real_data_give(monge, tmp_path):
+    for metric in ("w2", "w1", "sliced", "sinkhorn", "energy"):
+        status, out, _ = monge("distance", "moons?n=100", "banana?n=100", "--metric", metric)
+        assert status == 0
+        assert "moons?n=100 from banana?n=100" in out
+        assert "banana?n=100 from itself" in out
+    written = tmp_path / "d.json"
+    assert monge("distance", "moons?n=100", "banana?n=100", "-n", "50", "--json", written)[0] == 0
+    found = json.loads(written.read_text())
+    assert found["interval"][0] < found["value"] < found["interval"][1]
+    assert found["rows"] == [50, 50]
+    status, _, err = monge("distance", "moons?n=100", "banana?n=100", "--json", written)
+    assert status == 2
+    assert "--force" in err
+
+
 def test_audit_refuses_data_that_changed(monge, run_folder):
     record = json.loads((run_folder / "model.json").read_text())
     record["data"]["source"] = "banana?n=1000&seed=1"
@@ -427,6 +443,9 @@ def test_sample_by_label_and_by_vector(monge, labelled, tmp_path):
         (["audit", "RUN", "--margin", "mass"], "such as --margin mass=0.05"),
         (["audit", "RUN", "--margin", "size=0.1"], "there is no size; there are mass"),
         (["audit", "RUN", "--margin", "mass=5"], "a share between 0 and 1"),
+        (["distance", "digits", "patches"], "one size of events: 64 and 256 values"),
+        (["distance", "moons", "banana", "--metric", "w3"], "w3"),
+        (["distance", "moons", "banana", "--epsilon", "1"], "--epsilon is for --metric sinkhorn, not w2"),
         (["info", "nowhere"], "nowhere holds no run"),
         (["denoise", "RUN", "missing.png", "--sigma", "1"], "missing.png"),
         (["demo", "--out", "RUN"], "not a demo"),

@@ -8,11 +8,12 @@ from monge.cli.chaining import chain
 from monge.cli.fitting import demo, fit
 from monge.cli.info import info
 from monge.cli.judging import audit
+from monge.cli.measuring import distance
 from monge.cli.using import denoise, sample
 
 __all__ = ["app", "main", "run"]
 
-for command in (demo, fit, sample, audit, denoise, info, chain):
+for command in (demo, fit, sample, audit, distance, denoise, info, chain):
     app.command()(command)
 
 

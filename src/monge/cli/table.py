@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monge import report
-from monge.evaluation import Line, Outcome, Verdict, across
+from monge.evaluation import Distance, Line, Outcome, Verdict, across
 
 COLOURS = {"pass": "green", "fail": "red", "undecided": "yellow"}
 WIDE = 100  # columns of a terminal that has room for intervals
@@ -43,6 +43,19 @@ def tell(verdict: Verdict) -> None:
         Padding(Text.assemble((word, f"bold {COLOURS[verdict.status]}"), f"  {report.reason(verdict)}"), (1, 0, 0, 0))
     )
     console.print(Text(f"  {report.counts(verdict)}", style="dim"))
+
+
+def tell_distance(a: str, b: str, found: Distance) -> None:
+    """Print a distance, its interval, and what the second cloud is from itself."""
+    console = Console()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in (found.metric, "rows", "value", "95% interval"):
+        table.add_column(name, justify="left" if name == found.metric else "right", no_wrap=name != found.metric)
+    interval = f"{_number(found.interval[0])} to {_number(found.interval[1])}"
+    table.add_row(f"{a} from {b}", f"{found.rows[0]:,}, {found.rows[1]:,}", _number(found.value), interval)
+    for name, value in ((f"{a} from {b}", found.at_size), (f"{b} from itself", found.real)):
+        table.add_row(name, f"{found.size:,}, {found.size:,}", _number(value), "")
+    console.print(Padding(table, (1, 0)))
 
 
 def tell_across(names: Sequence[str], verdicts: Sequence[Verdict]) -> None:

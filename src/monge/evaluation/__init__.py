@@ -5,6 +5,16 @@ from monge.evaluation.auditing import NEEDED, audit
 from monge.evaluation.decision import Finding, holm, judge
 from monge.evaluation.defects import DEFECTS, Margins
 from monge.evaluation.descriptors import DESCRIPTORS, Descriptor, Fitted, describe
+from monge.evaluation.distance import (
+    Distance,
+    Energy,
+    Metric,
+    SinkhornDivergence,
+    Sliced,
+    Wasserstein,
+    distance,
+    interval_of,
+)
 from monge.evaluation.line import Line
 from monge.evaluation.lines import LINES, MeanLine, Measured, OneLine, likelihood_lines
 from monge.evaluation.outcomes import Outcome
@@ -38,6 +48,8 @@ __all__ = [
     "Closeness",
     "Coverage",
     "Descriptor",
+    "Distance",
+    "Energy",
     "EnergyTest",
     "Evidence",
     "Finding",
@@ -47,15 +59,19 @@ __all__ = [
     "MeanLine",
     "MeansTest",
     "Measured",
+    "Metric",
     "Neighbours",
     "OneLine",
     "Outcome",
     "Relabellings",
     "Sight",
+    "SinkhornDivergence",
+    "Sliced",
     "SlicedTest",
     "TwoSampleAccuracy",
     "Verdict",
     "Visits",
+    "Wasserstein",
     "across",
     "audit",
     "ball_radii",
@@ -66,11 +82,13 @@ __all__ = [
     "coverage_of_one_law",
     "describe",
     "directions",
+    "distance",
     "energy_distance",
     "energy_test",
     "expected_coverage",
     "frechet_distance",
     "holm",
+    "interval_of",
     "judge",
     "likelihood_lines",
     "means_test",

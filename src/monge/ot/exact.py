@@ -185,8 +185,8 @@ def _whole(given: Clouds, costs: Tensor) -> _Found:
 
 
 def _increasing(given: Clouds, cost: Cost) -> _Found:
-    """On the line, for a convex cost of the difference: in order, by the northwest corner's path, on which the potentials
-    follow from f + g = c (Monge's condition makes them feasible)."""
+    """On the line, for a convex cost of the difference: in order, along the northwest corner's path, on which the
+    potentials follow from f + g = c (Monge's condition makes them feasible)."""
     a, b = _balanced(given)
     first, second = np.argsort(given.x[:, 0].numpy()), np.argsort(given.y[:, 0].numpy())
     ends, others = np.cumsum(a[first])[:-1], np.cumsum(b[second])[:-1]
@@ -201,8 +201,8 @@ def _increasing(given: Clouds, cost: Cost) -> _Found:
     f[first] = np.concatenate([[0.0], np.cumsum(np.where(down, rise, 0.0))[down]])
     g[second] = costs[0] + np.concatenate([[0.0], np.cumsum(np.where(down, 0.0, rise))[~down]])
     kept = mass > np.finfo(float).eps / len(cuts)
-    potentials = torch.from_numpy(f), torch.from_numpy(g)
-    return _Found(rows[kept], columns[kept], *(torch.from_numpy(each[kept]) for each in (mass, costs)), *potentials)
+    found = [torch.from_numpy(each) for each in (mass[kept], costs[kept], f, g)]
+    return _Found(rows[kept], columns[kept], *found)
 
 
 def _generated(given: Clouds, cost: Cost, show: bool) -> _Found:
