@@ -12,6 +12,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 PICTURES = {
     "audit": {"defects"},
     "chains": {"stuck", "replicas", "transition", "particles", "brownian"},
+    "transport": {"map", "plans", "digits", "segments"},
     "flows": {"laws", "grid", "latents", "ways", "attribute"},
 }
 
