@@ -20,6 +20,7 @@ lint: $(VENV)/.installed-test
 	@$(BIN)/lint-imports
 
 bench-sampler: bench-sampler_error
+bench-ot: bench-transport
 
 bench-%: $(VENV)/.installed-bench
 	@$(BIN)/python bench/$*.py

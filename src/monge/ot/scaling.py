@@ -22,6 +22,7 @@ from monge.ot.clouds import Clouds, Cost, blocks, checked_cost
 
 HELD_BYTES = {"cpu": 2**28, "cuda": 2**32}  # of a plan that is kept; a larger one is made anew in each sweep
 FALL = 4.0  # of epsilon from one level to the next
+MILD = 50.0  # mean cost, in units of epsilon, up to which no other level is needed
 LOOK, MOST_OMEGA = 6, 1.9
 WORSE, LESS = 3.0, 0.8  # where the error has grown so much, omega - 1 shrinks
 CLOSE = 1e-3  # error at which Newton's steps begin
@@ -31,7 +32,7 @@ FEW, MANY = 50, 500  # products, before the equations are solved directly, or as
 DENSE = 1024  # columns up to which Newton's steps are solved directly
 HALVINGS = 4
 ABSORB = {torch.float32: 30.0, torch.float64: 300.0}  # largest log-scaling of a plan that is held
-SAMPLE = 1000  # points of each cloud that tell the scale of the cost
+SAMPLE = 300  # points of each cloud that tell the scale of the cost
 
 
 class Kernel:
@@ -56,7 +57,11 @@ class Kernel:
             found[:, rows] = plain if f is None else torch.lerp(f[:, rows], plain, omega)
             share = given.a[:, rows] * torch.exp((found[:, rows] - plain) / epsilon) / total
             columns += (share[:, None] @ entries)[:, 0]
+            self._keep(rows, share, entries)
         return found, columns
+
+    def _keep(self, rows: slice, share: Tensor, entries: Tensor) -> None:
+        """Of a plan that is held, these rows: share times entries."""
 
     def product(self, f: Tensor, g: Tensor, z: Tensor) -> Tensor:
         """P' diag(1/a) P z, [batch, m, k], for P whose rows sum to a."""
@@ -74,9 +79,11 @@ class HeldKernel(Kernel):
     plan: Tensor | None = None
 
     def sweep(self, g: Tensor, f: Tensor | None = None, omega: float = 1.0) -> tuple[Tensor, Tensor]:
-        if self.plan is None or float((g - self.g0).abs().max()) > ABSORB[g.dtype] * self.epsilon:
-            self._absorb(g)
-        assert self.plan is not None
+        if self.plan is None:
+            self.plan = self.given.x.new_empty(*self.given.a.shape, g.shape[1])
+            return self._absorb(g, f, omega)
+        if float((g - self.g0).abs().max()) > ABSORB[g.dtype] * self.epsilon:
+            return self._absorb(g, f, omega)
         self.sweeps += 1
         a, v = self.given.a, self._scaling(g - self.g0)
         found, columns = torch.empty_like(a), torch.zeros_like(g)
@@ -99,14 +106,14 @@ class HeldKernel(Kernel):
     def _scaling(self, potential: Tensor) -> Tensor:
         return torch.exp(potential / self.epsilon)
 
-    def _absorb(self, g: Tensor) -> None:
-        given = self.given
-        f, _ = super().sweep(g)
-        self.f0, self.g0 = f, g
-        if self.plan is None:
-            self.plan = given.x.new_empty(*given.a.shape, given.b.shape[1])
-        for rows in _rows(given):
-            self.plan[:, rows] = plan_rows(given, self.cost, self.epsilon, f, g, rows)
+    def _absorb(self, g: Tensor, f: Tensor | None, omega: float) -> tuple[Tensor, Tensor]:
+        self.f0, columns = super().sweep(g, f, omega)
+        self.g0 = g
+        return self.f0, columns
+
+    def _keep(self, rows: slice, share: Tensor, entries: Tensor) -> None:
+        assert self.plan is not None
+        torch.mul(share[..., None], entries, out=self.plan[:, rows])
 
 
 def _through(tile: Tensor, z: Tensor, a: Tensor) -> Tensor:
@@ -136,17 +143,19 @@ def solve(
     cost: Cost,
     epsilon: float,
     *,
+    scale: float,
     tolerance: float,
     most: int,
     symmetric: bool = False,
     show: bool = False,
 ) -> Solved:
-    """Potentials whose plan has the marginals a and b to `tolerance` in L1, after a start at larger epsilons.
+    """Potentials whose plan has the marginals a and b to `tolerance` in L1.
 
-    symmetric: y is x, and f = g is the mean of itself and its update, which halves the error each time.
+    scale: mean cost; where epsilon is less than a fiftieth of it, the walk begins at larger ones. symmetric: y is x,
+    and f = g is the mean of itself and its update, which halves the error each time.
     """
     g = torch.zeros_like(given.b)
-    before, level = 0, scale_of(given, cost)
+    before, level = 0, scale if scale > MILD * epsilon else epsilon
     while level > FALL * epsilon:
         f, columns = Kernel(given, cost, level).sweep(g)
         g = (f + g) / 2 if symmetric else _sinkhorn(g, columns, given.b, level)
@@ -265,7 +274,7 @@ def _conjugate_gradients(kernel: Kernel, f: Tensor, g: Tensor, columns: Tensor, 
 
 
 def scale_of(given: Clouds, cost: Cost) -> float:
-    """Mean cost between the first thousand points of each cloud; BadInput for costs that cannot be used."""
+    """Mean cost between the first 300 points of each cloud; BadInput for costs that cannot be used."""
     costs = checked_cost(cost, given.x[:, :SAMPLE], given.y[:, :SAMPLE])
     return float(costs.mean())
 

@@ -118,8 +118,8 @@ def sinkhorn(
     (torch.Size([100, 2]), True)
     """
     given = _checked(x, y, a, b, iterations, tolerance)
-    epsilon = _epsilon(epsilon, given, cost)
-    return _coupled(given, epsilon, cost, tolerance, iterations, show)
+    epsilon, scale = _epsilon(epsilon, given, cost)
+    return _coupled(given, epsilon, scale, cost, tolerance, iterations, show)
 
 
 def sinkhorn_divergence(
@@ -144,9 +144,11 @@ def sinkhorn_divergence(
     (True, True)
     """
     given = _checked(x, y, a, b, iterations, tolerance)
-    epsilon = _epsilon(epsilon, given, cost)
+    epsilon, scale = _epsilon(epsilon, given, cost)
     own = Clouds(given.x, given.x, given.a, given.a), Clouds(given.y, given.y, given.b, given.b)
-    between, *within = (_coupled(each, epsilon, cost, tolerance, iterations, show).value for each in (given, *own))
+    between, *within = (
+        _coupled(each, epsilon, scale, cost, tolerance, iterations, show).value for each in (given, *own)
+    )
     return between - (within[0] + within[1]) / 2
 
 
@@ -188,12 +190,13 @@ def _checked(
     return given
 
 
-def _epsilon(epsilon: float | None, given: Clouds, cost: Cost) -> float:
+def _epsilon(epsilon: float | None, given: Clouds, cost: Cost) -> tuple[float, float]:
+    """Epsilon, and the mean cost."""
     with torch.no_grad():
         scale = scale_of(_batched(given), cost)
     chosen = (SHARE * scale or 1.0) if epsilon is None else float(epsilon)
     check_epsilon(chosen, given, scale)
-    return chosen
+    return chosen, scale
 
 
 def _batched(given: Clouds) -> Clouds:
@@ -204,7 +207,7 @@ def _batched(given: Clouds) -> Clouds:
 
 
 def _coupled(
-    given: Clouds, epsilon: float, cost: Cost, tolerance: float | None, iterations: int, show: bool
+    given: Clouds, epsilon: float, scale: float, cost: Cost, tolerance: float | None, iterations: int, show: bool
 ) -> EntropicCoupling:
     flat, tolerance = _batched(given), tolerance or TOLERANCE[given.x.dtype]
     wide = torch.float64 if flat.a.shape[1] * flat.b.shape[1] <= WIDE else given.x.dtype
@@ -212,7 +215,8 @@ def _coupled(
     for some in ((still.x[:, :1], still.y), (still.x, still.y[:, :1])):
         checked_cost(cost, *some)
     itself = given.x.shape == given.y.shape and torch.equal(given.x, given.y) and torch.equal(given.a, given.b)
-    found = solve(still, cost, epsilon, tolerance=tolerance, most=iterations, symmetric=itself, show=show)
+    options: dict[str, Any] = {"tolerance": tolerance, "most": iterations, "symmetric": itself, "show": show}
+    found = solve(still, cost, epsilon, scale=scale, **options)
     f, g = found.f.to(given.x), found.g.to(given.x)
     value = _Envelope.apply(*flat, f, g, cost, epsilon)  # type: ignore[no-untyped-call]
     batch = given.x.shape[:-2]
