@@ -32,6 +32,12 @@ def test_sampler_error():
     assert float(errors["field", "monge", "5"][1]) < 0.1
 
 
+def test_transport():
+    rows = run("transport", "--methods", "monge")[2:]
+    assert [row.split("|")[1].strip() for row in rows] == ["exact", "sinkhorn 0.05", "sliced"]
+    assert float(rows[0].split("gap")[1].split()[0]) < 1e-8
+
+
 def test_audit_power():
     rows = run("audit_power")[2:]
     verdicts = {row.split("|")[3].strip(" *"): row.split("|")[4].split() for row in rows}

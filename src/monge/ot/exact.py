@@ -37,6 +37,7 @@ GAP = 1e-8  # largest gap, as a share of the value or of EXACT's slack
 MOST_PAIRS = 10**10
 SIMPLEX_STEPS = 10**9
 CHUNK = 64
+OURS = squared_euclidean, euclidean  # convex on the line, and good for batches
 BYTES_A_PAIR, PAIRS_A_POINT = 100, 80  # of the simplex's network
 
 
@@ -142,7 +143,7 @@ def couple(
     else:
         for some in ((wide.x[:1], wide.y), (wide.x, wide.y[:1])):
             checked_cost(cost, *some)
-        rises = x.shape[1] == 1 and cost in (squared_euclidean, euclidean)
+        rises = x.shape[1] == 1 and cost in OURS
         found = _increasing(whole, cost) if rises else _generated(whole, cost, show)
         g = c_transform(wide.y, whole.x, found.f, lambda y, x: cost(x, y).mT)[0]
         f = c_transform(wide.x, wide.y, g, cost)[0]
@@ -242,8 +243,10 @@ def _coarse(given: Clouds, cost: Cost) -> tuple[Tensor, Tensor]:
 
 
 def _each_cost(cost: Cost, x: Tensor, y: Tensor, pairs: Array) -> Array:
-    """Costs of pairs, from the diagonals of small matrices."""
+    """Costs of pairs: in batches of clouds of one point, or for a cost that may know no batches from diagonals."""
     i, j = pairs // len(y), pairs % len(y)
+    if cost in OURS:
+        return cost(x[i][:, None], y[j][:, None])[:, 0, 0].numpy()
     chunks = [(i[k : k + CHUNK], j[k : k + CHUNK]) for k in range(0, len(i), CHUNK)]
     costs: Array = torch.cat([cost(x[some], y[others]).diagonal() for some, others in chunks]).numpy()
     return costs
