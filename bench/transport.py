@@ -173,7 +173,7 @@ PROBLEMS = [
 FAST = [Problem("exact", 600, 2), Problem("sinkhorn", 300, 2, 0.05), Problem("sliced", 2000, 2)]
 ALONE = 20_000, 1_000_000  # where only ours runs
 LONG = {("scipy assignment", 5000, 0.0), ("POT log", 5000, 0.05), ("POT log", 1000, 0.01), ("POT log", 5000, 0.01)}
-LONG |= {("ott-jax", 5000, 0.01)}  # a minute and more each: only where --methods asks for them
+LONG |= {("ott-jax", 1000, 0.01), ("ott-jax", 5000, 0.01)}  # a minute and more each: only where --methods asks for them
 
 
 def timed(problem: Problem, method: str) -> tuple[float, float, float, str]:

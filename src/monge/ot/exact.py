@@ -126,9 +126,9 @@ def couple(
     >>> round(couple(x, y, cost=lambda x, y: (x - y.T).abs()).value, 6)
     2.333333
     """
-    given = clouds(x, y, a, b)
+    given = Clouds(*(each.detach() for each in clouds(x, y, a, b)))
     _check_size(len(x), len(y), isinstance(cost, Tensor))
-    wide = Clouds(*(each.detach().double().cpu() for each in given))
+    wide = Clouds(*(each.double().cpu() for each in given))
     (i,), (j,) = (np.nonzero(each.numpy()) for each in wide[2:])
     whole = Clouds(*(each[torch.from_numpy(kept)] for each, kept in zip(wide, (i, j, i, j), strict=True)))
     if isinstance(cost, Tensor):

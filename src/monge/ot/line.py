@@ -12,19 +12,17 @@ from monge.compiling import side_by_side
 SHARED = 2**16  # values below which one thread sorts them
 
 
-def line_cost(
-    x: Tensor, y: Tensor, a: Tensor | None = None, b: Tensor | None = None, *, p: float = 2.0, ordered: bool = False
-) -> Tensor:
+def line_cost(x: Tensor, y: Tensor, a: Tensor | None = None, b: Tensor | None = None, *, p: float = 2.0) -> Tensor:
     """W_p^p between laws on the line, [batch] in float64, x: [batch, n], y: [batch, m].
 
     The integral over q in (0, 1) of |F_x^-1(q) - F_y^-1(q)|^p, exact: both quantile functions are steps. a, b: weights,
-    [n] and [m], uniform unless given. ordered: x and y already rise along each row (and have uniform weights).
+    [n] and [m], uniform unless given.
 
     >>> line_cost(torch.tensor([[0.0, 1.0]]), torch.tensor([[3.0, 2.0]]), p=1.0)
     tensor([2.], dtype=torch.float64)
     """
     if a is None and b is None:
-        x, y = (x, y) if ordered else (sorted_rows(x), sorted_rows(y))
+        x, y = sorted_rows(x), sorted_rows(y)
         if x.shape[1] == y.shape[1]:
             return power(x.double() - y, p).mean(1)
         into_x, into_y, width = (torch.from_numpy(each).to(x.device) for each in merged_steps(x.shape[1], y.shape[1]))
