@@ -16,7 +16,7 @@ from monge.ot.exact import couple
 from monge.ot.line import line_cost
 
 DIRECTIONS = 64
-CHUNK, CHUNK_VALUES = 16, 2**24  # directions at a time, and values projected
+CHUNK, CHUNK_VALUES = 16, 2**22  # directions at a time, and values projected
 STARTS, CLIMBS = 4, 100  # of the search for the worst direction
 FLAT = 1e-9
 
