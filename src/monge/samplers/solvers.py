@@ -33,13 +33,13 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 class Past(NamedTuple):
     """What an earlier step saw, see `monge.samplers.linearisation`: log sigma, [1] or [n], and q, [n, *eigenvalues].
 
-    v, predicted: where it began, and the mean of where it went.
+    v, predicted: where it began, and the mean of where it went, if the solver said so.
     """
 
     log_sigma: Tensor
     q: Tensor
     v: Tensor
-    predicted: Tensor
+    predicted: Tensor | None = None
 
 
 class Rule(NamedTuple):
@@ -79,7 +79,7 @@ class Step:
     past: list[Past] = field(default_factory=list)
     last: bool = False
     rule: Rule | None = None
-    predicted: Tensor = field(init=False)  # by the solver, the mean of v at sigma_next
+    predicted: Tensor | None = field(default=None, init=False)  # by the solver, the mean of v at sigma_next
 
     @cached_property
     def log_sigma(self) -> Tensor:
@@ -197,8 +197,8 @@ class ExponentialMultistep:
             return now.x_hat
         rule = now.rule or self.rule_for(now)
         qs = [now.q, *(past.q for past in now.past)]
-        if rule.before is not None:
-            before = now.past[0]
+        before = now.past[0] if now.past else None
+        if rule.before is not None and before is not None and before.predicted is not None:
             now.v = now.v - before.predicted + _mean(*rule.before, before.v, [before.q, now.q, *qs[2:]])
         v = now.predicted = _mean(rule.keep, rule.weights, now.v, qs)
         if now.z is not None:
