@@ -5,22 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from drawn import F, cloud, law
 from scipy.stats import wasserstein_distance
 
 from monge import ot
 from monge.densities import Gaussian
 from monge.errors import BadInput
-
-F = torch.float64
-
-
-def cloud(n, d, seed, *, move=0.0):
-    return torch.randn(n, d, dtype=F, generator=torch.Generator().manual_seed(seed)) + move
-
-
-def law(n, seed):
-    a = torch.rand(n, dtype=F, generator=torch.Generator().manual_seed(seed))
-    return a / a.sum()
 
 
 @pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 3.0])

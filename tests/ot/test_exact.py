@@ -5,23 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from drawn import F, cloud, law
 from scipy.optimize import linear_sum_assignment, linprog
 
 from monge import ot
 from monge.densities import Gaussian
 from monge.errors import BadInput, NumericalFailure
-from monge.ot import exact
-
-F = torch.float64
-
-
-def cloud(n, d, seed, *, move=0.0):
-    return torch.randn(n, d, dtype=F, generator=torch.Generator().manual_seed(seed)) + move
-
-
-def law(n, seed):
-    a = torch.rand(n, dtype=F, generator=torch.Generator().manual_seed(seed))
-    return a / a.sum()
+from monge.ot import simplex
 
 
 def linear_program(costs, a, b):
@@ -57,7 +47,7 @@ def test_value_and_potentials_are_those_of_the_linear_program(cost):
 @pytest.mark.parametrize("d", [1, 2, 20])
 def test_generated_pairs_give_the_optimum_of_all_pairs(d):
     x, y = cloud(700, d, 4), cloud(700, d, 5, move=1.0)
-    assert len(x) * len(y) > exact.SMALL
+    assert len(x) * len(y) > simplex.SMALL
     P = ot.couple(x, y)
     check_optimal(P)
     costs = torch.cdist(x, y).square().numpy()
@@ -166,6 +156,6 @@ def test_too_large_a_problem_names_the_memory_and_another_way():
 
 
 def test_no_plan_is_told_not_made_up(monkeypatch):
-    monkeypatch.setattr(exact, "SIMPLEX_STEPS", 2)
+    monkeypatch.setattr(simplex, "SIMPLEX_STEPS", 2)
     with pytest.raises(NumericalFailure, match="no optimal plan"):
         ot.couple(cloud(30, 2, 20), cloud(30, 2, 21))

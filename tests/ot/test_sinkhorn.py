@@ -4,22 +4,12 @@ import math
 
 import pytest
 import torch
+from drawn import F, cloud, law
 from torch.autograd import gradcheck
 
 from monge import ot
 from monge.errors import BadInput, NumericalFailure
 from monge.ot import scaling
-
-F = torch.float64
-
-
-def cloud(n, d, seed, *, move=0.0):
-    return torch.randn(n, d, dtype=F, generator=torch.Generator().manual_seed(seed)) + move
-
-
-def law(n, seed):
-    a = torch.rand(n, dtype=F, generator=torch.Generator().manual_seed(seed))
-    return a / a.sum()
 
 
 def plain(costs, a, b, epsilon, steps):
