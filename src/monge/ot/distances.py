@@ -120,7 +120,7 @@ def _climb(given: Clouds, u: Tensor, value: float, p: float, uniform: bool) -> t
         turn = u.double().requires_grad_()
         with torch.enable_grad():
             slope = torch.autograd.grad(_along(wide, turn[:, None], p, uniform).sum(), turn)[0]
-        slope = slope - (slope @ turn) * turn.detach()
+        slope = slope - (slope @ u.double()) * u.double()
         if not float(slope.norm()) > FLAT * value:
             break
         slope = slope / slope.norm()
