@@ -117,7 +117,7 @@ def _climb(given: Clouds, u: Tensor, value: float, p: float, uniform: bool) -> t
     """Steps along the gradient, halved where they lead down."""
     size, wide = 1.0, Clouds(given.x.double(), given.y.double(), given.a, given.b)
     for _ in range(CLIMBS):
-        turn = u.double().requires_grad_()
+        turn = u.double().clone().requires_grad_()  # a copy: u itself stays out of the graph
         with torch.enable_grad():
             slope = torch.autograd.grad(_along(wide, turn[:, None], p, uniform).sum(), turn)[0]
         slope = slope - (slope @ u.double()) * u.double()
