@@ -121,6 +121,23 @@ def test_duplicates_and_single_points():
     assert ot.couple(torch.zeros(1, 3), torch.ones(1, 3)).value == pytest.approx(3.0)
 
 
+@pytest.mark.parametrize("size", [1e-12, 1.0, 1e6])
+@pytest.mark.parametrize("n", [30, 600])
+def test_any_unit_of_length_will_do(n, size):
+    x, y = cloud(n, 2, 22), cloud(n, 2, 23)
+    one, other = ot.couple(x, y), ot.couple(size * x, size * y)
+    check_optimal(other)
+    assert math.isclose(other.value, size**2 * one.value, rel_tol=1e-9)
+
+
+def test_all_mass_on_one_point():
+    a = torch.tensor([1.0] + [0.0] * 49)
+    x = cloud(50, 2, 24).float()
+    P = ot.couple(x, x, a)
+    assert P.value == pytest.approx(float(ot.squared_euclidean(x[:1], x).mean()))
+    assert abs(P.gap) < 1e-8 * P.value
+
+
 def test_dtype_stays_and_the_gap_does_not_suffer():
     P = ot.couple(cloud(20, 2, 18).float(), cloud(20, 2, 19).float())
     assert P.f.dtype == P.mass.dtype == torch.float32

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from monge.errors import BadInput, NumericalFailure
 from monge.ot.clouds import Clouds, Cost, c_transform, checked_cost, clouds, squared_euclidean
-from monge.ot.simplex import BYTES_A_PAIR, OURS, PAIRS_A_POINT, generated, increasing, whole
+from monge.ot.simplex import BYTES_A_PAIR, OURS, PAIRS_A_POINT, generated, increasing, scale_of, whole
 
 GAP = 1e-8  # largest gap, as a share of the value
 MOST_PAIRS = 10**10
@@ -108,6 +108,7 @@ def couple(
     given = Clouds(*(each.detach() for each in clouds(x, y, a, b)))
     _check_size(len(x), len(y), isinstance(cost, Tensor))
     wide = Clouds(*(each.double().cpu() for each in given))
+    wide = wide._replace(a=wide.a / wide.a.sum(), b=wide.b / wide.b.sum())  # float32 sums to one within 1e-7 only
     (i,), (j,) = (np.nonzero(each.numpy()) for each in wide[2:])
     kept = Clouds(*(each[torch.from_numpy(rows)] for each, rows in zip(wide, (i, j, i, j), strict=True)))
     if isinstance(cost, Tensor):
@@ -116,14 +117,14 @@ def couple(
         matrix = cost.detach().double().cpu()
         own: Cost = lambda _, __: matrix  # noqa: E731
         checked_cost(own, wide.x, wide.y)
-        found = whole(kept, matrix[i][:, j])
+        found = whole(kept, matrix[i][:, j], float(matrix.abs().max()) or 1.0)
         g = (matrix[i] - found.f[:, None]).min(0).values
         f = (matrix - g).min(1).values
     else:
         for some in ((wide.x[:1], wide.y), (wide.x, wide.y[:1])):
             checked_cost(cost, *some)
         rises = x.shape[1] == 1 and cost in OURS
-        found = increasing(kept, cost) if rises else generated(kept, cost, show=show)
+        found = increasing(kept, cost) if rises else generated(kept, cost, scale_of(kept, cost), show=show)
         g = c_transform(wide.y, kept.x, found.f, lambda y, x: cost(x, y).mT)[0]
         f = c_transform(wide.x, wide.y, g, cost)[0]
     value = float(found.mass @ found.costs)

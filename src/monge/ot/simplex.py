@@ -29,7 +29,7 @@ NEAR = 10  # pairs of a point to begin with
 MORE = 16  # pairs of a point that are added at a time, at most
 EXACT = 1e-12  # of the largest cost: what is above -that is feasible
 SIMPLEX_STEPS = 10**9
-CHUNK = 64
+CHUNK, FEW = 64, 300
 OURS = squared_euclidean, euclidean  # convex on the line, and good for batches
 BYTES_A_PAIR, PAIRS_A_POINT = 100, 80  # of the simplex's network
 
@@ -46,12 +46,18 @@ class Found:
     g: Tensor
 
 
-def whole(given: Clouds, costs: Tensor) -> Found:
+def scale_of(given: Clouds, cost: Cost) -> float:
+    """Largest cost between a few points of each cloud: the unit of the simplex, whose tolerances are absolute."""
+    return float(cost(given.x[:FEW], given.y[:FEW]).abs().max()) or 1.0
+
+
+def whole(given: Clouds, costs: Tensor, scale: float) -> Found:
     """By the simplex on all pairs."""
-    plan, _, f, g, code = _pot().emd_c(*_balanced(given), np.ascontiguousarray(costs.numpy()), SIMPLEX_STEPS, 1)
+    matrix = np.ascontiguousarray((costs / scale).numpy())
+    plan, _, f, g, code = _pot().emd_c(*_balanced(given), matrix, SIMPLEX_STEPS, 1)
     _check_code(code)
     rows, columns = np.nonzero(plan)
-    f, g = torch.from_numpy(f), torch.from_numpy(g)
+    f, g = torch.from_numpy(scale * f), torch.from_numpy(scale * g)
     return Found(rows, columns, torch.from_numpy(plan[rows, columns]), costs[rows, columns], f, g)
 
 
@@ -76,23 +82,24 @@ def increasing(given: Clouds, cost: Cost) -> Found:
     return Found(rows[kept], columns[kept], *found)
 
 
-def generated(given: Clouds, cost: Cost, *, show: bool) -> Found:
+def generated(given: Clouds, cost: Cost, scale: float, *, show: bool) -> Found:
     """By the simplex on the pairs that matter."""
     x, y = given.x, given.y
     n, m = len(x), len(y)
     if n * m <= SMALL:
-        return whole(given, checked_cost(cost, x, y))
-    potentials = _coarse(given, cost)
+        return whole(given, checked_cost(cost, x, y), scale)
+    potentials = _coarse(given, cost, scale)
     a, b = _balanced(given)
     pairs = np.union1d(_least(given, cost, *potentials), _staircase(a, b))
     f, g = (each.numpy() for each in potentials)
     costs = _each_cost(cost, x, y, pairs)
     with progress.bar("coupling", 1.0, show=show) as advance:
         while True:
-            s, t, mass, _, f, g, code = _pot().emd_c_sparse(
-                a, b, (pairs // m).astype(np.uint64), (pairs % m).astype(np.uint64), costs, SIMPLEX_STEPS, f, g
-            )
+            i, j = (pairs // m).astype(np.uint64), (pairs % m).astype(np.uint64)
+            start = f / scale, g / scale
+            s, t, mass, _, f, g, code = _pot().emd_c_sparse(a, b, i, j, costs / scale, SIMPLEX_STEPS, *start)
             _check_code(code)
+            f, g = scale * f, scale * g
             more, worst = _violated(given, cost, torch.from_numpy(f), torch.from_numpy(g), EXACT * np.abs(costs).max())
             advance(0.1, infeasible=worst)
             more = np.setdiff1d(more, pairs, assume_unique=True)
@@ -105,10 +112,10 @@ def generated(given: Clouds, cost: Cost, *, show: bool) -> Found:
     return Found(used // m, used % m, torch.from_numpy(mass), found, torch.from_numpy(f), torch.from_numpy(g))
 
 
-def _coarse(given: Clouds, cost: Cost) -> tuple[Tensor, Tensor]:
+def _coarse(given: Clouds, cost: Cost, scale: float) -> tuple[Tensor, Tensor]:
     """Potentials of a subset, carried over to all by their c-transforms."""
     x, y, a, b = (each[::COARSER] for each in given)
-    part = generated(Clouds(x, y, a / a.sum(), b / b.sum()), cost, show=False)
+    part = generated(Clouds(x, y, a / a.sum(), b / b.sum()), cost, scale, show=False)
     return c_transform(given.x, y, part.g, cost)[0], c_transform(given.y, x, part.f, lambda y, x: cost(x, y).mT)[0]
 
 
