@@ -61,10 +61,7 @@ class Wasserstein:
         return math.pow(ot.wasserstein(x, y, self.power), self.power)
 
     def influenced(self, x: Tensor, y: Tensor, seed: int) -> Influenced:
-        cost: ot.Cost = {1.0: ot.euclidean, 2.0: ot.squared_euclidean}.get(
-            self.power, lambda x, y: ot.euclidean(x, y) ** self.power
-        )
-        plan = ot.couple(x, y, cost=cost)
+        plan = ot.couple(x, y, cost=ot.distance_to_the(self.power))
         return Influenced(plan.value, plan.f, plan.g)
 
 

@@ -1,9 +1,10 @@
 """Optimal transport between clouds of points: couplings, maps, potentials, distances (course, section 5)."""
 
 from monge.ot.barycentre import barycentre
-from monge.ot.clouds import Cost, c_transform, euclidean, squared_euclidean
+from monge.ot.clouds import Cost, c_transform, distance_to_the, euclidean, squared_euclidean
 from monge.ot.distances import (
-    Sliced,
+    DIRECTIONS,
+    MaxSliced,
     directions,
     max_sliced_wasserstein,
     sliced_wasserstein,
@@ -23,17 +24,19 @@ from monge.ot.line import line_cost
 from monge.ot.sinkhorn import EntropicCoupling, sinkhorn, sinkhorn_divergence
 
 __all__ = [
+    "DIRECTIONS",
     "Cost",
     "Coupling",
     "Divergences",
     "EntropicCoupling",
     "Estimate",
+    "MaxSliced",
     "SampledLaw",
-    "Sliced",
     "barycentre",
     "c_transform",
     "couple",
     "directions",
+    "distance_to_the",
     "divergences",
     "euclidean",
     "js_divergence",

@@ -44,6 +44,10 @@ class Clouds(NamedTuple):
     a: Tensor
     b: Tensor
 
+    def rows(self) -> Iterator[slice]:
+        """Of [batch, n, m], a few at a time."""
+        return blocks(self.x.shape[1], self.y.shape[1], len(self.x), device=self.x.device)
+
 
 def clouds(x: Tensor, y: Tensor, a: Tensor | None = None, b: Tensor | None = None, *, batches: bool = False) -> Clouds:
     """Two clouds that can be coupled; BadInput, in one line, for those that cannot.
@@ -90,6 +94,11 @@ def blocks(n: int, m: int, batch: int = 1, *, device: torch.device | None = None
     """Rows of an n x m matrix of costs, as many at a time as stay in the cache."""
     size = max(1, BLOCK_VALUES.get(device.type if device else "cpu", 2**22) // (m * batch))
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+
+def distance_to_the(p: float) -> Cost:
+    """The cost |x - y|^p."""
+    return squared_euclidean if p == 2 else euclidean if p == 1 else lambda x, y: euclidean(x, y) ** p
 
 
 def checked_cost(cost: Cost, x: Tensor, y: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from monge import rng
 from monge.errors import BadInput
-from monge.ot.clouds import Clouds, Cost, clouds, euclidean, squared_euclidean
+from monge.ot.clouds import Clouds, clouds, distance_to_the
 from monge.ot.exact import couple
 from monge.ot.line import line_cost
 
@@ -37,8 +37,7 @@ def wasserstein(
     if x.shape[1] == 1:
         weights = (None, None) if a is None and b is None else (given.a, given.b)
         return math.pow(line_cost(x.double().T, y.double().T, *weights, p=p), 1 / p)
-    cost: Cost = squared_euclidean if p == 2 else euclidean if p == 1 else lambda x, y: euclidean(x, y) ** p
-    return math.pow(max(0.0, couple(*given, cost=cost, show=show).value), 1 / p)
+    return math.pow(max(0.0, couple(*given, cost=distance_to_the(p), show=show).value), 1 / p)
 
 
 def directions(d: int, count: int = DIRECTIONS, *, seed: int = 0) -> Tensor:
@@ -70,10 +69,12 @@ def sliced_wasserstein(
     >>> sliced_wasserstein(x, x), round(sliced_wasserstein(x, 2 * x) / sliced_wasserstein(x, 3 * x), 6)
     (0.0, 0.5)
     """
-    return math.pow(_costs(_checked(x, y, a, b, p, count), p, count, seed, a is b is None).mean(), 1 / p)
+    given = _checked(x, y, a, b, p, count)
+    turns = directions(x.shape[1], count, seed=seed).to(given.x)
+    return math.pow(_along(given, turns, p, a is b is None).mean(), 1 / p)
 
 
-class Sliced(NamedTuple):
+class MaxSliced(NamedTuple):
     """value: W_p along direction [d], of length one."""
 
     value: float
@@ -89,7 +90,7 @@ def max_sliced_wasserstein(
     *,
     count: int = DIRECTIONS,
     seed: int = 0,
-) -> Sliced:
+) -> MaxSliced:
     """max over unit u of W_p(u.x, u.y), and where it is (Deshpande et al. 2019).
 
     By gradient ascent on the sphere from the best four of the directions of `seed`, the coordinates and the difference
@@ -110,7 +111,7 @@ def max_sliced_wasserstein(
     best = costs.topk(min(STARTS, len(costs)))
     found = [_climb(given, turns[:, i], float(c), p, uniform) for c, i in zip(best.values, best.indices, strict=True)]
     value, direction = max(found, key=lambda pair: pair[0])
-    return Sliced(value ** (1 / p), direction)
+    return MaxSliced(value ** (1 / p), direction)
 
 
 def _climb(given: Clouds, u: Tensor, value: float, p: float, uniform: bool) -> tuple[float, Tensor]:
@@ -136,16 +137,12 @@ def _climb(given: Clouds, u: Tensor, value: float, p: float, uniform: bool) -> t
     return value, u
 
 
-def _costs(given: Clouds, p: float, count: int, seed: int, uniform: bool) -> Tensor:
-    """W_p^p along each direction of the seed, [count]."""
-    chunk = max(1, min(CHUNK, CHUNK_VALUES // len(given.x), CHUNK_VALUES // len(given.y)))
-    turns = directions(given.x.shape[1], count, seed=seed).to(given.x)
-    return torch.cat([_along(given, turn, p, uniform) for turn in torch.split(turns, chunk, dim=1)])
-
-
 def _along(given: Clouds, turns: Tensor, p: float, uniform: bool) -> Tensor:
+    """W_p^p along each direction [d, k], [k], a few at a time."""
+    chunk = max(1, min(CHUNK, CHUNK_VALUES // len(given.x), CHUNK_VALUES // len(given.y)))
     weights = (None, None) if uniform else (given.a, given.b)
-    return line_cost((given.x @ turns).T, (given.y @ turns).T, *weights, p=p)
+    some = torch.split(turns, chunk, dim=1)
+    return torch.cat([line_cost((given.x @ turn).T, (given.y @ turn).T, *weights, p=p) for turn in some])
 
 
 def _checked(x: Tensor, y: Tensor, a: Tensor | None, b: Tensor | None, p: float, count: int) -> Clouds:

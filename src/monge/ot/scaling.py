@@ -18,7 +18,7 @@ from torch import Tensor
 
 from monge import progress
 from monge.errors import BadInput, NumericalFailure
-from monge.ot.clouds import Clouds, Cost, blocks, checked_cost
+from monge.ot.clouds import Clouds, Cost, checked_cost
 
 HELD_BYTES = {"cpu": 2**28, "cuda": 2**32}  # of a plan that is kept; a larger one is made anew in each sweep
 FALL = 4.0  # of epsilon from one level to the next
@@ -49,7 +49,7 @@ class Kernel:
         given, epsilon = self.given, self.epsilon
         bias = (g / epsilon + _log(given.b))[:, None]
         found, columns = torch.empty_like(given.a), torch.zeros_like(g)
-        for rows in _rows(given):
+        for rows in given.rows():
             entries = torch.add(bias, self.cost(given.x[:, rows], given.y), alpha=-1 / epsilon)
             top = entries.amax(-1, keepdim=True)
             total = entries.sub_(top).exp_().sum(-1)
@@ -67,7 +67,7 @@ class Kernel:
         """P' diag(1/a) P z, [batch, m, k], for P whose rows sum to a."""
         self.sweeps += 1
         total = torch.zeros_like(z)
-        for rows in _rows(self.given):
+        for rows in self.given.rows():
             tile = plan_rows(self.given, self.cost, self.epsilon, f, g, rows)
             total += _through(tile, z, self.given.a[:, rows])
         return total
@@ -87,7 +87,7 @@ class HeldKernel(Kernel):
         self.sweeps += 1
         a, v = self.given.a, self._scaling(g - self.g0)
         found, columns = torch.empty_like(a), torch.zeros_like(g)
-        for rows in _rows(self.given):
+        for rows in self.given.rows():
             tile = self.plan[:, rows]
             plain = self.f0[:, rows] + self.epsilon * (_log(a[:, rows]) - _log((tile @ v[..., None])[..., 0]))
             found[:, rows] = plain if f is None else torch.lerp(f[:, rows], plain, omega)
@@ -99,7 +99,7 @@ class HeldKernel(Kernel):
         self.sweeps += 1
         u, v = self._scaling(f - self.f0), self._scaling(g - self.g0)
         total = torch.zeros_like(z)
-        for rows in _rows(self.given):
+        for rows in self.given.rows():
             total += _through(self.plan[:, rows], v[..., None] * z, self.given.a[:, rows] / u[:, rows].square())
         return v[..., None] * total
 
@@ -286,10 +286,6 @@ def check_epsilon(epsilon: float, given: Clouds, scale: float) -> None:
             f"epsilon must be finite and above {least:.2g}, what {given.x.dtype} resolves of a mean cost of "
             f"{scale:.3g}, not {epsilon:.3g}: use float64, a larger epsilon, or couple, which is exact"
         )
-
-
-def _rows(given: Clouds) -> list[slice]:
-    return list(blocks(given.x.shape[1], given.y.shape[1], len(given.x), device=given.x.device))
 
 
 def _log(weights: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from monge.errors import BadInput
-from monge.ot.clouds import Clouds, Cost, blocks, checked_cost, clouds, squared_euclidean
+from monge.ot.clouds import Clouds, Cost, checked_cost, clouds, squared_euclidean
 from monge.ot.scaling import check_epsilon, plan_rows, scale_of, solve
 
 SHARE = 0.05  # epsilon, of the mean cost, unless given
@@ -57,18 +57,16 @@ class EntropicCoupling:
     @torch.no_grad()
     def plan(self) -> Tensor:
         """P, [*batch, n, m]."""
-        given = _batched(Clouds(self.x, self.y, self.a, self.b))
-        f, g = self.f.reshape(given.a.shape), self.g.reshape(given.b.shape)
+        given, f, g = self._flat()
         plan = plan_rows(given, self.cost, self.epsilon, f, g, slice(None))
         return plan.reshape(*self.x.shape[:-1], self.y.shape[-2])
 
     @torch.no_grad()
     def transport_cost(self) -> Tensor:
         """<P, C>, [*batch]: what the plan costs, without the entropy."""
-        given = _batched(Clouds(self.x, self.y, self.a, self.b))
-        f, g = self.f.reshape(given.a.shape), self.g.reshape(given.b.shape)
+        given, f, g = self._flat()
         total = given.x.new_zeros(len(given.x))
-        for rows in blocks(given.x.shape[1], given.y.shape[1], len(given.x), device=given.x.device):
+        for rows in given.rows():
             costs = self.cost(given.x[:, rows], given.y)
             total += (plan_rows(given, self.cost, self.epsilon, f, g, rows) * costs).sum((1, 2))
         return total.reshape(self.x.shape[:-2])
@@ -80,7 +78,7 @@ class EntropicCoupling:
         given = _batched(Clouds(points, self.y, points.new_ones(points.shape[:-1]), self.b))
         g, moved = self.g.reshape(given.b.shape), torch.empty_like(given.x)
         bias = g / self.epsilon + given.b.log()
-        for rows in blocks(given.x.shape[1], given.y.shape[1], len(given.x), device=given.x.device):
+        for rows in given.rows():
             entries = bias[:, None] - self.cost(given.x[:, rows], given.y) / self.epsilon
             moved[:, rows] = entries.softmax(-1) @ given.y
         return moved.reshape(points.shape)
@@ -88,6 +86,11 @@ class EntropicCoupling:
     def barycentric(self) -> Tensor:
         """sum_j P_ij y_j / a_i, [*batch, n, d]."""
         return self.map(self.x)
+
+    def _flat(self) -> tuple[Clouds, Tensor, Tensor]:
+        """Clouds and potentials with one dimension of batches."""
+        given = _batched(Clouds(self.x, self.y, self.a, self.b))
+        return given, self.f.reshape(given.a.shape), self.g.reshape(given.b.shape)
 
 
 def sinkhorn(
@@ -169,7 +172,7 @@ class _Envelope(torch.autograd.Function):
         (weight,), given = outputs, Clouds(x, y, a, b)
         of_x, of_y = torch.zeros_like(x), torch.zeros_like(y)
         if any(ctx.needs_input_grad[:2]):
-            for rows in blocks(x.shape[1], y.shape[1], len(x), device=x.device):
+            for rows in given.rows():
                 mass = plan_rows(given, ctx.cost, ctx.epsilon, f, g, rows) * weight[:, None, None]
                 with torch.enable_grad():
                     some, all_y = x[:, rows].detach().requires_grad_(), y.detach().requires_grad_()

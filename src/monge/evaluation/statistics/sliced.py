@@ -11,11 +11,10 @@ from torch import Tensor
 
 from monge import rng
 from monge.evaluation.statistics.resampling import permutation_p_value
-from monge.ot import directions, sliced_wasserstein
+from monge.ot import DIRECTIONS, directions, sliced_wasserstein
 
 Array = NDArray[Any]
 
-DIRECTIONS = 64
 CHUNK = 16  # directions at a time
 
 
