@@ -56,4 +56,4 @@ def test_gigabytes_stay_on_disk(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     rows, held, *shape, grown = done.stdout.replace("(", "").replace(")", "").replace(",", "").split()
     assert (int(rows), int(held), *map(int, shape)) == (ROWS, round(0.2 * ROWS), 64, COLUMNS)
-    assert float(grown) < 150  # MiB; the file has 2304
+    assert float(grown) < 230  # MiB, a tenth of the file; the chunks of 16 MiB and what malloc keeps make 70 to 180
