@@ -71,6 +71,13 @@ class SupportsEncode(Protocol):
     def decode(self, z: Tensor, **options: Any) -> Tensor: ...
 
 
+@runtime_checkable
+class SupportsCritic(Protocol):
+    """A discriminator as a density ratio: D(x) -> p(x) / (p(x) + p_G(x)) (course (48))."""
+
+    def critic(self, x: Tensor) -> Tensor: ...
+
+
 class Generator(SupportsSample, Protocol):
     """What every family can do: learn from samples, and draw new ones."""
 

@@ -45,6 +45,8 @@ SMALL = {
     monge.RealNVP: {"layers": 2},
     monge.MAF: {"layers": 2},
     monge.SplineFlow: {"layers": 1},
+    monge.GAN: {"net": Size(widths=(16,), blocks=1)},
+    monge.WassersteinGAN: {"net": Size(widths=(16,), blocks=1)},
 }
 
 

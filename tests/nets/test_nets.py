@@ -169,7 +169,7 @@ def test_sizes_can_be_set():
         (lambda: Size(widths=(8,), attention=(1,)), "attention names scales 0 to 0"),
         (lambda: Size(blocks=0), "blocks must be"),
         (lambda: Size(dropout=1.0), "dropout must be"),
-        (lambda: Spec((2,), classes=3, features=2), "not both"),
+        (lambda: Spec((2,), classes=3, features=2), "no two of them"),
         (lambda: MLP(2)(torch.zeros(3, 2)), "give one for each row"),
         (lambda: Adapted(torch.nn.Linear(2, 3), Spec((2,))), r"must return \[2, 2\] for \[2, 2\], not \[2, 3\]"),
         (lambda: Adapted(torch.nn.Linear(4, 4), Spec((2,))), r"Linear fails on events of shape \[2\]"),

@@ -104,7 +104,7 @@ def _likelihood(model: Any, train: Samples, holdout: Samples, seed: int) -> list
 def _by_label(model: Family, seed: int) -> dict[str, Any]:
     """Samples of each label by its name, of the first of many; none where the model knows no labels."""
     labels = model.labels
-    if labels is None or labels.features:
+    if labels is None or not labels.count:
         return {}
     seen = labels.seen[:LABELS]
     each = EACH_CLOUD if model.record["data"]["kind"] == "vectors" else EACH

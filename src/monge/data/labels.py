@@ -1,4 +1,4 @@
-"""What rows are told apart by: a label each, or a vector."""
+"""What rows are told apart by: a label each, a vector, or an image or field."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -19,13 +19,13 @@ SHOWN = 12  # names listed in a message
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels, or vectors, that a model was told; what it can be asked for is checked against them.
+    """The labels, vectors or images that a model was told; what it can be asked for is checked against them.
 
-    count: one more than the largest label; 0 where rows have vectors. seen: the labels that rows had, and shares: how
-    many of the rows. names: those of all labels, or None. mean, std, low, high: of the vectors, a number for each of
-    their values.
+    count: one more than the largest label; 0 where rows have vectors or images. seen: the labels that rows had, and
+    shares: how many of the rows. names: those of all labels, or None. mean, std, low, high: of vectors, a number for
+    each of their values; of images and fields, for each channel. space: sides of these.
 
-    "None given" is the label `count`, or a vector of NaN.
+    "None given" is the label `count`, or a vector or image of NaN.
 
     >>> labels = Labels.of(Samples(torch.eye(3), torch.tensor([0, 1, 1]), classes=("cat", "dog")))
     >>> labels.encode("dog", 2), labels.none(1)
@@ -40,6 +40,7 @@ class Labels:
     std: tuple[float, ...] = ()
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
+    space: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, samples: Samples) -> "Labels | None":
@@ -53,47 +54,61 @@ class Labels:
             count = len(samples.classes) if samples.classes else int(y.max()) + 1
             seen, rows = np.unique(y.numpy(), return_counts=True)
             return cls(count, tuple(seen.tolist()), tuple((rows / len(y)).tolist()), samples.classes)
-        std = y.std(0, correction=0)
-        parts = (y.mean(0), torch.where(std > 0, std, 1.0), y.amin(0), y.amax(0))
-        return cls(0, (), (), None, *(tuple(part.tolist()) for part in parts))
+        each = y.movedim(1, -1).flatten(0, -2)  # a row for each place
+        std = each.std(0, correction=0)
+        parts = (each.mean(0), torch.where(std > 0, std, 1.0), each.amin(0), each.amax(0))
+        mean, scale, low, high = (tuple(part.tolist()) for part in parts)
+        return cls(mean=mean, std=scale, low=low, high=high, space=tuple(y.shape[2:]))
 
     @property
     def features(self) -> int:
-        """Length of the vectors; 0 for labels."""
-        return len(self.mean)
+        """Length of the vectors; 0 for labels and images."""
+        return 0 if self.space else len(self.mean)
+
+    @property
+    def context(self) -> int:
+        """Channels of the images or fields; 0 for labels and vectors."""
+        return len(self.mean) if self.space else 0
 
     def scaled(self, y: Shaped[Tensor, " n *k"]) -> Shaped[Tensor, " n *k"]:
-        """As a network is told: labels as they are, vectors of mean 0 and variance 1."""
-        return (y - y.new_tensor(self.mean)) / y.new_tensor(self.std) if self.features else y
+        """As a network is told: labels as they are, vectors and channels of mean 0 and variance 1."""
+        return y if self.count else (y - self._each(self.mean, y)) / self._each(self.std, y)
+
+    def _each(self, numbers: tuple[float, ...], y: Tensor) -> Tensor:
+        return y.new_tensor(numbers).reshape(-1, *[1] * len(self.space))
 
     def draw(self, n: int, *, seed: int = 0, start: int = 0) -> Int[Tensor, " n"]:
-        """Labels as often as rows had them, for samples start .. start + n of a seed. Raises BadInput for vectors.
+        """Labels as often as rows had them, for samples start .. start + n of a seed. Raises BadInput for vectors and
+        images.
 
         >>> Labels.of(Samples(torch.eye(2), torch.tensor([1, 4]))).draw(5, seed=0)
         tensor([1, 1, 4, 1, 1])
         """
-        if self.features:
-            raise BadInput("vectors are not drawn: give the vectors to sample for")
+        if not self.count:
+            what = "images" if self.space else "vectors"
+            raise BadInput(f"{what} are not drawn: give the {what} to sample for")
         u = rng.uniform((n, 1), seed, "label", start=start, dtype=torch.float64)[:, 0]
         edges = torch.tensor(self.shares, dtype=torch.float64).cumsum(0)[:-1]
         return torch.tensor(self.seen)[torch.searchsorted(edges, u, right=True)]
 
     def none(self, n: int) -> Shaped[Tensor, " n *k"]:
         """n times "none given"."""
-        return torch.full((n, self.features), torch.nan) if self.features else torch.full((n,), self.count)
+        shape = (n, len(self.mean), *self.space)
+        return torch.full((n,), self.count) if self.count else torch.full(shape, torch.nan)
 
     def dropped(self, y: Shaped[Tensor, " n *k"], where: Bool[Tensor, " n"]) -> Shaped[Tensor, " n *k"]:
         """y with "none given" where asked."""
         none = self.none(len(y)).to(y)
-        return torch.where(where[:, None] if self.features else where, none, y)
+        return torch.where(where.reshape(-1, *[1] * (y.ndim - 1)), none, y)
 
     def encode(self, label: Any, n: int) -> Shaped[Tensor, " n *k"]:
-        """What a person asks for, as a network is told, one for each of n: a label or its name, n of them, or a vector.
+        """What a person asks for, as a network is told, one for each of n: a label or its name, n of them, or a vector
+        or image.
 
         Raises BadInput for a label that no row had, and for a number of labels or of values that does not fit; warns of
         a vector beyond those seen.
         """
-        return self._vectors(label, n) if self.features else self._labels(label, n)
+        return self._labels(label, n) if self.count else self._events(label, n)
 
     def _labels(self, label: Any, n: int) -> Tensor:
         each = label.tolist() if hasattr(label, "tolist") else label
@@ -115,26 +130,31 @@ class Labels:
             raise BadInput(f"no label {label!r}: the model was trained on {self.told}")
         return number
 
-    def _vectors(self, label: Any, n: int) -> Tensor:
+    def _events(self, label: Any, n: int) -> Tensor:
         try:
             y = torch.as_tensor(label, dtype=torch.float32)
         except (TypeError, ValueError, RuntimeError) as error:
             raise BadInput(f"no vector {label!r}: the model was trained on {self.told}") from error
-        y = y.reshape(1, -1) if y.ndim < 2 else y
-        if y.shape not in ((1, self.features), (n, self.features)) or not bool(y.isfinite().all()):
+        event = (len(self.mean), *self.space)
+        if y.ndim < len(event) and len(self.mean) == 1:
+            y = y.reshape(1, *y.shape)
+        y = y.reshape(1, *y.shape) if y.ndim == len(event) else y
+        if y.shape not in ((1, *event), (n, *event)) or not bool(y.isfinite().all()):
             raise BadInput(
                 f"the model was trained on {self.told}: give one such, or one for each of {n} samples, not "
                 f"{list(y.shape)}{'' if bool(y.isfinite().all()) else ' with NaN or infinity'}"
             )
-        if bool((y < y.new_tensor(self.low)).any() | (y > y.new_tensor(self.high)).any()):
-            warnings.warn(f"a vector lies beyond those of training, {self.told}: what comes is a guess", stacklevel=4)
-        return self.scaled(y).expand(n, -1)
+        if bool((y < self._each(self.low, y)).any() | (y > self._each(self.high, y)).any()):
+            what = "an image has values" if self.space else "a vector lies"
+            warnings.warn(f"{what} beyond those of training, {self.told}: what comes is a guess", stacklevel=4)
+        return self.scaled(y).expand(n, *event)
 
     @property
     def told(self) -> str:
         """In words: what the model can be asked for."""
-        if self.features:
-            return f"vectors of {self.features} between {list(self.low)} and {list(self.high)}"
+        if not self.count:
+            what = f"images of {[len(self.mean), *self.space]}" if self.space else f"vectors of {self.features}"
+            return f"{what} between {list(self.low)} and {list(self.high)}"
         shown = [self.names[i] if self.names else str(i) for i in self.seen[:SHOWN]]
         return f"{', '.join(shown)}{', ...' if len(self.seen) > SHOWN else ''}"
 

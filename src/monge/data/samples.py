@@ -44,7 +44,8 @@ class Samples:
     x: [n, *event], in data units: vectors [n, d], images [n, C, H, W], fields [n, C, *space] with 1 to 3
         space dimensions. float32, or the file's own dtype for memory maps and image files; `batch`
         converts.
-    y: [n] int64 labels, whose names are `classes`; or [n, k] float32, a vector that goes with each sample; or None.
+    y: [n] int64 labels, whose names are `classes`; or what goes with each sample, float32, a vector [n, k] or an image
+        or field [n, c, *space] over the same space as x; or None.
     kind: "vectors", "images" or "fields".
     quantum: the step of the grid on which integer data live (1.0 for pixels), None for continuous data.
     limits: (low, high), the range of quantised data.
@@ -63,7 +64,7 @@ class Samples:
     (Samples(three: 3 vectors of 2), (2,), tensor([[4., 5.]]))
     """
 
-    y: Shaped[Tensor, " n *k"] | None
+    y: Shaped[Tensor, "n *k"] | None
     kind: str
     name: str
     classes: tuple[str, ...] | None
@@ -102,7 +103,7 @@ class Samples:
         if x.ndim not in AXES[kind]:
             raise BadInput(f"{kind} came as a tensor {list(x.shape)}: give [n, d] vectors or [n, C, *space]")
         if y is not None:
-            _check_labels(y, n, classes)
+            _check_labels(y, x.shape, n, classes)
         self.__dict__.update(
             y=y,
             kind=kind,
@@ -299,15 +300,18 @@ def _hashes(rows: Tensor) -> Int[Tensor, " n"]:
         return torch.from_numpy((mixed ^ (mixed >> np.uint64(32))).sum(1, dtype=np.uint64).view(np.int64))
 
 
-def _check_labels(y: Tensor, n: int, classes: tuple[str, ...] | None) -> None:
-    """Raise `BadInput` unless y is a label or a vector for each of n samples."""
-    if y.dtype == torch.float32 and y.ndim == 2 and len(y) == n and y.shape[1]:
+def _check_labels(y: Tensor, shape: Sequence[int], n: int, classes: tuple[str, ...] | None) -> None:
+    """Raise `BadInput` unless y is a label, a vector, or an event over the same space, for each of n samples."""
+    beside = y.ndim == 2 or (y.ndim == len(shape) and y.shape[2:] == tuple(shape[2:]))
+    if y.dtype == torch.float32 and beside and len(y) == n and y.shape[1]:
         if not bool(y.isfinite().all()):
-            raise BadInput("the vectors that go with the samples hold NaN or infinity: drop or repair those rows")
+            raise BadInput("what goes with the samples holds NaN or infinity: drop or repair those rows")
         return
     if y.shape != (n,) or y.dtype != torch.int64:
+        space = "".join(f", {side}" for side in shape[2:])
+        image = f", or float32 [{n}, c{space}], an image or field each" if space else ""
         raise BadInput(
-            f"labels must be int64 [{n}], one a sample, or float32 [{n}, k], a vector each: they came as "
+            f"labels must be int64 [{n}], one a sample, or float32 [{n}, k], a vector each{image}: they came as "
             f"{y.dtype} {list(y.shape)}"
         )
     if classes is not None and n and not 0 <= int(y.min()) <= int(y.max()) < len(classes):

@@ -8,21 +8,25 @@ from monge.models import records
 from monge.models.diffusion import Diffusion
 from monge.models.family import Family
 from monge.models.flow import Flow
+from monge.models.gan import GAN
 from monge.models.latents import attribute, interpolate, move
 from monge.models.maf import MAF
 from monge.models.real_nvp import RealNVP
 from monge.models.spline_flow import SplineFlow
+from monge.models.wasserstein_gan import WassersteinGAN
 
-FAMILIES: tuple[type[Family], ...] = (Diffusion, RealNVP, MAF, SplineFlow)
+FAMILIES: tuple[type[Family], ...] = (Diffusion, RealNVP, MAF, SplineFlow, GAN, WassersteinGAN)
 
 __all__ = [
     "FAMILIES",
+    "GAN",
     "MAF",
     "Diffusion",
     "Family",
     "Flow",
     "RealNVP",
     "SplineFlow",
+    "WassersteinGAN",
     "attribute",
     "interpolate",
     "load",

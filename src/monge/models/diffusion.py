@@ -163,10 +163,6 @@ class Diffusion(Family):
         if not 0 <= label_dropout <= 1:
             raise BadInput(f"label_dropout is a share of the rows, 0 to 1, not {label_dropout}")
 
-    def admit(self, samples: Samples) -> None:
-        if self.settings["labels"] and samples.y is None:
-            raise BadInput(f"labels=True, and {samples.name} has no labels: leave it out, or give data with a y")
-
     def defaults(self, samples: Samples) -> Training:
         if samples.kind == "vectors":
             return Training(batch_size=256)

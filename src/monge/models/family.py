@@ -43,11 +43,13 @@ class Family(nn.Module):
 
     record: what `model.json` holds: family, settings, data (name, kind, fingerprint, split), scaling, labels, seed,
     training settings and versions. Empty until `fit` or `load`.
-    takes_labels: whether it learns from the labels that data have. exact_likelihood: whether `log_prob` is exact, and
+    takes_labels: whether it learns from the labels, or vectors, that data have; takes_images: from images that go with
+    them, too. exact_likelihood: whether `log_prob` is exact, and
     as cheap as a sample.
     """
 
     takes_labels: bool = False
+    takes_images: bool = False
     exact_likelihood: bool = False
 
     def __init__(self, **settings: Any) -> None:
@@ -60,8 +62,15 @@ class Family(nn.Module):
 
     # -- what a family gives -------------------------------------------------------------------------------
 
-    def admit(self, samples: Samples) -> None:
-        """Raise BadInput for data that it cannot learn from, before anything is made or written."""
+    def admit(self, samples: Samples, training: Training | None) -> None:
+        """Raise BadInput for data, or a training, that it cannot learn from, before anything is made or written."""
+        if self.settings.get("labels") and samples.y is None:
+            raise BadInput(f"labels=True, and {samples.name} has no labels: leave it out, or give data with a y")
+        if self.takes_labels and not self.takes_images and samples.y is not None and samples.y.ndim > 2:
+            raise BadInput(
+                f"{type(self).__name__} is told labels or vectors, and {samples.name} goes with images: give "
+                "labels=False, or take WassersteinGAN"
+            )
 
     def defaults(self, samples: Samples) -> Training | None:
         """Training settings that work for these data; None if `learn` takes no steps."""
@@ -143,13 +152,13 @@ class Family(nn.Module):
         NumericalFailure at a non-finite loss. A model whose fit did not end is not fitted.
         """
         samples = datasets.load(data)
-        self.admit(samples)
         given = {
             **{"steps": steps, "budget": None if budget is None else seconds(budget), "batch_size": batch_size},
             **{"lr": lr, "precision": precision, "validation": validation, "patience": patience},
             "checkpoint_s": checkpoint_s,
         }
         training = self._training(samples, {name: value for name, value in given.items() if value is not None})
+        self.admit(samples, training)
         record = records.describe(type(self).__name__, self.settings, samples, training, seed)
         folder = Path(out) if out is not None else None
         writes = int(os.environ.get("RANK", "0")) == 0  # of several processes, one
@@ -238,8 +247,8 @@ class Family(nn.Module):
     def spec(self) -> Spec:
         """What its networks are made for."""
         about = self.record["data"]
-        classes, features = (self.labels.count, self.labels.features) if self.labels else (0, 0)
-        return Spec(tuple(about["event_shape"]), about["kind"], classes, features)
+        told = self.labels or Labels()
+        return Spec(tuple(about["event_shape"]), about["kind"], told.count, told.features, context=told.context)
 
     @property
     def device(self) -> torch.device:

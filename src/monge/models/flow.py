@@ -79,9 +79,8 @@ class Flow(Family):
 
     # -- learning ------------------------------------------------------------------------------------------
 
-    def admit(self, samples: Samples) -> None:
-        if self.takes_labels and samples.y is None:
-            raise BadInput(f"labels=True, and {samples.name} has no labels: leave it out, or give data with a y")
+    def admit(self, samples: Samples, training: Training | None) -> None:
+        super().admit(samples, training)
         refuse_singular(samples)
 
     def defaults(self, samples: Samples) -> Training:

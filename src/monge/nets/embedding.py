@@ -30,6 +30,28 @@ class Fourier(nn.Module):
         return torch.cat([angle.cos(), angle.sin()], dim=1)
 
 
+class Waves(nn.Module):
+    """x beside waves of it, (x, cos w_k . x, sin w_k . x): what a perceptron sees fine structure by.
+
+    w_k ~ N(0, scale^2 Id / d), so that w . x has deviation `scale` for white x (Tancik et al. 2020). x: [n, d]; returns
+    [n, d + 2 count].
+
+    >>> Waves(3, 8)(torch.zeros(5, 3)).shape
+    torch.Size([5, 19])
+    """
+
+    directions: Tensor
+
+    def __init__(self, features: int, count: int, scale: float = 6.0) -> None:
+        super().__init__()
+        self.outputs = features + 2 * count
+        self.register_buffer("directions", scale / math.sqrt(features) * torch.randn(features, count))
+
+    def forward(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n outputs"]:
+        angle = x @ self.directions.to(x.dtype)
+        return torch.cat([x, angle.cos(), angle.sin()], 1)
+
+
 class Condition(nn.Module):
     """One vector per sample from what is given: the blocks of a network are modulated by it.
 

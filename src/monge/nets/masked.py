@@ -1,4 +1,4 @@
-"""Lean perceptrons that steer bijectors: residual; and masked, where output i sees the inputs before i."""
+"""Lean perceptrons: residual; and masked, where output i sees the inputs before i."""
 
 from typing import Any
 
@@ -26,13 +26,20 @@ class MaskedLinear(nn.Linear):
 
 
 class _Trunk(nn.Module):
-    """h = first(x), h += layer(silu(h)) for each block, last(silu(h)); it starts as the function 0.
+    """h = first(x), h += layer(silu(h)) for each block, last(silu(h)); with `zero` it starts as the function 0.
 
     What is told, a class or a vector, is added to h at the start.
     """
 
     def __init__(
-        self, first: nn.Linear, blocks: list[nn.Linear], last: nn.Linear, width: int, classes: int, condition: int
+        self,
+        first: nn.Linear,
+        blocks: list[nn.Linear],
+        last: nn.Linear,
+        width: int,
+        classes: int,
+        condition: int,
+        zero: bool = True,
     ) -> None:
         super().__init__()
         told = classes > 0 or condition > 0
@@ -40,7 +47,7 @@ class _Trunk(nn.Module):
         self.told = nn.Linear(width, width) if told else None
         self.first, self.last = first, last
         self.blocks = nn.ModuleList(blocks)
-        for layer in (last, *blocks):
+        for layer in (last, *blocks) if zero else ():
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
@@ -63,18 +70,26 @@ class _Trunk(nn.Module):
 
 
 class ResidualMLP(Recorded, nn.Module):
-    """[n, inside] -> [n, outside], told a class or a vector, or neither.
+    """[n, inside] -> [n, outside], told a class or a vector, or neither. zero: start as the function 0.
 
     >>> ResidualMLP(3, 2, width=8, blocks=1)(torch.zeros(5, 3)).shape
     torch.Size([5, 2])
     """
 
     def __init__(
-        self, inside: int, outside: int, width: int = 64, blocks: int = 2, classes: int = 0, condition: int = 0
+        self,
+        inside: int,
+        outside: int,
+        width: int = 64,
+        blocks: int = 2,
+        classes: int = 0,
+        condition: int = 0,
+        zero: bool = True,
     ) -> None:
         super().__init__()
         layers = [nn.Linear(width, width) for _ in range(blocks)]
-        self.trunk = _Trunk(nn.Linear(inside, width), layers, nn.Linear(width, outside), width, classes, condition)
+        ends = nn.Linear(inside, width), nn.Linear(width, outside)
+        self.trunk = _Trunk(ends[0], layers, ends[1], width, classes, condition, zero)
 
     def forward(
         self, x: Float[Tensor, "n inside"], label: Shaped[Tensor, " n *k"] | None = None

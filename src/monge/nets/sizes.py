@@ -3,15 +3,19 @@
 import math
 from typing import Any
 
+import torch
 from torch import nn
 
 from monge.errors import BadInput
+from monge.nets.embedding import Waves
 from monge.nets.masked import ResidualMLP
 from monge.nets.mlp import MLP
 from monge.nets.pyramids import Down, Up
 from monge.nets.spec import Size, Spec
 from monge.nets.unet import UNet
 
+WAVES = 16  # directions in which a critic of vectors sees waves
+LEAN = 64  # width of perceptrons that run many times a step, at least
 SMALLEST_SIDE = 4  # a network stops halving the space here
 SMALL_SIDE = 16  # up to here one block a scale is enough, and every site is within reach of the convolutions
 ATTENTION_SITES = 64  # attention where at most so many sites look at one another
@@ -39,30 +43,39 @@ def denoiser(spec: Spec, size: Size | None = None, *, inputs: int = 1) -> nn.Mod
 
 
 def critic(spec: Spec, size: Size | None = None, *, outputs: int = 1) -> nn.Module:
-    """(x [n, *event], label or None) -> [n, outputs]: a score for each event.
+    """(x [n, *event], label, image or None) -> [n, outputs]: a score for each event, beside the image it is told.
+
+    A vector is seen beside waves of it, or a critic would be blind to the width of a narrow mode for long.
 
     >>> import torch
     >>> critic(Spec((1, 8, 8)))(torch.zeros(5, 1, 8, 8)).shape
     torch.Size([5, 1])
     """
     if not spec.space:
-        return _Unlevelled(
-            MLP(spec.event_shape[0], outputs=outputs, level=False, zero=False, **_perceptron(spec, size))
-        )
-    return Down(spec.event_shape, outputs=outputs, periodic=spec.periodic, **_convolutions(spec, size))
+        waves = Waves(spec.event_shape[0], WAVES)
+        return _After(waves, ResidualMLP(waves.outputs, outputs, zero=False, **_lean(spec, size, "critic")))
+    shape = (spec.event_shape[0] + spec.context, *spec.space)
+    net = Down(shape, outputs=outputs, periodic=spec.periodic, **_convolutions(spec, size))
+    return _Beside(net) if spec.context else net
 
 
 def generator(spec: Spec, size: Size | None = None, *, latent: int) -> nn.Module:
-    """(z [n, latent], label or None) -> [n, *event].
+    """(z [n, latent], label or None) -> [n, *event]; where it is told an image, z is [n, latent, *space], and the
+    network a U-Net of both.
 
     >>> import torch
     >>> generator(Spec((3, 8, 8)), latent=16)(torch.zeros(5, 16)).shape
     torch.Size([5, 3, 8, 8])
     """
+    channels = spec.event_shape[0]
     if not spec.space:
-        wide = _perceptron(spec, size)
-        return _Unlevelled(MLP(latent, outputs=spec.event_shape[0], level=False, zero=False, **wide))
-    return Up(latent, spec.event_shape, periodic=spec.periodic, **_convolutions(spec, size))
+        return ResidualMLP(latent, channels, zero=False, **_lean(spec, size, "generator"))
+    options = _convolutions(spec, size)
+    if spec.context:
+        inside = latent + spec.context
+        net = UNet(len(spec.space), inside, outputs=channels, level=False, periodic=spec.periodic, **options)
+        return _Beside(_Unlevelled(net))
+    return Up(latent, spec.event_shape, periodic=spec.periodic, **options)
 
 
 def conditioner(spec: Spec, size: Size | None = None, *, inside: int, outside: int) -> nn.Module:
@@ -76,15 +89,34 @@ def conditioner(spec: Spec, size: Size | None = None, *, inside: int, outside: i
     torch.Size([5, 4])
     """
     if not spec.space:
-        wide = _perceptron(spec, size)
-        if wide.pop("dropout"):
-            raise BadInput("a conditioner of vectors has no dropout, which would make its map another at each call")
-        return ResidualMLP(inside, outside, **wide)
+        return ResidualMLP(inside, outside, **_lean(spec, size, "conditioner"))
     options = _convolutions(spec, size)
     if size is None or size.widths is None:
         options |= {"widths": options["widths"][:1], "blocks": 2, "attention": ()}
     net = UNet(len(spec.space), inside, outputs=outside, level=False, periodic=spec.periodic, **options)
     return _Unlevelled(net)
+
+
+class _After(nn.Module):
+    """A network that sees its input through a map."""
+
+    def __init__(self, seen: nn.Module, net: nn.Module) -> None:
+        super().__init__()
+        self.seen, self.net = seen, net
+
+    def forward(self, x: Any, label: Any = None) -> Any:
+        return self.net(self.seen(x), label)
+
+
+class _Beside(nn.Module):
+    """A network of channels that is told an image as more of them."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Any, label: Any) -> Any:
+        return self.net(torch.cat([x, label], 1))
 
 
 class _Unlevelled(nn.Module):
@@ -113,6 +145,15 @@ def _perceptron(spec: Spec, size: Size | None) -> dict[str, Any]:
         "condition": spec.features,
         "dropout": size.dropout,
     }
+
+
+def _lean(spec: Spec, size: Size | None, role: str) -> dict[str, Any]:
+    wide = _perceptron(spec, size)
+    if size is None or size.widths is None:
+        wide["width"] = max(LEAN, wide["width"] // 2)
+    if wide.pop("dropout"):
+        raise BadInput(f"the {role} of vectors has no dropout: leave it out")
+    return wide
 
 
 def _convolutions(spec: Spec, size: Size | None, *, folds: bool = False) -> dict[str, Any]:

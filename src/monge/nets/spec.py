@@ -10,9 +10,10 @@ class Spec:
     """The events that a network works on, and what it is told besides.
 
     event_shape: [d] or [C, *space]. kind: "vectors", "images" or "fields". classes: number of labels, 0 for none.
-    features: length of a vector condition, 0 for none. periodic: circular padding, for fields on a torus.
+    features: length of a vector condition, 0 for none. periodic: circular padding, for fields on a torus. context:
+    channels of an image or field over the same space that it is told, 0 for none.
 
-    Raises BadInput for an event with no axis or more than four, or for labels and vectors at once.
+    Raises BadInput for an event with no axis or more than four, or for more than one of labels, vectors and images.
     """
 
     event_shape: tuple[int, ...]
@@ -20,6 +21,7 @@ class Spec:
     classes: int = 0
     features: int = 0
     periodic: bool = False
+    context: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "event_shape", tuple(self.event_shape))
@@ -27,8 +29,8 @@ class Spec:
             raise BadInput(
                 f"no network for events of shape {self.event_shape}: give [d] or [C, *space] with 1 to 3 dimensions"
             )
-        if self.classes and self.features:
-            raise BadInput("a network is told a label or a vector, not both")
+        if bool(self.classes) + bool(self.features) + bool(self.context) > 1:
+            raise BadInput("a network is told a label, a vector or an image, and no two of them")
 
     @property
     def space(self) -> tuple[int, ...]:

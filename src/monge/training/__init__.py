@@ -4,6 +4,7 @@ from monge.training.checkpoint import Checkpoints, read_tensors, write_tensors
 from monge.training.loop import train
 from monge.training.muon import Muon, orthogonal
 from monge.training.objectives import Batch, Loss, Objective
+from monge.training.rows import Rows
 from monge.training.settings import DEFAULT_STEPS, AdamW, Training, constant, cosine, seconds
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Loss",
     "Muon",
     "Objective",
+    "Rows",
     "Training",
     "constant",
     "cosine",

@@ -258,7 +258,9 @@ class _Loop:
         for mover in movers:
             mover.step()
         value = loss.value.detach()
-        for name, number in {"": value, **loss.numbers}.items():
+        # in a game, who moves the more tells who is losing
+        steepness = {"gradient": norm} if len(self.objectives) > 1 else {}
+        for name, number in {"": value, **loss.numbers, **steepness}.items():
             self.tell(self.titles[i] + (f"/{name}" if name else ""), number)
         return value.isfinite() & norm.isfinite()
 
