@@ -265,3 +265,16 @@ def test_spectrum_of_white_noise_is_flat():
 def test_neighbours_refuses_unequal_numbers():
     with pytest.raises(BadInput, match="give as many"):
         report.neighbours(draw((2,), 3), draw((2,), 4), np.ones(3))
+
+
+def test_numbers_of_a_game_have_panels_of_their_own():
+    log = [
+        {"step": str(k), "a/lr": "1", "b/lr": "1", "a": "-1.0", "b": "2", "a/gradient": "1", "b/gradient": "2"}
+        | {"b/coverage": "0.5" if k == 2 else "", "a/accuracy": ".9"}
+        for k in range(1, 4)
+    ]
+    figure = report.loss(log)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "gradient", "coverage", "accuracy"]
+    gradients = figure.axes[1].get_legend_handles_labels()[1]
+    assert gradients == ["a", "b"]
+    assert list(figure.axes[2].lines[0].get_xdata()) == [2.0]

@@ -7,7 +7,8 @@ LITTLE = 0.005  # of the loss, a fall that is not worth the time
 
 
 def outlook(log: Sequence[Mapping[str, str]]) -> str | None:
-    """In words, by how much the held-out loss fell in the second half of a training; None where it was not told.
+    """In words, by how much the held-out loss fell in the second half of a training; None where it was not told, and in
+    a game, where no loss says how far it is.
 
     log: rows of a log.csv. As much time again brings less than the second half did, as a rule: losses fall as a power
     of the time, and the learning rate comes down in the second half of a training of any length.
@@ -16,7 +17,7 @@ def outlook(log: Sequence[Mapping[str, str]]) -> str | None:
     'held-out loss 0.005, at half time 0.01: twice the time would likely take off up to as much again (0.005)'
     """
     name = next((name for name in (log[-1] if log else {}) if name.startswith(HELD_OUT)), None)
-    if name is None:
+    if name is None or any(column.endswith("/lr") for column in log[0]):
         return None
     losses = {float(row["step"]): float(row[name]) for row in log if row[name] != ""}
     last = max(losses, default=0.0)

@@ -5,14 +5,13 @@ from monge.report.figures import (
     by_label,
     denoising_strip,
     image_grid,
-    loss,
     neighbours,
     path,
-    read_log,
     scatter,
     spectrum,
 )
 from monge.report.looks import Look
+from monge.report.losses import loss, read_log
 from monge.report.page import write
 from monge.report.tracing import traces
 from monge.report.words import SYMBOLS, counts, reason

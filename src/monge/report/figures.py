@@ -1,9 +1,7 @@
 """The figures of the report. Each returns a matplotlib `Figure`, to be saved or changed; none touches pyplot."""
 
-import csv
 import itertools
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,7 +54,7 @@ def by_label(samples: Mapping[str, Any], *, look: Look | None = None) -> Figure:
         colour = colours(i if len(table) <= 10 else i / (len(table) - 1))
         x, y = np.stack(cloud)[:, :2].T
         axes.scatter(x, y, s=8, color=colour, label=name, linewidths=0)
-    _legend(axes)
+    legend(axes)
     return figure
 
 
@@ -73,7 +71,7 @@ def neighbours(generated: Any, nearest: Any, distance: Any, *, look: Look | None
         axes.plot(*np.stack([x, near], axis=1).transpose(2, 1, 0), color="#888888", linewidth=0.8, zorder=1)
         axes.scatter(near[:, 0], near[:, 1], s=14, color=REAL, label="nearest training sample")
         axes.scatter(x[:, 0], x[:, 1], s=14, color=GENERATED, label="generated")
-        _legend(axes)
+        legend(axes)
         return figure
     labels = [f"{d:.3g}" for d in rows(distance, len(distance))]
     return _table(
@@ -113,36 +111,6 @@ def path(sigma: Any, y: Any, x_hat: Any, *, look: Look | None = None, frames: in
     return _table(table, look, names, labels, "noise level σ")
 
 
-def loss(log: str | Path | Sequence[Mapping[str, Any]]) -> Figure:
-    """Losses against step: the path of a `log.csv`, or its rows. Every column but step, seconds and lr is a loss."""
-    found = read_log(log) if isinstance(log, str | Path) else log
-    if not found:
-        raise BadInput("the training log has no rows: train for some steps before drawing it")
-    steps = np.array([float(row["step"]) for row in found])
-    figure, axes = _figure(WIDTH, 2.6)
-    names = [name for name in found[0] if name not in ("step", "seconds", "lr") and not name.endswith("/lr")]
-    for name, colour in zip(names, itertools.cycle(CYCLE)):
-        told = [i for i, row in enumerate(found) if row[name] != ""]
-        at, values = steps[told], np.array([float(found[i][name]) for i in told])
-        bins = np.array_split(np.arange(len(at)), min(50, len(at)))
-        axes.plot(at, values, color=colour, alpha=0.3, linewidth=0.8)
-        axes.plot([at[b].mean() for b in bins], [values[b].mean() for b in bins], color=colour, label=name)
-    every = [float(row[name]) for row in found for name in names if row[name] != ""]
-    if min(every) > 0 and max(every) > 10 * min(every):
-        axes.set_yscale("log")
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss")
-    if len(names) > 1:
-        _legend(axes)
-    return figure
-
-
-def read_log(path: str | Path) -> list[dict[str, str]]:
-    """Rows of a `log.csv`; a last row that a kill cut short is left out."""
-    with Path(path).open(newline="") as file:
-        return [row for row in csv.DictReader(file) if None not in row.values()]
-
-
 def spectrum(real: Any, generated: Any) -> Figure:
     """Mean power at each wavenumber, real and generated fields [n, C, *space]; the band holds 80% of real samples."""
     figure, axes = _figure(WIDTH, 3.0)
@@ -154,7 +122,7 @@ def spectrum(real: Any, generated: Any) -> Figure:
             low, high = np.percentile(each, (10, 90), axis=0)
             axes.fill_between(k[1:], low, high, color=colour, alpha=0.15, linewidth=0)
     axes.set(xscale="log", yscale="log", xlabel="wavenumber (cycles per side)", ylabel="power")
-    _legend(axes)
+    legend(axes)
     return figure
 
 
@@ -165,14 +133,14 @@ def scatter(real: Any, generated: Any) -> Figure:
     size = min(x.shape[1], COORDINATES)
     limits = [_range(np.concatenate([x[:, i], g[:, i]])) for i in range(size)]
     if size == 2:
-        figure = _empty(WIDTH * 1.6, WIDTH * 0.85)
+        figure = empty(WIDTH * 1.6, WIDTH * 0.85)
         for i, (cloud, name, colour) in enumerate(((x, "real", REAL), (g, "generated", GENERATED))):
             axes = figure.add_subplot(1, 2, i + 1)
             axes.scatter(cloud[:, 0], cloud[:, 1], s=4, color=colour, alpha=0.5, linewidths=0, rasterized=True)
             axes.set(xlim=limits[0], ylim=limits[1], xlabel="x1", ylabel="x2" if i == 0 else "")
             axes.set_title(name, fontsize=SMALL + 1)
         return figure
-    figure = _empty(WIDTH * 1.4, WIDTH * (1.4 if size > 1 else 0.6))
+    figure = empty(WIDTH * 1.4, WIDTH * (1.4 if size > 1 else 0.6))
     for i in range(size):
         for j in range(i + 1):
             axes = figure.add_subplot(size, size, i * size + j + 1)
@@ -201,7 +169,7 @@ def _range(values: Array) -> tuple[float, float]:
 
 
 def _clouds(noisy: Array, clean: Array, labels: Sequence[str]) -> Figure:
-    figure = _empty(WIDTH * 1.6, WIDTH * 1.6 * 2.2 / len(labels))
+    figure = empty(WIDTH * 1.6, WIDTH * 1.6 * 2.2 / len(labels))
     for row, (clouds, name) in enumerate(((noisy, "noisy"), (clean, "denoised"))):
         for column, cloud in enumerate(clouds):
             axes = figure.add_subplot(2, len(labels), row * len(labels) + column + 1)
@@ -266,12 +234,12 @@ def _curves(axes: Axes, table: Sequence[Sequence[Array]], look: Look, gap: int) 
             axes.add_patch(Rectangle((left, middle - 0.5 * high), wide, high, fill=False, edgecolor="#888888", lw=0.6))
 
 
-def _empty(width: float, height: float) -> Figure:
+def empty(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def _figure(width: float, height: float | None = None) -> tuple[Figure, Axes]:
-    figure = _empty(width, height or 0.8 * width)
+    figure = empty(width, height or 0.8 * width)
     axes = figure.add_subplot()
     axes.tick_params(labelsize=SMALL)
     axes.xaxis.label.set_fontsize(SMALL)
@@ -279,5 +247,5 @@ def _figure(width: float, height: float | None = None) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _legend(axes: Axes) -> None:
+def legend(axes: Axes) -> None:
     axes.legend(frameon=False, fontsize=SMALL)

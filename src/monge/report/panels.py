@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from monge.evaluation import Evidence, Outcome
-from monge.report import figures
+from monge.report import figures, losses
 from monge.report.denoising import Denoising
 from monge.report.looks import Look, rows
 from monge.report.power import power
@@ -176,11 +176,17 @@ def _walk(m: Material) -> Panel | None:
 
 
 def _training(m: Material) -> Panel | None:
-    log = figures.read_log(m.log) if isinstance(m.log, str | Path) else m.log
+    log = losses.read_log(m.log) if isinstance(m.log, str | Path) else m.log
     if not log:
         return None
     caption = "The loss of each logged step, and its mean over stretches of the run."
-    return _panel("Training", caption, ("loss curve", figures.loss(log)))
+    if any(name.endswith("/coverage") for name in log[0]):
+        caption += (
+            " In a game no loss says how far it is. An accuracy near 1/2 and a distance that falls mean that the two "
+            "laws come together; an accuracy of 1 that the discriminator has won; coverage is the share of held-out "
+            "data in cells that generated samples visit, and what it lacks was lost."
+        )
+    return _panel("Training", caption, ("loss curve", losses.loss(log)))
 
 
 def _spectrum(m: Material) -> Panel | None:
