@@ -54,7 +54,7 @@ class Fixed(monge.GAN):
 def test_the_best_discriminator_is_p_over_p_plus_p_g(tmp_path):
     """D* = p / (p + p_G) (48), and the value 2 JS - 2 log 2 (53), within the Monte Carlo error of as many samples."""
     p, made = Gaussian(torch.zeros(1), torch.ones(1, 1)), Fixed.law
-    model = Fixed(penalty="none", net=Size(widths=(32,), blocks=2))
+    model = Fixed(penalty=None, net=Size(widths=(32,), blocks=2))
     quiet(model, p.sample(40_000, seed=0), steps=600, batch_size=512, lr=1e-2)
     x = torch.linspace(-2.5, 2.5, 21)[:, None]
     best = torch.sigmoid(p.log_prob(x).value - made.log_prob(x).value)
@@ -96,7 +96,7 @@ def test_two_segments_at_a_distance(theta):
             return super().objectives()[:1]
 
     at = right[:50].clone().requires_grad_(True)
-    gan = quiet(Segments(penalty="none", net=SMALL), left, steps=300, lr=1e-2)
+    gan = quiet(Segments(penalty=None, net=SMALL), left, steps=300, lr=1e-2)
     wgan = quiet(Transported(net=SMALL, critic_steps=1), left, steps=300, lr=1e-2)
     slopes = {}
     for name, model, loss in (("gan", gan, Minimax(True)), ("wgan", wgan, Wasserstein())):
@@ -121,7 +121,7 @@ def test_penalties_are_those_of_their_papers():
 
 
 def test_spectral_normalisation_bounds_the_slope():
-    model = quiet(monge.WassersteinGAN(net=SMALL, spectral=True, penalty="none"), ring().sample(300, seed=0), steps=60)
+    model = quiet(monge.WassersteinGAN(net=SMALL, spectral=True, penalty=None), ring().sample(300, seed=0), steps=60)
     layers = [layer for layer in model.discriminator.modules() if isinstance(layer, torch.nn.Linear)]
     assert all(float(torch.linalg.matrix_norm(layer.weight.detach(), 2)) < 1.2 for layer in layers)
 
@@ -137,7 +137,7 @@ def test_only_a_discriminator_of_probabilities_is_a_density_ratio():
 def test_collapse_is_told_and_fails_the_audit():
     """A weak game on the ring loses modes: the warning names places in them, and the audit fails."""
     law = ring()
-    weak = monge.GAN(penalty="none", latent=2, net=Size(widths=(32,), blocks=1))
+    weak = monge.GAN(penalty=None, latent=2, net=Size(widths=(32,), blocks=1))
     with pytest.warns(UserWarning, match="collapse") as told:
         weak.fit(law.sample(4000, seed=0), steps=500, lr=1e-2, show=False)
     text = next(str(w.message) for w in told if "collapse" in str(w.message))
@@ -225,7 +225,7 @@ def test_bad_data_and_trainings_are_refused(family, data, options, message, tmp_
     [
         ({"critic_steps": 0}, "critic_steps must be 1 or more"),
         ({"latent": 0}, "latent must be 1 or more"),
-        ({"penalty": "l2"}, "penalty must be one of gradient, r1, none"),
+        ({"penalty": "l2"}, "penalty must be gradient, r1 or none"),
         ({"strength": -1.0}, "strength must be a finite number"),
     ],
 )
@@ -239,7 +239,7 @@ def test_settings_out_of_range_are_refused(settings, message):
 
 def test_a_loss_that_is_not_finite_names_its_step():
     with pytest.raises(NumericalFailure, match=r"not finite at step \d+"):
-        quiet(monge.GAN(net=SMALL, penalty="none"), PLANE, steps=50, lr=1e30)
+        quiet(monge.GAN(net=SMALL, penalty=None), PLANE, steps=50, lr=1e30)
 
 
 def test_a_column_that_does_not_vary_is_learned():

@@ -41,7 +41,7 @@ class Adversarial(Family):
         whole one for a generator that is told an image.
     latent: numbers of z; 8 for vectors, 64 for images and fields. Told an image, G has noise at each site, 2 channels.
     critic_steps: steps of the discriminator for one of the generator, each on a batch of its own (Alg. 2).
-    penalty: on the slope of f, "gradient", "r1" or "none", `strength` times (`monge.models.games.penalty`).
+    penalty: on the slope of f, "gradient", "r1" or None, `strength` times (`monge.models.games.penalty`).
     spectral: divide each layer of the discriminator by its spectral norm (Miyato et al. 2018).
     labels: whether both sides are told the labels, vectors or images that data have; None: if there are any.
     reconstruction: how many times E |G - x| is added to the generator's loss where it is told an image, of which x is
@@ -67,7 +67,7 @@ class Adversarial(Family):
         net: Size | None,
         latent: int | None,
         critic_steps: int,
-        penalty: str,
+        penalty: str | None,
         strength: float,
         spectral: bool,
         labels: bool | None,
@@ -92,8 +92,8 @@ class Adversarial(Family):
         for name, value in (("latent", latent), ("critic_steps", critic_steps)):
             if value is not None and value < 1:
                 raise BadInput(f"{name} must be 1 or more, not {value}")
-        if penalty not in PENALTIES:
-            raise BadInput(f"penalty must be one of {', '.join(PENALTIES)}, not {penalty!r}")
+        if penalty not in (None, *PENALTIES):
+            raise BadInput(f"penalty must be {', '.join(PENALTIES)} or none, not {penalty!r}")
         for name, weight in (("strength", strength), ("reconstruction", reconstruction)):
             if not 0 <= weight < math.inf:
                 raise BadInput(f"{name} must be a finite number, 0 or more, not {weight}")

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from monge.models.recorder import Recorder
 from monge.training import AdamW, Batch, Loss, Objective
 
-PENALTIES = ("gradient", "r1", "none")
+PENALTIES = ("gradient", "r1")
 TINY = 1e-12
 Scores = Float[Tensor, " n"]
 Score = Callable[[Tensor, Tensor | None], Tensor]  # events and what they are told -> [n, 1]
@@ -136,7 +136,7 @@ class Judging(Objective):
         *,
         repeats: int,
         optimiser: AdamW,
-        smooth: tuple[str, float],
+        smooth: tuple[str | None, float],
         recorder: Recorder | None,
     ) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class Judging(Objective):
         if self.recorder is not None and self.training:
             self.recorder.hear(accuracy, estimate)
         kind, strength = self.smooth
-        if kind != "none" and strength:
+        if kind is not None and strength:
             loss = loss + strength * penalty(kind, self.net, play, batch.generator)
         return Loss(loss, {"accuracy": accuracy, self.game.estimates: estimate})
 

@@ -24,7 +24,7 @@ class GAN(Adversarial):
     form: "minimax", as it is written, whose gradient vanishes where D wins; or "non-saturating", where G maximises
         E log D(G z) instead.
     The other settings are those of `Adversarial`. The default penalty, r1, keeps the game from going round;
-    penalty="none" is the game as first written, which collapses.
+    penalty=None is the game as first written, which collapses.
 
     Can `fit`, `sample`, `critic`, `save`, each with a `label` where it was trained with labels, vectors or images.
 
@@ -41,7 +41,7 @@ class GAN(Adversarial):
         net: Size | None = None,
         latent: int | None = None,
         critic_steps: int = 1,
-        penalty: str = "r1",
+        penalty: str | None = "r1",
         strength: float = 0.1,
         spectral: bool = False,
         labels: bool | None = None,

@@ -33,7 +33,7 @@ class WassersteinGAN(Adversarial):
         net: Size | None = None,
         latent: int | None = None,
         critic_steps: int = 3,
-        penalty: str = "gradient",
+        penalty: str | None = "gradient",
         strength: float = 10.0,
         spectral: bool = False,
         labels: bool | None = None,
