@@ -35,7 +35,7 @@ from monge.linalg import power_spectrum
 from monge.models.games import Play, penalty
 from monge.report import read_log
 
-ROUNDS, TURNS = 200, 3
+ROUNDS, TURNS = {"ring": 300, "digits": 60}, 3
 SECONDS = {"ring": 55.0, "grid": 170.0, "digits": 170.0, "pairs": 120.0}  # of training, so that all is within the time
 STD = 0.05
 SIDE = 16
@@ -101,12 +101,12 @@ def speed(fast: bool) -> None:
     print("| data | batch | monge, rounds a second | plain loop | ratio |\n|---|---|---|---|---|", flush=True)
     digits = monge.data.load("digits")
     for name, data, batch in (("ring", Samples(ring().sample(10_000, seed=0)), 256), ("digits", digits, 64)):
-        mine, theirs = [], []
+        mine, theirs, rounds = [], [], 20 if fast else ROUNDS[name]
         for _ in range(1 if fast else TURNS):
-            found, model = ours(data, 20 if fast else ROUNDS, batch)
+            found, model = ours(data, rounds, batch)
             mine.append(found)
             x = model.units.forward(data.x)
-            theirs.append(plain(model, x, data.y, 20 if fast else ROUNDS, batch))
+            theirs.append(plain(model, x, data.y, rounds, batch))
         a, b = statistics.median(mine), statistics.median(theirs)
         print(f"| {name} | {batch} | {a:.1f} | {b:.1f} | {a / b:.2f} |", flush=True)
 

@@ -159,7 +159,8 @@ def held(n=640):
 
 def play_windows(recorder, windows, *, accuracy=0.6, estimate=0.1):
     for w, places in enumerate(windows):
-        recorder.hear(torch.tensor(accuracy), torch.tensor(estimate))
+        for _ in range(WINDOW):
+            recorder.hear(torch.tensor(accuracy), torch.tensor(estimate))
         recorder.see(torch.tensor(places, dtype=torch.float32)[:, None], (w + 1) * WINDOW - 1)
 
 

@@ -189,7 +189,11 @@ class Adversarial(Family):
         held = samples.batch(rows)
         ceiling = math.log(2) if self.game().estimates == "JS" else None
         recorder = Recorder(
-            self.scaled(held, options["seed"]), _places(samples, rows, held), ceiling=ceiling, seed=options["seed"]
+            self.scaled(held, options["seed"]),
+            _places(samples, rows, held),
+            ceiling=ceiling,
+            steps=self.settings["critic_steps"],
+            seed=options["seed"],
         )
         self.recorder = recorder
         try:
@@ -244,11 +248,10 @@ class Adversarial(Family):
         return self.told(label, n)
 
     def _signed(self, z: Tensor) -> Tensor:
-        """The last coordinates by their signs, where a latent is a vector that has others besides."""
-        if z.ndim > 2 or z.shape[1] < 2:
-            return z
-        signs = min(SIGNS, z.shape[1] // 2)
-        return torch.cat([z[:, :-signs], torch.where(z[:, -signs:] < 0, -1.0, 1.0).to(z)], 1)
+        """The last coordinates become their signs, in place, where a latent is a vector that has others besides."""
+        if z.ndim == 2 and z.shape[1] > 1:
+            z[:, -min(SIGNS, z.shape[1] // 2) :].sign_()
+        return z
 
 
 def _places(samples: Samples, rows: Tensor, x: Tensor) -> list[str]:

@@ -152,11 +152,12 @@ class Judging(Objective):
             play = self.play(batch)
         both = torch.cat([play.real, play.made])
         told = None if play.label is None else torch.cat([play.label, play.label])
-        real, made = self.net(both, told)[:, 0].chunk(2)
+        scores = self.net(both, told)[:, 0]
+        real, made = scores.chunk(2)
         loss = self.game.judging(real, made)
         with torch.no_grad():
-            middle = self.game.threshold(real, made)
-            accuracy = ((real > middle).float().mean() + (made < middle).float().mean()) / 2
+            real_above, made_above = (scores > self.game.threshold(real, made)).float().reshape(2, -1).mean(1)
+            accuracy = (1 + real_above - made_above) / 2
             estimate = self.game.estimate(loss)
         if self.recorder is not None and self.training:
             self.recorder.hear(accuracy, estimate)

@@ -22,7 +22,8 @@ class Recorder(nn.Module):
 
     held: rows [m, *event], scaled, whose k-means cells are counted in: 32, or fewer where there are few rows. names: of
     each row's place, in words; a cell has that of the row nearest to its centre. ceiling: what the discriminator's
-    estimate tends to where it tells all events apart (log 2 for JS), None where that is as it should be (W1).
+    estimate tends to where it tells all events apart (log 2 for JS), None where that is as it should be (W1). steps: of
+    the discriminator in a round.
 
     In windows of 100 rounds, coverage is the share of held-out rows in cells that generated samples visit at least a
     tenth as often as held-out rows do. Warned of, once each: *collapse*, cells that hold 5% of the rows or more lost
@@ -42,7 +43,7 @@ class Recorder(nn.Module):
     counts: Tensor  # [k], generated samples of this window
     shares: Tensor  # [KEPT, k], of the windows before, the last one last
     heard: Tensor  # [KEPT, 2], accuracy and estimate
-    sums: Tensor  # [3], accuracy, estimate and number, of this window
+    sums: Tensor  # [2], of accuracy and estimate, of this window
     windows: Tensor  # how many there were
     warned: Tensor  # [3], of collapse, of a win, of oscillation
 
@@ -52,6 +53,7 @@ class Recorder(nn.Module):
         names: Sequence[str],
         *,
         ceiling: float | None = None,
+        steps: int = 1,
         cells: int = CELLS,
         seed: int = 0,
     ) -> None:
@@ -64,13 +66,13 @@ class Recorder(nn.Module):
         centres = torch.from_numpy(found.cluster_centers_).to(flat)
         cell = torch.from_numpy(found.labels_).long()
         self.names = [names[int(row)] for row in torch.cdist(centres, flat).argmin(1)]
-        self.ceiling = ceiling
+        self.ceiling, self.steps = ceiling, steps
         self.register_buffer("centres", centres)
         self.register_buffer("due", torch.bincount(cell, minlength=count) / len(flat))
         self.register_buffer("counts", torch.zeros(count))
         self.register_buffer("shares", torch.zeros(KEPT, count))
         self.register_buffer("heard", torch.zeros(KEPT, 2))
-        self.register_buffer("sums", torch.zeros(3))
+        self.register_buffer("sums", torch.zeros(2))
         self.register_buffer("windows", torch.zeros((), dtype=torch.int64))
         self.register_buffer("warned", torch.zeros(3, dtype=torch.bool))
 
@@ -79,7 +81,7 @@ class Recorder(nn.Module):
     @torch.no_grad()
     def hear(self, accuracy: Tensor, estimate: Tensor) -> None:
         """A step of the discriminator."""
-        self.sums += torch.stack([accuracy, estimate, torch.ones_like(accuracy)])
+        self.sums += torch.stack([accuracy, estimate])
 
     @torch.no_grad()
     def see(self, made: Float[Tensor, "n *event"], step: int) -> dict[str, Tensor | float]:
@@ -89,7 +91,7 @@ class Recorder(nn.Module):
         if (step + 1) % WINDOW:
             return {}
         self.shares.copy_(torch.cat([self.shares[1:], (self.counts / self.counts.sum())[None]]))
-        self.heard.copy_(torch.cat([self.heard[1:], (self.sums[:2] / self.sums[2].clamp(min=1))[None]]))
+        self.heard.copy_(torch.cat([self.heard[1:], (self.sums / (WINDOW * self.steps))[None]]))
         self.counts.zero_()
         self.sums.zero_()
         self.windows += 1
