@@ -49,3 +49,9 @@ def test_laptop():
     errors = [float(part.rstrip("%")) for part in row.split("): ")[1].split()]
     assert len(errors) == 4
     assert all(-5 < error < 100 for error in errors)
+
+
+def test_gan():
+    rows = run("gan")[2:]
+    assert [row.split("|")[1].strip() for row in rows] == ["ring", "digits"]
+    assert all(float(row.split("|")[5]) > 0.2 for row in rows)

@@ -405,6 +405,22 @@ def test_sample_by_label_and_by_vector(monge, labelled, tmp_path):
     assert "give --label numbers" in err
 
 
+def test_a_game_of_pairs_from_file_to_verdict(monge, tmp_path):
+    """Fields beside fields in one archive: they are told, and the audit draws for those that were held out."""
+    y = np.random.default_rng(0).normal(size=(600, 8, 8)).astype(np.float32)
+    np.savez(tmp_path / "pairs.npz", x=y[:, ::-1] + 1, y=y)
+    options = ["--model", "gan", "--set", "penalty=none", "--set", "net=Size(widths=(8,), blocks=1)", "--batch-size", 8]
+    assert monge("fit", tmp_path / "pairs.npz", "--out", tmp_path / "run", "--steps", 3, *options)[0] == 0
+    assert monge("audit", tmp_path / "run", "-n", 150)[0] == 1
+    assert "In a game no loss says how far it is" in (tmp_path / "run" / "report.html").read_text()
+    status, _, err = monge("sample", tmp_path / "run", "-n", 3, "-o", tmp_path / "x.npz")
+    assert status == 2
+    assert "conditioned on images of [1, 8, 8]" in err
+    status, _, err = monge("sample", tmp_path / "run", "-n", 3, "-o", tmp_path / "x.npz", "--label", "3")
+    assert status == 2
+    assert "draw for one in Python" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

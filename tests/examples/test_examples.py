@@ -13,6 +13,7 @@ PICTURES = {
     "audit": {"defects"},
     "chains": {"stuck", "replicas", "transition", "particles", "brownian"},
     "transport": {"map", "plans", "digits", "segments"},
+    "adversaries": {"discriminator", "segments", "collapse", "pairs"},
     "flows": {"laws", "grid", "latents", "ways", "attribute"},
 }
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from monge.cli import pictures
 from monge.cli.endings import TABLES
+from monge.data import Labels
 from monge.errors import BadInput
 from monge.files import write_atomic
 from monge.models import Family
@@ -22,16 +23,18 @@ def draw(model: Family, n: int, seed: int, **given: Any) -> Tensor:
     for name in asked:
         if name not in has:
             raise BadInput(f"{type(model).__name__} has no --{name.replace('_', '-')}: leave it out")
-    if "label" in asked and model.labels is not None and model.labels.features:
-        asked["label"] = _numbers(asked["label"])
+    if isinstance(asked.get("label"), str) and model.labels is not None and not model.labels.count:
+        asked["label"] = _numbers(asked["label"], model.labels)
     if "show" in has:
         asked["show"] = True
     drawn: Tensor = model.sample(n, seed=seed, **asked)
     return drawn
 
 
-def _numbers(text: str) -> list[float]:
+def _numbers(text: str, labels: Labels) -> list[float]:
     """The vector that a text lists."""
+    if labels.context:
+        raise BadInput(f"the run was trained with {labels.told}: draw for one in Python, model.sample(n, label=image)")
     try:
         return [float(part) for part in text.split(",")]
     except ValueError as error:

@@ -124,7 +124,10 @@ def _samples(run: Run, model: Family, holdout: Samples, n: int | None, seed: int
         found = load_like(run.samples, holdout.kind, holdout.event_shape)
         if len(found) >= (n or 1):
             return found.x[:n].float(), drawn
-    return draw(model, n or SAMPLES, seed), None
+    n, label = n or SAMPLES, None
+    if model.labels is not None and not model.labels.count and holdout.y is not None:
+        label = holdout.y[torch.arange(n) % len(holdout)]  # vectors and images have no law to be drawn from
+    return draw(model, n, seed, label=label), None
 
 
 def _provenance(

@@ -186,6 +186,8 @@ def assemble(
     quantised = whole and max(-found.low, found.high) <= FINEST
     limits = (0.0, 255.0) if x.dtype == np.uint8 else (found.low, found.high)
     y, classes = labels(table)
+    if table.y is not None and table.y.ndim > 2:
+        y = _beside(table.y, tuple(tensor.shape[2:]))
     return Samples(
         tensor,
         y,
@@ -202,10 +204,23 @@ def assemble(
     )
 
 
+def _beside(y: NDArray[Any], space: tuple[int, ...]) -> Tensor | None:
+    """The images or fields that go with samples, float32 [n, c, *space], from that, [n, *space] or [n, *space, c]; None
+    where they are not over that space."""
+    if not space or y.dtype.kind not in "biuf":
+        return None
+    events = torch.from_numpy(y.astype(np.float32))
+    if y.shape[1:] == space:
+        return events.unsqueeze(1)
+    if y.shape[2:] == space:
+        return events
+    return events.movedim(-1, 1) if y.shape[1:-1] == space else None
+
+
 def labels(table: Table) -> tuple[Tensor | None, tuple[str, ...] | None]:
     """Labels as int64 [n], and the names of text labels; or vectors as float32 [n, k], from [n] or [n, k] real numbers.
 
-    None when y is neither.
+    None when y is neither; images and fields are `_beside`.
 
     >>> labels(Table(np.zeros((3, 1)), np.array(["b", "a", "b"])))
     (tensor([1, 0, 1]), ('a', 'b'))

@@ -37,7 +37,7 @@ def load(
         - a built-in: digits, patches, rings, moons, banana, checkerboard, pinwheel, gaussian-field,
           c-alpha, with options as in `"gaussian-field?shape=64x64&slope=2&n=1000&seed=1"`.
     key: which array of an archive (npz, h5, zarr); also `"file.npz#key"`. By default "x", else the only
-        one. An array "y" of the same length gives the labels.
+        one. An array "y" of the same length gives the labels, vectors, or images over the same space.
     kind: "vectors", "images" or "fields", where the shape does not tell: [n, H, W] is a gray image per
         sample, and with kind="fields" a 1-D field [n, C, L]; [n, L] are vectors, or 1-D fields where rows are long
         and smooth. See `monge.data.layout.arrange`.

@@ -180,7 +180,7 @@ def _training(m: Material) -> Panel | None:
     if not log:
         return None
     caption = "The loss of each logged step, and its mean over stretches of the run."
-    if any(name.endswith("/coverage") for name in log[0]):
+    if any(name.endswith("/lr") for name in log[0]):
         caption += (
             " In a game no loss says how far it is. An accuracy near 1/2 and a distance that falls mean that the two "
             "laws come together; an accuracy of 1 that the discriminator has won; coverage is the share of held-out "
