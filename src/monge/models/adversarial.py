@@ -40,7 +40,8 @@ class Adversarial(Family):
     net: a `monge.nets.Size` for both networks: an MLP for vectors, for images and fields half a U-Net each, and a
         whole one for a generator that is told an image.
     latent: numbers of z; 8 for vectors, 64 for images and fields. Told an image, G has noise at each site, 2 channels.
-    critic_steps: steps of the discriminator for one of the generator, each on a batch of its own (Alg. 2).
+    critic_steps: steps of the discriminator for one of the generator, each on a batch of its own (Alg. 2). critic_lr:
+        its peak learning rate, that of the training unless given.
     penalty: on the slope of f, "gradient", "r1" or None, `strength` times (`monge.models.games.penalty`).
     spectral: divide each layer of the discriminator by its spectral norm (Miyato et al. 2018).
     labels: whether both sides are told the labels, vectors or images that data have; None: if there are any.
@@ -67,6 +68,7 @@ class Adversarial(Family):
         net: Size | None,
         latent: int | None,
         critic_steps: int,
+        critic_lr: float | None,
         penalty: str | None,
         strength: float,
         spectral: bool,
@@ -79,6 +81,7 @@ class Adversarial(Family):
             net=net,
             latent=latent,
             critic_steps=critic_steps,
+            critic_lr=critic_lr,
             penalty=penalty,
             strength=strength,
             spectral=spectral,
@@ -92,6 +95,7 @@ class Adversarial(Family):
         for name, value in (("latent", latent), ("critic_steps", critic_steps)):
             if value is not None and value < 1:
                 raise BadInput(f"{name} must be 1 or more, not {value}")
+        AdamW(lr=critic_lr)  # raises for one out of range
         if penalty not in (None, *PENALTIES):
             raise BadInput(f"penalty must be {', '.join(PENALTIES)} or none, not {penalty!r}")
         for name, weight in (("strength", strength), ("reconstruction", reconstruction)):
@@ -152,13 +156,14 @@ class Adversarial(Family):
     def objectives(self) -> Sequence[Objective]:
         settings, game = self.settings, self.game()
         how = AdamW(betas=BETAS, schedule=cosine)
+        judged = replace(how, lr=settings["critic_lr"])
         told = self.labels is not None and self.labels.context > 0
         judging = Judging(
             game,
             self.discriminator,
             self.play,
             repeats=settings["critic_steps"],
-            optimiser=how,
+            optimiser=judged,
             smooth=(settings["penalty"], settings["strength"]),
             recorder=self.recorder,
         )
@@ -187,11 +192,10 @@ class Adversarial(Family):
             rows = torch.randperm(len(samples), generator=rng.generator(options["seed"], "cells"))
         rows = rows[: max(2, min(HELD_ROWS, HELD_VALUES // math.prod(samples.event_shape)))]
         held = samples.batch(rows)
-        ceiling = math.log(2) if self.game().estimates == "JS" else None
         recorder = Recorder(
             self.scaled(held, options["seed"]),
             _places(samples, rows, held),
-            ceiling=ceiling,
+            ceiling=self.game().ceiling,
             steps=self.settings["critic_steps"],
             seed=options["seed"],
         )

@@ -31,6 +31,7 @@ class Game:
     """What each side minimises, of the scores f that the discriminator gives to real and to made events."""
 
     estimates: str  # the name of what the discriminator's loss measures
+    ceiling: float | None = None  # what that is where the discriminator tells all events apart, if it is bounded
 
     @abstractmethod
     def judging(self, real: Scores, made: Scores) -> Float[Tensor, ""]:
@@ -57,7 +58,7 @@ class Minimax(Game):
     2014).
     """
 
-    estimates = "JS"
+    estimates, ceiling = "JS", math.log(2)
 
     def __init__(self, saturating: bool) -> None:
         self.saturating = saturating
