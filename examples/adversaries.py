@@ -148,11 +148,7 @@ def pairs(n: int | None) -> Samples:
 
 def picture_pairs(steps: int, save: Save) -> None:
     train, held = pairs(None).split(0.2, seed=0)
-    size = Size(widths=(16, 32, 64), blocks=1)
-    fits = {
-        "regression": monge.GAN(net=size, critic_steps=1, reconstruction=1000.0),
-        "game": monge.GAN(net=size, critic_steps=1, reconstruction=10.0),
-    }
+    fits = {"regression": monge.GAN(reconstruction=1000.0), "game": monge.GAN()}
     half = slice(SIDE // 2, SIDE)
     made = {"left half": held.y[:, :1], "real": held.x}
     for name, model in fits.items():

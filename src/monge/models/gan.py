@@ -46,7 +46,7 @@ class GAN(Adversarial):
         strength: float = 0.1,
         spectral: bool = False,
         labels: bool | None = None,
-        reconstruction: float = 10.0,
+        reconstruction: float = 0.5,
         periodic: bool = False,
     ) -> None:
         if form not in FORMS:

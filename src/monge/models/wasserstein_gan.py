@@ -38,7 +38,7 @@ class WassersteinGAN(Adversarial):
         strength: float = 10.0,
         spectral: bool = False,
         labels: bool | None = None,
-        reconstruction: float = 10.0,
+        reconstruction: float = 0.5,
         periodic: bool = False,
     ) -> None:
         super().__init__(

@@ -16,6 +16,7 @@ from monge.nets.unet import UNet
 
 WAVES = 16  # directions in which a critic of vectors sees waves
 LEAN = 64  # width of perceptrons that run many times a step, at least
+WIDE, NARROW = 32, 16  # channels of the finest scale, and of that of networks that run many times a step
 SMALLEST_SIDE = 4  # a network stops halving the space here
 SMALL_SIDE = 16  # up to here one block a scale is enough, and every site is within reach of the convolutions
 ATTENTION_SITES = 64  # attention where at most so many sites look at one another
@@ -55,7 +56,7 @@ def critic(spec: Spec, size: Size | None = None, *, outputs: int = 1) -> nn.Modu
         waves = Waves(spec.event_shape[0], WAVES)
         return _After(waves, ResidualMLP(waves.outputs, outputs, zero=False, **_lean(spec, size, "critic")))
     shape = (spec.event_shape[0] + spec.context, *spec.space)
-    net = Down(shape, outputs=outputs, periodic=spec.periodic, **_convolutions(spec, size))
+    net = Down(shape, outputs=outputs, periodic=spec.periodic, **_convolutions(spec, size, finest=NARROW))
     return _Beside(net) if spec.context else net
 
 
@@ -70,7 +71,7 @@ def generator(spec: Spec, size: Size | None = None, *, latent: int) -> nn.Module
     channels = spec.event_shape[0]
     if not spec.space:
         return ResidualMLP(latent, channels, zero=False, **_lean(spec, size, "generator"))
-    options = _convolutions(spec, size)
+    options = _convolutions(spec, size, finest=NARROW)
     if spec.context:
         inside = latent + spec.context
         net = UNet(len(spec.space), inside, outputs=channels, level=False, periodic=spec.periodic, **options)
@@ -156,7 +157,7 @@ def _lean(spec: Spec, size: Size | None, role: str) -> dict[str, Any]:
     return wide
 
 
-def _convolutions(spec: Spec, size: Size | None, *, folds: bool = False) -> dict[str, Any]:
+def _convolutions(spec: Spec, size: Size | None, *, finest: int = WIDE, folds: bool = False) -> dict[str, Any]:
     size = size or Size()
     if size.stem and not folds:
         raise BadInput("only a denoiser folds its space: leave stem out")
@@ -164,7 +165,7 @@ def _convolutions(spec: Spec, size: Size | None, *, folds: bool = False) -> dict
     scales = 1
     while scales < 4 and min(space) >> scales >= SMALLEST_SIDE:
         scales += 1
-    widths = size.widths or tuple(32 * 2**scale for scale in range(scales))
+    widths = size.widths or tuple(finest * 2**scale for scale in range(scales))
     sites = math.prod(-(-side // 2 ** (len(widths) - 1)) for side in space)
     large = max(space) > SMALL_SIDE
     attention = (len(widths) - 1,) if large and sites <= ATTENTION_SITES else ()
