@@ -278,7 +278,8 @@ def test_images_are_told_and_asked_for(space):
     y = rng.normal((300, 2, *space), 0, "context")
     x = 2 * y[:, :1] + 1
     data = Samples(x, y, "fields" if len(space) != 2 else "images")
-    model = quiet(monge.GAN(net=Size(widths=(8, 8), blocks=1)), data, steps=60, batch_size=32, lr=5e-3)
+    model = monge.GAN(net=Size(widths=(8, 8), blocks=1), reconstruction=10.0)
+    quiet(model, data, steps=60, batch_size=32, lr=5e-3)
     made = model.sample(40, label=y[:40])
     assert made.shape == (40, 1, *space)
     assert (made - x[:40]).square().mean() < 0.5 * x.var()
