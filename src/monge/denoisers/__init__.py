@@ -13,14 +13,19 @@ from monge.denoisers.algebra import (
 from monge.denoisers.labelled import Labelled, part
 from monge.denoisers.neural import Neural
 from monge.denoisers.oracle import Oracle
+from monge.denoisers.wavelets import WaveletShrinkage, noise_level
+from monge.denoisers.wiener import Wiener
 
 __all__ = [
     "Labelled",
     "Neural",
     "Oracle",
+    "WaveletShrinkage",
+    "Wiener",
     "from_noise",
     "from_score",
     "noise",
+    "noise_level",
     "part",
     "per_sample",
     "residual_level",

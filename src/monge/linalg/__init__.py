@@ -9,6 +9,7 @@ from monge.linalg.covariance import (
 )
 from monge.linalg.moments import Moments
 from monge.linalg.spectrum import PowerSpectrum, power_spectrum, wavenumbers
+from monge.linalg.wavelets import Wavelets
 
 __all__ = [
     "Covariance",
@@ -18,6 +19,7 @@ __all__ = [
     "PowerSpectrum",
     "SeparableCovariance",
     "StationaryCovariance",
+    "Wavelets",
     "power_spectrum",
     "wavenumbers",
 ]
