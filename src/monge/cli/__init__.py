@@ -5,11 +5,12 @@ import warnings
 
 from monge.cli.app import app, run, warn
 from monge.cli.chaining import chain
+from monge.cli.denoising import denoise
 from monge.cli.fitting import demo, fit
 from monge.cli.info import info
 from monge.cli.judging import audit
 from monge.cli.measuring import distance
-from monge.cli.using import denoise, sample
+from monge.cli.sampling import sample
 
 __all__ = ["app", "main", "run"]
 

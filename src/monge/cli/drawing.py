@@ -47,7 +47,8 @@ def write_samples(path: Path, x: Tensor, about: dict[str, Any], **drawn: float |
     content = io.BytesIO()
     if path.suffix == "":
         for i, picture in enumerate(x):
-            pictures.write(path / f"{i:0{len(str(len(x) - 1))}}.png", picture, about["limits"])
+            name = f"{i:0{len(str(len(x) - 1))}}.png"
+            pictures.write(path / name, pictures.of_units(picture, about["limits"] or (0.0, pictures.SHALLOW)))
         return
     if path.suffix in TABLES:
         import pyarrow

@@ -1,50 +1,106 @@
-"""Pictures and arrays as samples in a run's data units, and back."""
+"""Pictures and arrays as events, with what is needed to write them again."""
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
-from monge.data import read_image
+from monge.data import read_layers
 from monge.errors import BadInput
 from monge.files import write_atomic
 
-PICTURES = (".png", ".tif", ".tiff", ".bmp")  # written without loss
-DEEP = 65535.0
+LOSSLESS = (".png", ".tif", ".tiff", ".bmp")  # what pictures are written as
+DEEP, SHALLOW = 65535.0, 255.0
+NOT_DEEP = 16, (2, 6)  # bits, and colour types of PNG that Pillow reads at 8 bits
 
 
-def read(path: Path, limits: Sequence[float] | None) -> Float[Tensor, "*event"]:
-    """An event [C, *space]: an .npy array as it is, a picture with its levels mapped onto `limits`."""
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """values: [C, *space], levels of a picture or numbers of an array. full: its highest level, None where it has none.
+    alpha: [H, W]. shape: of the array in its file."""
+
+    values: Float[Tensor, "*event"]
+    full: float | None = None
+    alpha: NDArray[np.generic] | None = None
+    shape: tuple[int, ...] | None = None
+
+    def of(self, values: Float[Tensor, "*event"]) -> "Picture":
+        """Other values in its place."""
+        return replace(self, values=values)
+
+
+def read(path: Path) -> Picture:
+    """A picture, or an .npy array: [H, W], [C, *space] or, of 3 or 4 last, [H, W, C].
+
+    Raises BadInput for a file that is neither, NaN or infinity, and colours that have no channels of light.
+    """
     if path.suffix == ".npy":
         try:
-            values = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError) as error:
+            array = np.load(path, allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
             raise BadInput(f"{path} cannot be read ({error}): write it again as an array of numbers") from error
-        if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
+        if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
             raise BadInput(f"{path} must hold finite numbers only: repair it")
-        return torch.from_numpy(values.astype(np.float32))
-    picture = read_image(path)
-    full = 255.0 if picture.dtype == np.uint8 else DEEP
-    low, high = limits or (0.0, full)
-    return torch.from_numpy(picture.astype(np.float32)) * ((high - low) / full) + low
+        return Picture(torch.from_numpy(array.astype(np.float32)), shape=array.shape)
+    values, alpha = read_layers(path)
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise BadInput(f"{path} has pixels that are NaN or infinite: repair it")
+    full = {"u1": SHALLOW, "u2": DEEP}.get(values.dtype.str[1:])
+    _tell_of_lost_bits(path)
+    return Picture(torch.from_numpy(values.astype(np.float32)), full, alpha)
 
 
-def write(path: Path, x: Float[Tensor, "*event"], limits: Sequence[float] | None) -> None:
-    """The inverse of `read`, atomically; a picture has 256 levels, and values beyond them are cut off."""
+def write(path: Path, picture: Picture) -> None:
+    """The inverse of `read`, atomically; levels are rounded, and cut off at their ends."""
     content = io.BytesIO()
+    x = picture.values
     if path.suffix == ".npy":
-        np.save(content, x.numpy(), allow_pickle=False)
-    elif path.suffix in PICTURES:
-        from PIL import Image
+        np.save(content, x.reshape(picture.shape or x.shape).numpy(), allow_pickle=False)
+        write_atomic(path, content.getvalue())
+        return
+    if path.suffix.lower() not in LOSSLESS:
+        raise BadInput(f"{path} must end in {', '.join(LOSSLESS)} or .npy")
+    from PIL import Image
 
-        low, high = limits or (0.0, 255.0)
-        levels = ((x - low) * (255.0 / (high - low))).round().clamp(0, 255).to(torch.uint8).numpy()
-        picture = levels[0] if len(levels) == 1 else np.moveaxis(levels, 0, -1)
-        Image.fromarray(picture).save(content, format=path.suffix[1:].replace("tif", "tiff").replace("tifff", "tiff"))
-    else:
-        raise BadInput(f"{path} must end in {', '.join(PICTURES)} or .npy")
+    full = picture.full
+    kind = np.float32 if full is None else np.uint8 if full == SHALLOW else np.uint16
+    levels = (x if full is None else x.round().clamp(0, full)).numpy().astype(kind)
+    if picture.alpha is not None:
+        levels = np.concatenate([levels, picture.alpha[None].astype(kind)])
+    try:
+        image = Image.fromarray(levels[0] if len(levels) == 1 else np.moveaxis(levels, 0, -1))
+        ending = path.suffix[1:].lower()
+        image.save(content, format={"tif": "tiff"}.get(ending, ending))
+    except (TypeError, OSError, KeyError) as error:
+        raise BadInput(f"{path} cannot hold such a picture ({error}): write it as .npy") from error
     write_atomic(path, content.getvalue())
+
+
+def in_units(picture: Picture, limits: Sequence[float] | None) -> Float[Tensor, "*event"]:
+    """Levels mapped onto the range of a run's data; numbers of an array as they are."""
+    if picture.full is None or limits is None:
+        return picture.values
+    return picture.values * ((limits[1] - limits[0]) / picture.full) + limits[0]
+
+
+def of_units(x: Float[Tensor, "*event"], limits: Sequence[float] | None, full: float | None = SHALLOW) -> Picture:
+    """The inverse of `in_units`: a picture of that many levels."""
+    if full is None or limits is None:
+        return Picture(x, full)
+    return Picture((x - limits[0]) * (full / (limits[1] - limits[0])), full)
+
+
+def _tell_of_lost_bits(path: Path) -> None:
+    """Warn of a PNG in colour of 16 bits, which is read at 8."""
+    import warnings
+
+    with path.open("rb") as file:
+        head = file.read(26)
+    if head[:8] == b"\x89PNG\r\n\x1a\n" and head[24] == NOT_DEEP[0] and head[25] in NOT_DEEP[1]:
+        warnings.warn(f"{path} has 16 bits a colour, of which the first 8 are read: keep all as .npy", stacklevel=3)

@@ -2,7 +2,7 @@
 
 from monge.data.builtin import BUILTINS, digits, patches
 from monge.data.fields import c_alpha, gaussian_field, power_law_spectrum
-from monge.data.images import read_image
+from monge.data.images import Layers, read_image, read_layers
 from monge.data.labels import Labels
 from monge.data.planar import banana, checkerboard, moons, pinwheel, rings
 from monge.data.samples import RowView, Samples
@@ -12,6 +12,7 @@ from monge.data.sources import load
 __all__ = [
     "BUILTINS",
     "Labels",
+    "Layers",
     "RowView",
     "Samples",
     "Scaling",
@@ -26,5 +27,6 @@ __all__ = [
     "pinwheel",
     "power_law_spectrum",
     "read_image",
+    "read_layers",
     "rings",
 ]

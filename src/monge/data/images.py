@@ -1,6 +1,7 @@
 """Pictures from files: one, or a folder of equal ones whose subfolders are labels."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
@@ -13,12 +14,30 @@ from monge.progress import bar
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 
 
+class Layers(NamedTuple):
+    """A picture, [1, H, W] gray or [3, H, W] RGB, and its alpha channel [H, W] if it has one."""
+
+    values: Shaped[np.ndarray, "C H W"]
+    alpha: Shaped[np.ndarray, "H W"] | None
+
+
 def read_image(path: str | Path) -> Shaped[np.ndarray, "C H W"]:
-    """One picture, [1, H, W] gray or [3, H, W] RGB, uint8 (uint16 for 16-bit gray), upright by its EXIF
+    """One picture as `read_layers` has it; an alpha channel that is opaque everywhere is dropped.
+
+    Raises `BadInput` for a file that is no picture, is truncated, or is transparent anywhere.
+    """
+    values, alpha = read_layers(path)
+    if alpha is not None and (alpha < 255).any():
+        raise BadInput(f"{path} is transparent in places (alpha channel): flatten it on a background first")
+    return values
+
+
+def read_layers(path: str | Path) -> Layers:
+    """One picture and its alpha channel, uint8 (uint16 for 16-bit gray, float32 for such a TIFF), upright by its EXIF
     tag.
 
-    A palette becomes RGB, black-and-white becomes 0 and 255. An alpha channel that is opaque everywhere is
-    dropped. Raises `BadInput` for a file that is no picture, is truncated, or is transparent anywhere.
+    A palette becomes RGB, black-and-white becomes 0 and 255. Raises `BadInput` for a file that is no picture or is
+    truncated, or of another colour mode, such as CMYK.
     """
     from PIL import Image, ImageOps
 
@@ -29,7 +48,7 @@ def read_image(path: str | Path) -> Shaped[np.ndarray, "C H W"]:
                 picture = picture.convert("L")
             if picture.mode == "P" or "transparency" in picture.info:
                 picture = picture.convert("LA" if picture.mode == "L" else "RGBA")
-            if picture.mode not in ("L", "RGB", "LA", "RGBA") and not picture.mode.startswith("I;16"):
+            if picture.mode not in ("L", "RGB", "LA", "RGBA", "F") and not picture.mode.startswith("I;16"):
                 raise BadInput(f"{path} has colour mode {picture.mode}: convert it to gray or RGB")
             values = np.asarray(picture)
     except FileNotFoundError as error:
@@ -40,11 +59,10 @@ def read_image(path: str | Path) -> Shaped[np.ndarray, "C H W"]:
         raise BadInput(
             f"{path} is not a readable picture ({' '.join(str(error).split())}): remove or replace it"
         ) from error
+    alpha = None
     if picture.mode in ("LA", "RGBA"):
-        if (values[..., -1] < 255).any():
-            raise BadInput(f"{path} is transparent in places (alpha channel): flatten it on a background first")
-        values = values[..., :-1]
-    return np.moveaxis(np.atleast_3d(values), -1, 0)
+        values, alpha = values[..., :-1], values[..., -1]
+    return Layers(np.moveaxis(np.atleast_3d(values), -1, 0), alpha)
 
 
 def read_folder(folder: Path) -> Table:

@@ -10,6 +10,7 @@ from monge.denoisers.algebra import (
     velocity,
     velocity_in_log,
 )
+from monge.denoisers.colour import ByChannel
 from monge.denoisers.labelled import Labelled, part
 from monge.denoisers.neural import Neural
 from monge.denoisers.oracle import Oracle
@@ -17,6 +18,7 @@ from monge.denoisers.wavelets import WaveletShrinkage, noise_level
 from monge.denoisers.wiener import Wiener
 
 __all__ = [
+    "ByChannel",
     "Labelled",
     "Neural",
     "Oracle",

@@ -18,6 +18,7 @@ from monge.evaluation.distance import (
 from monge.evaluation.line import Line
 from monge.evaluation.lines import LINES, MeanLine, Measured, OneLine, likelihood_lines
 from monge.evaluation.outcomes import Outcome
+from monge.evaluation.restoration import psnr, ssim
 from monge.evaluation.statistics.cells import cell_centres
 from monge.evaluation.statistics.classifier import TwoSampleAccuracy, classifier_two_sample
 from monge.evaluation.statistics.energy import EnergyTest, energy_distance, energy_test
@@ -95,9 +96,11 @@ __all__ = [
     "near_copies",
     "nearest",
     "precision",
+    "psnr",
     "sliced_floor",
     "sliced_test",
     "sliced_wasserstein",
     "squared_distances",
+    "ssim",
     "visits",
 ]

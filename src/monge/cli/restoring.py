@@ -1,0 +1,83 @@
+"""Pictures through a denoiser, and what is told of them."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from monge import models
+from monge.cli.pictures import Picture, in_units, of_units
+from monge.denoisers import ByChannel, WaveletShrinkage, Wiener, noise_level
+from monge.errors import BadInput
+from monge.evaluation import psnr, ssim
+from monge.protocols import Denoiser, SupportsDenoise
+
+RUNGS: dict[str, Callable[[], Denoiser]] = {"wavelet": WaveletShrinkage, "wiener": Wiener}
+SMALLEST = 11  # side from which on SSIM is told
+Denoise = Callable[[Tensor, float], Tensor]  # y [1, *event], sigma
+
+
+class Restorer:
+    """A picture, its noise and what is left, by a denoiser that works on events in some units.
+
+    denoise: (y [1, *event], sigma) -> x_hat. limits: of the units that the levels of a picture stand for, None for the
+    levels themselves.
+    """
+
+    def __init__(self, denoise: Denoise, limits: Sequence[float] | None = None) -> None:
+        self.denoise, self.limits = denoise, limits
+
+    @classmethod
+    def untrained(cls, method: str, by_channel: bool) -> "Restorer":
+        """By the name of a rung of the ladder."""
+        D = ByChannel(RUNGS[method](), decorrelated=not by_channel)
+        return cls(lambda y, sigma: D(y, torch.full((len(y),), sigma, dtype=y.dtype)))
+
+    @classmethod
+    def of_run(cls, folder: Path) -> "Restorer":
+        """Raises BadInput where the run holds a model that does not denoise."""
+        model = models.load(folder)
+        if not isinstance(model, SupportsDenoise):
+            raise BadInput(f"{folder} holds a {type(model).__name__}, which does not denoise: use a diffusion")
+        return cls(lambda y, sigma: model.denoise(y, sigma).reshape(y.shape), model.record["data"]["limits"])
+
+    def __call__(self, picture: Picture, sigma: float | None, path: Path) -> tuple[Picture, Picture, str]:
+        """What is found, what was taken out, and what there is to say of it."""
+        y = in_units(picture, self.limits)
+        event = y[None] if y.ndim < 3 and self.limits is None else y
+        level = sigma
+        if level is None:
+            if event.ndim < 2 or min(event.shape[1:]) < 4:
+                raise BadInput(f"{path} is too small to read its noise off it: give --sigma")
+            level = float(noise_level(event[None].double()))
+        x_hat = self.denoise(event[None], level)[0].reshape(y.shape)
+        found = picture.of(of_units(x_hat, self.limits, picture.full).values)
+        left = picture.values - found.values
+        middle = 0.0 if picture.full is None else (picture.full + 1) / 2
+        told = f"sigma {level:.4g}{' (estimated)' if sigma is None else ''}"
+        told += f", taken out {float((y - x_hat).square().mean().sqrt()):.4g}"
+        residual = Picture(left + middle, picture.full, shape=picture.shape)
+        return found, residual, told
+
+
+def quality(noisy: Picture, found: Picture, clean: Picture, path: Path | None) -> str:
+    """PSNR before and after, and SSIM, against the clean picture. Raises BadInput for one of another size or depth."""
+    if clean.values.shape != found.values.shape or clean.full != found.full:
+        raise BadInput(
+            f"the reference {path} is {_size(clean)}, and the picture is {_size(noisy)}: give the clean picture of it"
+        )
+    x = clean.values[None].double()
+    span = clean.full or float(x.max() - x.min()) or 1.0
+    top = found.full or float("inf")
+    y, x_hat = (part.values[None].double() for part in (noisy, found))
+    x_hat = x_hat.clamp(0, top) if found.full else x_hat
+    text = f"PSNR {float(psnr(y, x, span)):.2f} to {float(psnr(x_hat, x, span)):.2f} dB"
+    if x.ndim == 4 and min(x.shape[2:]) >= SMALLEST:
+        text += f", SSIM {float(ssim(y, x, span)):.3f} to {float(ssim(x_hat, x, span)):.3f}"
+    return text
+
+
+def _size(picture: Picture) -> str:
+    depth = {255.0: ", 8 bits", 65535.0: ", 16 bits"}.get(picture.full or 0.0, "")
+    return f"{list(picture.values.shape)}{depth}"

@@ -1,0 +1,37 @@
+"""`monge sample`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monge.cli.arguments import Alpha, BatchSize, Force, Label, Nfe, RunFolder, Seed
+from monge.cli.endings import refuse_ending
+from monge.cli.runs import Run
+from monge.files import refuse_overwrite
+
+
+def sample(
+    folder: RunFolder,
+    n: Annotated[int, typer.Option("-n", min=1, help="Number of samples.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File, .npz .npy .csv .parquet, or a folder.")],
+    seed: Seed = 0,
+    nfe: Nfe = None,
+    alpha: Alpha = None,
+    label: Label = None,
+    batch_size: BatchSize = None,
+    force: Force = False,
+) -> int:
+    """Draw new samples from a fitted run. Sample i of a seed is the same whatever -n and --batch-size."""
+    about = Run(folder).record()["data"]
+    refuse_ending(output, about)
+    refuse_overwrite(output, force=force)
+    typer.echo(f"monge sample: {n:,} from {folder}")
+
+    import monge
+    from monge.cli.drawing import draw, write_samples
+
+    x = draw(monge.load(folder), n, seed, nfe=nfe, alpha=alpha, label=label, batch_size=batch_size)
+    write_samples(output, x, about, seed=seed, nfe=nfe, alpha=alpha, label=label)
+    typer.echo(f"{output}: {list(x.shape)}, seed {seed}")
+    return 0
