@@ -114,7 +114,7 @@ def picture_collapse(steps: int, save: Save) -> None:
     angle = torch.arange(8) * (math.pi / 4)
     law = GaussianMixture(torch.stack([angle.cos(), angle.sin()], 1), torch.full((8,), 0.05**2))
     data, figure = law.sample(4000, seed=0), Figure(figsize=(11, 3.6), layout="constrained")
-    weak = monge.GAN(penalty=None, latent=2, net=Size(widths=(32,), blocks=1))
+    weak = monge.GAN(penalty=None, latent=2, signs=0, net=Size(widths=(32,), blocks=1))
     runs = (("a weak GAN", weak, {"lr": 1e-2}), ("WassersteinGAN", monge.WassersteinGAN(), {}))
     plots = figure.subplots(1, 3)
     for axes, (name, model, options) in zip(plots, runs, strict=False):

@@ -143,7 +143,7 @@ def test_only_a_discriminator_of_probabilities_is_a_density_ratio():
 def test_collapse_is_told_and_fails_the_audit(law):
     """A weak game loses modes: the warning names places in them, and the audit fails."""
     count = len(law.means)
-    weak = monge.GAN(penalty=None, latent=2, net=Size(widths=(32,), blocks=1))
+    weak = monge.GAN(penalty=None, latent=2, signs=0, net=Size(widths=(32,), blocks=1))
     with pytest.warns(UserWarning, match="collapse") as told:
         weak.fit(law.sample(4000, seed=0), steps=500, lr=1e-2, show=False)
     text = next(str(w.message) for w in told if "collapse" in str(w.message))
@@ -232,6 +232,7 @@ def test_bad_data_and_trainings_are_refused(family, data, options, message, tmp_
     [
         ({"critic_steps": 0}, "critic_steps must be 1 or more"),
         ({"latent": 0}, "latent must be 1 or more"),
+        ({"signs": -1}, "signs must be 0 or more"),
         ({"penalty": "l2"}, "penalty must be gradient, r1 or none"),
         ({"strength": -1.0}, "strength must be a finite number"),
         ({"critic_lr": 0.0}, "needs lr > 0"),

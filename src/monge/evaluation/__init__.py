@@ -15,6 +15,7 @@ from monge.evaluation.distance import (
     distance,
     interval_of,
 )
+from monge.evaluation.jacobian import Jacobian, Slope, jacobian, minimax_slope
 from monge.evaluation.line import Line
 from monge.evaluation.lines import LINES, MeanLine, Measured, OneLine, likelihood_lines
 from monge.evaluation.outcomes import Outcome
@@ -55,6 +56,7 @@ __all__ = [
     "Evidence",
     "Finding",
     "Fitted",
+    "Jacobian",
     "Line",
     "Margins",
     "MeanLine",
@@ -69,6 +71,7 @@ __all__ = [
     "SinkhornDivergence",
     "Sliced",
     "SlicedTest",
+    "Slope",
     "TwoSampleAccuracy",
     "Verdict",
     "Visits",
@@ -90,9 +93,11 @@ __all__ = [
     "frechet_distance",
     "holm",
     "interval_of",
+    "jacobian",
     "judge",
     "likelihood_lines",
     "means_test",
+    "minimax_slope",
     "near_copies",
     "nearest",
     "precision",

@@ -21,8 +21,7 @@ from monge.nets import Size, Spec, critic, generator
 from monge.nets.blocks import CONVOLUTIONS
 from monge.training import AdamW, Batch, Objective, Rows, Training, cosine
 
-SIGNS = 6  # coordinates of the latent that are signs
-VECTOR_LATENT, EVENT_LATENT, IMAGE_LATENT = 8, 64, 2  # numbers of the latent; the last at each site
+VECTOR_LATENT, EVENT_LATENT, IMAGE_LATENT = 2, 64, 2  # normal numbers of the latent, at least; the last at each site
 BETAS = (0.0, 0.9)
 HELD_ROWS, HELD_VALUES = 5000, 2**24  # that coverage is counted by, at most
 TOLD_FROM, TOLD = 2000, 0.05  # rows from which on a share of them is held out
@@ -33,13 +32,15 @@ CHUNK = 4096
 class Adversarial(Family):
     """A generator x = G(z), learned in a game against a discriminator f that scores real events above made ones.
 
-    A family of games gives its `game`. z is standard normal but for six coordinates that are signs, +1 or -1 with equal
+    A family of games gives its `game`. z is standard normal but for some coordinates that are signs, +1 or -1 with
+    equal
     chance: a continuous map of a connected latent has a connected image, so without them G draws bridges between modes
     that are apart.
 
     net: a `monge.nets.Size` for both networks: an MLP for vectors, for images and fields half a U-Net each, and a
         whole one for a generator that is told an image.
-    latent: numbers of z; 8 for vectors, 64 for images and fields. Told an image, G has noise at each site, 2 channels.
+    latent: normal numbers of z; as many as vectors have values (2 at least), 64 for images and fields. signs: signs
+        beside them. Told an image, G has normal noise alone, 2 channels of it at each site.
     critic_steps: steps of the discriminator for one of the generator, each on a batch of its own (Alg. 2). critic_lr:
         its peak learning rate, that of the training unless given.
     penalty: on the slope of f, "gradient", "r1" or None, `strength` times (`monge.models.games.penalty`).
@@ -67,6 +68,7 @@ class Adversarial(Family):
         *,
         net: Size | None,
         latent: int | None,
+        signs: int,
         critic_steps: int,
         critic_lr: float | None,
         penalty: str | None,
@@ -80,6 +82,7 @@ class Adversarial(Family):
         super().__init__(
             net=net,
             latent=latent,
+            signs=signs,
             critic_steps=critic_steps,
             critic_lr=critic_lr,
             penalty=penalty,
@@ -95,6 +98,8 @@ class Adversarial(Family):
         for name, value in (("latent", latent), ("critic_steps", critic_steps)):
             if value is not None and value < 1:
                 raise BadInput(f"{name} must be 1 or more, not {value}")
+        if signs < 0:
+            raise BadInput(f"signs must be 0 or more, not {signs}")
         AdamW(lr=critic_lr)  # raises for one out of range
         if penalty not in (None, *PENALTIES):
             raise BadInput(f"penalty must be {', '.join(PENALTIES)} or none, not {penalty!r}")
@@ -148,10 +153,10 @@ class Adversarial(Family):
                     parametrizations.spectral_norm(layer)
 
     def _latent_shape(self, spec: Spec) -> tuple[int, ...]:
-        asked = self.settings["latent"]
+        asked, signs = self.settings["latent"], self.settings["signs"]
         if spec.context:
             return (asked or IMAGE_LATENT, *spec.space)
-        return (asked or (EVENT_LATENT if spec.space else VECTOR_LATENT),)
+        return ((asked or (EVENT_LATENT if spec.space else max(VECTOR_LATENT, spec.event_shape[0]))) + signs,)
 
     def objectives(self) -> Sequence[Objective]:
         settings, game = self.settings, self.game()
@@ -252,9 +257,9 @@ class Adversarial(Family):
         return self.told(label, n)
 
     def _signed(self, z: Tensor) -> Tensor:
-        """The last coordinates become their signs, in place, where a latent is a vector that has others besides."""
-        if z.ndim == 2 and z.shape[1] > 1:
-            z[:, -min(SIGNS, z.shape[1] // 2) :].sign_()
+        """The last coordinates become their signs, in place, where a latent is a vector."""
+        if z.ndim == 2 and self.settings["signs"]:
+            z[:, -self.settings["signs"] :].sign_()
         return z
 
 

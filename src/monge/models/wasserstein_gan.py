@@ -32,6 +32,7 @@ class WassersteinGAN(Adversarial):
         *,
         net: Size | None = None,
         latent: int | None = None,
+        signs: int = 10,
         critic_steps: int = 3,
         critic_lr: float | None = None,
         penalty: str | None = "gradient",
@@ -44,6 +45,7 @@ class WassersteinGAN(Adversarial):
         super().__init__(
             net=net,
             latent=latent,
+            signs=signs,
             critic_steps=critic_steps,
             critic_lr=critic_lr,
             penalty=penalty,
