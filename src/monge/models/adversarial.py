@@ -66,18 +66,17 @@ class Adversarial(Family):
     def __init__(
         self,
         *,
-        net: Size | None,
-        latent: int | None,
-        signs: int,
-        critic_steps: int,
-        critic_lr: float | None,
-        penalty: str | None,
-        strength: float,
-        spectral: bool,
-        labels: bool | None,
-        reconstruction: float,
-        periodic: bool,
-        **settings: Any,
+        net: Size | None = None,
+        latent: int | None = None,
+        signs: int = 10,
+        critic_steps: int = 3,
+        critic_lr: float | None = None,
+        penalty: str | None = "gradient",
+        strength: float = 10.0,
+        spectral: bool = False,
+        labels: bool | None = None,
+        reconstruction: float = 0.5,
+        periodic: bool = False,
     ) -> None:
         super().__init__(
             net=net,
@@ -91,7 +90,6 @@ class Adversarial(Family):
             labels=labels,
             reconstruction=reconstruction,
             periodic=periodic,
-            **settings,
         )
         self.recorder = None  # there while it trains
         self.takes_labels = labels is not False

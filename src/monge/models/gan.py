@@ -53,7 +53,6 @@ class GAN(Adversarial):
         if form not in FORMS:
             raise BadInput(f"form must be {' or '.join(FORMS)}, not {form!r}")
         super().__init__(
-            form=form,
             net=net,
             latent=latent,
             signs=signs,
@@ -66,6 +65,7 @@ class GAN(Adversarial):
             reconstruction=reconstruction,
             periodic=periodic,
         )
+        self.settings = {"form": form, **self.settings}
 
     def game(self) -> Game:
         return Minimax(self.settings["form"] == "minimax")

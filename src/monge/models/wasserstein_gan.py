@@ -8,7 +8,6 @@ from torch import Tensor
 from monge.models.adversarial import Adversarial
 from monge.models.family import Events
 from monge.models.games import Game, Wasserstein
-from monge.nets import Size
 
 
 class WassersteinGAN(Adversarial):
@@ -26,35 +25,6 @@ class WassersteinGAN(Adversarial):
     >>> model.sample(3).shape, model.potential(torch.zeros(4, 2)).shape
     (torch.Size([3, 2]), torch.Size([4]))
     """
-
-    def __init__(
-        self,
-        *,
-        net: Size | None = None,
-        latent: int | None = None,
-        signs: int = 10,
-        critic_steps: int = 3,
-        critic_lr: float | None = None,
-        penalty: str | None = "gradient",
-        strength: float = 10.0,
-        spectral: bool = False,
-        labels: bool | None = None,
-        reconstruction: float = 0.5,
-        periodic: bool = False,
-    ) -> None:
-        super().__init__(
-            net=net,
-            latent=latent,
-            signs=signs,
-            critic_steps=critic_steps,
-            critic_lr=critic_lr,
-            penalty=penalty,
-            strength=strength,
-            spectral=spectral,
-            labels=labels,
-            reconstruction=reconstruction,
-            periodic=periodic,
-        )
 
     def game(self) -> Game:
         return Wasserstein(self.units.unit)
