@@ -59,7 +59,7 @@ def plain(model: monge.WassersteinGAN, x: Tensor, y: Tensor | None, rounds: int,
     judge, maker = copy.deepcopy(model.discriminator).train(), copy.deepcopy(model.generator).train()
     options = {"lr": 1e-3, "betas": (0.0, 0.9), "fused": True, "weight_decay": 0.0}
     movers = [torch.optim.AdamW(net.parameters(), **options) for net in (judge, maker)]
-    generator, strength = torch.Generator().manual_seed(0), model.settings["strength"]
+    generator, strength = torch.Generator().manual_seed(0), model.strength()
     shape = (batch, *model.latent_shape)
 
     def rows() -> tuple[Tensor, Tensor | None]:

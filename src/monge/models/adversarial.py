@@ -19,10 +19,11 @@ from monge.models.games import PENALTIES, Game, Judging, Making, Play
 from monge.models.recorder import Recorder
 from monge.nets import Size, Spec, critic, generator
 from monge.nets.blocks import CONVOLUTIONS
-from monge.training import AdamW, Batch, Objective, Rows, Training, cosine
+from monge.training import AdamW, Batch, Objective, Rows, Training, constant, cosine
 
 VECTOR_LATENT, EVENT_LATENT, IMAGE_LATENT = 2, 64, 2  # normal numbers of the latent, at least; the last at each site
 BETAS = (0.0, 0.9)
+SMOOTH, STEEP = 0.1, 10.0  # strengths of penalties
 HELD_ROWS, HELD_VALUES = 5000, 2**24  # that coverage is counted by, at most
 TOLD_FROM, TOLD = 2000, 0.05  # rows from which on a share of them is held out
 COORDINATES = 4  # vectors of so many are named by their values
@@ -43,7 +44,9 @@ class Adversarial(Family):
         beside them. Told an image, G has normal noise alone, 2 channels of it at each site.
     critic_steps: steps of the discriminator for one of the generator, each on a batch of its own (Alg. 2). critic_lr:
         its peak learning rate, that of the training unless given.
-    penalty: on the slope of f, "gradient", "r1" or None, `strength` times (`monge.models.games.penalty`).
+    penalty: on the slope of f, "gradient", "r1" or None, `strength` times (`monge.models.games.penalty`): 0.1, but 10
+    for
+        "gradient" on images and fields, unless given.
     spectral: divide each layer of the discriminator by its spectral norm (Miyato et al. 2018).
     labels: whether both sides are told the labels, vectors or images that data have; None: if there are any.
     reconstruction: how many times E |G - x| is added to the generator's loss where it is told an image, of which x is
@@ -72,7 +75,7 @@ class Adversarial(Family):
         critic_steps: int = 3,
         critic_lr: float | None = None,
         penalty: str | None = "gradient",
-        strength: float = 10.0,
+        strength: float | None = None,
         spectral: bool = False,
         labels: bool | None = None,
         reconstruction: float = 0.5,
@@ -102,7 +105,7 @@ class Adversarial(Family):
         if penalty not in (None, *PENALTIES):
             raise BadInput(f"penalty must be {', '.join(PENALTIES)} or none, not {penalty!r}")
         for name, weight in (("strength", strength), ("reconstruction", reconstruction)):
-            if not 0 <= weight < math.inf:
+            if weight is not None and not 0 <= weight < math.inf:
                 raise BadInput(f"{name} must be a finite number, 0 or more, not {weight}")
 
     @abstractmethod
@@ -159,7 +162,8 @@ class Adversarial(Family):
     def objectives(self) -> Sequence[Objective]:
         settings, game = self.settings, self.game()
         how = AdamW(betas=BETAS, schedule=cosine)
-        judged = replace(how, lr=settings["critic_lr"])
+        # a critic that slows down with the generator no longer sees what is left to be done
+        judged = replace(how, lr=settings["critic_lr"], schedule=constant)
         told = self.labels is not None and self.labels.context > 0
         judging = Judging(
             game,
@@ -167,7 +171,7 @@ class Adversarial(Family):
             self.play,
             repeats=settings["critic_steps"],
             optimiser=judged,
-            smooth=(settings["penalty"], settings["strength"]),
+            smooth=(settings["penalty"], self.strength()),
             recorder=self.recorder,
         )
         making = Making(
@@ -179,6 +183,12 @@ class Adversarial(Family):
             recorder=self.recorder,
         )
         return [judging, making]
+
+    def strength(self) -> float:
+        """Of the penalty."""
+        asked: float | None = self.settings["strength"]
+        steep = self.settings["penalty"] == "gradient" and bool(self.spec.space)
+        return asked if asked is not None else STEEP if steep else SMOOTH
 
     def play(self, batch: Batch) -> Play:
         """Real events of a batch, and as many made ones that are told the same."""

@@ -79,7 +79,8 @@ class Minimax(Game):
 class Wasserstein(Game):
     """min over G, max over 1-Lipschitz f of E f(x) - E f(G z): W1(p, p_G) by Kantorovich and Rubinstein (62-63).
 
-    unit: of scaled events, in data units, in which W1 is told.
+    unit: of scaled events, in data units, in which W1 is told: too large by W1^2 / (4 strength) or so, where a weak
+    penalty lets f be steeper than 1.
     """
 
     estimates = "W1"

@@ -44,7 +44,7 @@ class GAN(Adversarial):
         critic_steps: int = 1,
         critic_lr: float | None = None,
         penalty: str | None = "r1",
-        strength: float = 0.1,
+        strength: float | None = None,
         spectral: bool = False,
         labels: bool | None = None,
         reconstruction: float = 0.5,
