@@ -1,6 +1,6 @@
 """Adversaries (course, section 4): what a discriminator knows, why the first game sticks, and what is lost.
 
-    python examples/adversaries.py            # three minutes or so
+    python examples/adversaries.py            # five minutes or so
     python examples/adversaries.py --fast     # seconds: what the tests run
 
 discriminator: trained between two laws that are known, beside the best one, p / (p + p_G) (48). segments: two segments
@@ -92,7 +92,7 @@ def picture_segments(steps: int, save: Save) -> None:
         left, right = torch.cat([0 * u, u], 1), torch.cat([0 * u + theta, u.flip(0)], 1)
         sides = (("Jensen-Shannon", JudgeOfJS, Minimax(True)), ("Wasserstein", JudgeOfW1, Wasserstein()))
         for name, kind, game in sides:
-            settings = {"penalty": None} if kind is JudgeOfJS else {"critic_steps": 1}
+            settings = {"penalty": None} if kind is JudgeOfJS else {"critic_steps": 1, "strength": 10.0}
             model = judge(kind, left, right, steps, **settings)
             at = right[:200].clone().requires_grad_(True)
             score = model.discriminator(model.units.forward(at), None)[:, 0]
@@ -104,6 +104,8 @@ def picture_segments(steps: int, save: Save) -> None:
         axes.plot(THETAS, values, marker="o", label=name)
     axes.axhline(1, color="0.7", linewidth=0.8)
     axes.set_xscale("log")
+    axes.minorticks_off()
+    axes.set_xticks(THETAS, [f"{theta:g}" for theta in THETAS])
     axes.set_xlabel("distance of the segments")
     axes.set_ylabel("slope of the generator's loss\ntowards the other segment")
     axes.legend(frameon=False)
@@ -113,7 +115,7 @@ def picture_segments(steps: int, save: Save) -> None:
 def picture_collapse(steps: int, save: Save) -> None:
     angle = torch.arange(8) * (math.pi / 4)
     law = GaussianMixture(torch.stack([angle.cos(), angle.sin()], 1), torch.full((8,), 0.05**2))
-    data, figure = law.sample(4000, seed=0), Figure(figsize=(11, 3.6), layout="constrained")
+    data, figure = law.sample(10_000, seed=0), Figure(figsize=(11, 3.6), layout="constrained")
     weak = monge.GAN(penalty=None, latent=2, signs=0, net=Size(widths=(32,), blocks=1))
     runs = (("a weak GAN", weak, {"lr": 1e-2}), ("WassersteinGAN", monge.WassersteinGAN(), {}))
     plots = figure.subplots(1, 3)
@@ -179,4 +181,4 @@ if __name__ == "__main__":
     picture_discriminator(100 if fast else 1500, save)
     picture_segments(20 if fast else 300, save)
     picture_collapse(100 if fast else 3000, save)
-    picture_pairs(10 if fast else 1500, save)
+    picture_pairs(10 if fast else 500, save)

@@ -102,13 +102,13 @@ def test_two_segments_at_a_distance(theta):
 
     at = right[:50].clone().requires_grad_(True)
     gan = quiet(Segments(penalty=None, net=SMALL), left, steps=300, lr=1e-2)
-    wgan = quiet(Transported(net=SMALL, critic_steps=1), left, steps=300, lr=1e-2)
+    wgan = quiet(Transported(net=SMALL, critic_steps=1, strength=10.0), left, steps=300, lr=1e-2)
     slopes = {}
     for name, model, loss in (("gan", gan, Minimax(True)), ("wgan", wgan, Wasserstein())):
         score = model.discriminator(model.units.forward(at), None)[:, 0]
         (slopes[name],) = torch.autograd.grad(loss.making(score) * len(at), at)
     unit = wgan.units.scale  # of each coordinate
-    assert (slopes["wgan"] * unit)[:, 0].mean() > 0.5  # down the loss is to the left, at a slope of one
+    assert (slopes["wgan"] * unit)[:, 0].mean() == pytest.approx(1, abs=0.5)  # down the loss is to the left
     assert slopes["gan"].abs().max() < 0.02 * slopes["wgan"][:, 0].mean()
 
 
