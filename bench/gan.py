@@ -35,7 +35,7 @@ from monge.linalg import power_spectrum
 from monge.models.games import Play, penalty
 from monge.report import read_log
 
-ROUNDS, TURNS = {"ring": 300, "digits": 60}, 3
+ROUNDS, TURNS, WARM = {"ring": 300, "digits": 60}, 3, 10
 SECONDS = {"ring": 55.0, "grid": 170.0, "digits": 170.0, "pairs": 120.0}  # of training, so that all is within the time
 STD = 0.05
 SIDE = 16
@@ -91,8 +91,8 @@ def ours(data: Samples, rounds: int, batch: int) -> tuple[float, monge.Wasserste
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         out = Path(folder) / "run"
-        model = monge.WassersteinGAN().fit(data, steps=rounds + 20, batch_size=batch, out=out, show=False)
-        log = [row for row in read_log(out / "log.csv") if int(row["step"]) >= 20]
+        model = monge.WassersteinGAN().fit(data, steps=rounds + WARM, batch_size=batch, out=out, show=False)
+        log = [row for row in read_log(out / "log.csv") if int(row["step"]) >= WARM]
     span = float(log[-1]["seconds"]) - float(log[0]["seconds"])
     return (int(log[-1]["step"]) - int(log[0]["step"])) / span, model
 
@@ -101,7 +101,7 @@ def speed(fast: bool) -> None:
     print("| data | batch | monge, rounds a second | plain loop | ratio |\n|---|---|---|---|---|", flush=True)
     digits = monge.data.load("digits")
     for name, data, batch in (("ring", Samples(ring().sample(10_000, seed=0)), 256), ("digits", digits, 64)):
-        mine, theirs, rounds = [], [], 20 if fast else ROUNDS[name]
+        mine, theirs, rounds = [], [], 10 if fast else ROUNDS[name]
         for _ in range(1 if fast else TURNS):
             found, model = ours(data, rounds, batch)
             mine.append(found)

@@ -85,10 +85,10 @@ def picture_discriminator(steps: int, save: Save) -> None:
     save("discriminator", figure)
 
 
-def picture_segments(steps: int, save: Save) -> None:
+def picture_segments(steps: int, thetas: tuple[float, ...], save: Save) -> None:
     u = torch.rand(4000, 1, generator=torch.Generator().manual_seed(0))
     slopes: dict[str, list[float]] = {"Jensen-Shannon": [], "Wasserstein": []}
-    for theta in THETAS:
+    for theta in thetas:
         left, right = torch.cat([0 * u, u], 1), torch.cat([0 * u + theta, u.flip(0)], 1)
         sides = (("Jensen-Shannon", JudgeOfJS, Minimax(True)), ("Wasserstein", JudgeOfW1, Wasserstein()))
         for name, kind, game in sides:
@@ -101,18 +101,18 @@ def picture_segments(steps: int, save: Save) -> None:
     figure = Figure(figsize=(5, 3.4), layout="constrained")
     axes = figure.subplots()
     for name, values in slopes.items():
-        axes.plot(THETAS, values, marker="o", label=name)
+        axes.plot(thetas, values, marker="o", label=name)
     axes.axhline(1, color="0.7", linewidth=0.8)
     axes.set_xscale("log")
     axes.minorticks_off()
-    axes.set_xticks(THETAS, [f"{theta:g}" for theta in THETAS])
+    axes.set_xticks(thetas, [f"{theta:g}" for theta in thetas])
     axes.set_xlabel("distance of the segments")
     axes.set_ylabel("slope of the generator's loss\ntowards the other segment")
     axes.legend(frameon=False)
     save("segments", figure)
 
 
-def picture_collapse(steps: int, save: Save) -> None:
+def picture_collapse(steps: int, n: int, save: Save) -> None:
     angle = torch.arange(8) * (math.pi / 4)
     law = GaussianMixture(torch.stack([angle.cos(), angle.sin()], 1), torch.full((8,), 0.05**2))
     data, figure = law.sample(10_000, seed=0), Figure(figsize=(11, 3.6), layout="constrained")
@@ -124,8 +124,8 @@ def picture_collapse(steps: int, save: Save) -> None:
             warnings.simplefilter("always")
             model.fit(data, steps=steps, show=False, out=Path(folder) / "run", **options)
             log = [row for row in read_log(Path(folder) / "run" / "log.csv") if row.get("generator/coverage")]
-        x = model.sample(2000, seed=1)
-        verdict = monge.audit(x, holdout=law.sample(2000, seed=2), train=data)
+        x = model.sample(n, seed=1)
+        verdict = monge.audit(x, holdout=law.sample(n, seed=2), train=law.sample(n, seed=4))
         axes.scatter(*law.sample(500, seed=3).T, s=4, color="0.8")
         axes.scatter(*x.T, s=3, color="tab:red", alpha=0.5)
         axes.set_title(f"{name}: the audit says {verdict.status}", fontsize=10)
@@ -148,8 +148,8 @@ def pairs(n: int | None) -> Samples:
     return Samples(x.x, torch.cat([left, hidden], 1), "images", "patches", quantum=x.quantum, limits=x.limits)
 
 
-def picture_pairs(steps: int, save: Save) -> None:
-    train, held = pairs(None).split(0.2, seed=0)
+def picture_pairs(steps: int, n: int | None, save: Save) -> None:
+    train, held = pairs(n).split(0.2, seed=0)
     fits = {"regression": monge.GAN(reconstruction=1000.0), "game": monge.GAN()}
     half = slice(SIDE // 2, SIDE)
     made = {"left half": held.y[:, :1], "real": held.x}
@@ -179,6 +179,6 @@ def picture_pairs(steps: int, save: Save) -> None:
 if __name__ == "__main__":
     fast, save = asked("adversaries", __doc__)
     picture_discriminator(100 if fast else 1500, save)
-    picture_segments(20 if fast else 300, save)
-    picture_collapse(100 if fast else 3000, save)
-    picture_pairs(10 if fast else 500, save)
+    picture_segments(20 if fast else 300, THETAS[::4] if fast else THETAS, save)
+    picture_collapse(100 if fast else 3000, 300 if fast else 2000, save)
+    picture_pairs(3 if fast else 500, 200 if fast else None, save)

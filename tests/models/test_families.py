@@ -46,7 +46,7 @@ SMALL = {
     monge.MAF: {"layers": 2},
     monge.SplineFlow: {"layers": 1},
     monge.GAN: {"net": Size(widths=(16,), blocks=1)},
-    monge.WassersteinGAN: {"net": Size(widths=(16,), blocks=1)},
+    monge.WassersteinGAN: {"net": Size(widths=(16,), blocks=1), "critic_steps": 1},
 }
 
 

@@ -325,7 +325,8 @@ def test_optimisers_are_those_of_the_objectives(tmp_path):
     play(tmp_path, steps=20, log_every=10, checkpoint_s=100.0)
     rows = list(csv.DictReader((tmp_path / "log.csv").open()))
     assert list(rows[0]) == [
-        *("step", "seconds", "critic/lr", "maker/lr", "critic", "critic/gap", "critic/chain", "maker")
+        *("step", "seconds", "critic/lr", "maker/lr", "critic", "critic/gap", "critic/chain", "critic/gradient"),
+        *("maker", "maker/gradient"),
     ]
     assert [float(row["critic/lr"]) for row in rows] == [0.05, 0.05]
     assert float(rows[-1]["maker/lr"]) == pytest.approx(0.0, abs=1e-12)
