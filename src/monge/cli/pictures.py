@@ -1,6 +1,7 @@
 """Pictures and arrays as events, with what is needed to write them again."""
 
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from monge.files import write_atomic
 
 LOSSLESS = (".png", ".tif", ".tiff", ".bmp")  # what pictures are written as
 DEEP, SHALLOW = 65535.0, 255.0
-NOT_DEEP = 16, (2, 6)  # bits, and colour types of PNG that Pillow reads at 8 bits
+PNG, IN_COLOUR = b"\x89PNG\r\n\x1a\n", (2, 6)  # how a file of PNG begins, and its types in colour
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,9 +99,7 @@ def of_units(x: Float[Tensor, "*event"], limits: Sequence[float] | None, full: f
 
 def _tell_of_lost_bits(path: Path) -> None:
     """Warn of a PNG in colour of 16 bits, which is read at 8."""
-    import warnings
-
     with path.open("rb") as file:
         head = file.read(26)
-    if head[:8] == b"\x89PNG\r\n\x1a\n" and head[24] == NOT_DEEP[0] and head[25] in NOT_DEEP[1]:
+    if head.startswith(PNG) and head[24] == 16 and head[25] in IN_COLOUR:
         warnings.warn(f"{path} has 16 bits a colour, of which the first 8 are read: keep all as .npy", stacklevel=3)

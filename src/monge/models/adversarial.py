@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
@@ -237,9 +237,7 @@ class Adversarial(Family):
     def draw(  # type: ignore[override]  # a family's own options, by name
         self, n: int, seed: int, start: int, *, label: Any = None, batch_size: int | None = None
     ) -> Tensor:
-        if label is None and self.labels is not None and self.labels.count:
-            label = self.labels.draw(n, seed=seed, start=start)
-        told, made = self._label(label, n), []
+        told, made = self.told(self.drawn_labels(label, n, seed, start), n, needed=True), []
         for first in range(0, n, batch_size or CHUNK):
             some = slice(first, min(n, first + (batch_size or CHUNK)))
             shape = (some.stop - first, *self.latent_shape)
@@ -251,18 +249,13 @@ class Adversarial(Family):
         """f(x) of events in data units."""
         self.must_be_fitted()
         x = self.check(x)
-        told = self._label(label, len(x))
+        told = self.told(label, len(x), needed=True)
         found: list[Tensor] = []
         with torch.no_grad():
             for rows in torch.split(torch.arange(len(x)), CHUNK):
                 scaled = self.scaled(x[rows], 0, int(rows[0])).to(self.device)
                 found.append(self.discriminator(scaled, None if told is None else told[rows])[:, 0])
         return torch.cat(found).to(x.device)
-
-    def _label(self, label: Any, n: int) -> Shaped[Tensor, " n *k"] | None:
-        if label is None and self.labels is not None:
-            raise BadInput(f"the model is conditioned on {self.labels.told}: give a label")
-        return self.told(label, n)
 
     def _signed(self, z: Tensor) -> Tensor:
         """The last coordinates become their signs, in place, where a latent is a vector."""

@@ -204,7 +204,7 @@ class Diffusion(Family):
 
     def settle(self) -> None:
         """Measure the gains of the denoiser, for rows of the labels that samples have."""
-        labels = self._drawn_labels(None, samplers.PATHS, seed=0, start=0)
+        labels = self.drawn_labels(None, samplers.PATHS, seed=0, start=0)
         event, lowest = tuple(self.record["data"]["event_shape"]), self.levels().sigma_min
         told = self._bound(labels, samplers.PATHS)
         self.gains = samplers.pilot(told, event, lowest=lowest, device=self.device).gains
@@ -254,7 +254,7 @@ class Diffusion(Family):
         return Trajectory(scaling.quantise(scaling.inverse(way.x.cpu())), way.sigma * scaling.unit, y, x_hat)
 
     def draw(self, n: int, seed: int, start: int, *, label: Any = None, **options: Any) -> Any:
-        label = self._drawn_labels(label, n, seed, start)
+        label = self.drawn_labels(label, n, seed, start)
         if self.gains is None:  # in training, and of runs that were saved without
             self.settle()
         quantised = self.units.quantum is not None
@@ -270,12 +270,6 @@ class Diffusion(Family):
             device=self.device,
             **options,
         )
-
-    def _drawn_labels(self, label: Any, n: int, seed: int, start: int) -> Any:
-        """The label asked for, or labels as often as in training where none is, and they can be drawn."""
-        if label is None and self.labels is not None and not self.labels.features:
-            return self.labels.draw(n, seed=seed, start=start)
-        return label
 
     @torch.no_grad()
     def denoise(self, y: Events, sigma: Tensor | float, *, label: Any = None) -> Float[Tensor, "n *event"]:

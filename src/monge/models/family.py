@@ -276,12 +276,20 @@ class Family(nn.Module):
             u = rng.uniform(tuple(x.shape), noise, "dequantise", start=start, dtype=x.dtype, device=x.device)
         return self.units.forward(self.units.dequantise(x, u))
 
-    def told(self, label: Any, n: int) -> Shaped[Tensor, " n *k"] | None:
-        """A label, a name, a vector, or one for each of n, as the networks take them; None for none.
+    def drawn_labels(self, label: Any, n: int, seed: int, start: int) -> Any:
+        """The label asked for, or labels as often as in training where none is, and they can be drawn."""
+        if label is None and self.labels is not None and self.labels.count:
+            return self.labels.draw(n, seed=seed, start=start)
+        return label
 
-        Raises BadInput if the model was not trained with such.
+    def told(self, label: Any, n: int, *, needed: bool = False) -> Shaped[Tensor, " n *k"] | None:
+        """A label, a name, a vector or image, or one for each of n, as the networks take them; None for none.
+
+        Raises BadInput if the model was not trained with such, or was, and none is given though it is needed.
         """
         self.must_be_fitted()
+        if label is None and self.labels is not None and needed:
+            raise BadInput(f"the model is conditioned on {self.labels.told}: give a label")
         if label is None:
             return None
         if self.labels is None:

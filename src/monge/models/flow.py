@@ -12,7 +12,6 @@ from torch import Tensor
 from monge import rng
 from monge.bijectors import ActNorm, Bijector, Chain, Linear, Permutation
 from monge.data import Samples
-from monge.errors import BadInput
 from monge.models.admission import refuse_singular
 from monge.models.family import Events, Family
 from monge.nets import Size, Spec
@@ -123,7 +122,7 @@ class Flow(Family):
         """
         scaling, x = self.must_be_fitted(), self.check(x)
         scaled = self.scaled(x, seed).to(self.device)
-        told = self._label(label, len(x))
+        told = self.told(label, len(x), needed=self.labels is not None and not self.labels.count)
         if told is None and self.labels is not None:
             terms = [
                 self._chunked(scaled, self.told(kind, len(x))) + math.log(share)
@@ -145,14 +144,14 @@ class Flow(Family):
         """
         scaling, x = self.must_be_fitted(), self.check(x)
         scaled = (scaling.forward(x) if seed is None else self.scaled(x, seed)).to(self.device)
-        z: Tensor = self.bijector(scaled.flatten(1), self._label(label, len(x), needed=True)).value
+        z: Tensor = self.bijector(scaled.flatten(1), self.told(label, len(x), needed=True)).value
         return z.reshape(x.shape).to(x.device)
 
     @torch.no_grad()
     def decode(self, z: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
         """x of a latent, T(z), the inverse of `encode` (data units, not rounded to a grid)."""
         scaling, z = self.must_be_fitted(), self.check(z)
-        told = self._label(label, len(z), needed=True)
+        told = self.told(label, len(z), needed=True)
         x = self.bijector.inverse(z.to(self.device).flatten(1), told).value
         return scaling.inverse(x.reshape(z.shape)).to(z.device)
 
@@ -173,19 +172,12 @@ class Flow(Family):
         self, n: int, seed: int, start: int, *, label: Any = None, batch_size: int | None = None
     ) -> Tensor:
         shape = tuple(self.record["data"]["event_shape"])
-        if label is None and self.labels is not None and not self.labels.features:
-            label = self.labels.draw(n, seed=seed, start=start)
-        told = self._label(label, n, needed=True)
+        told = self.told(self.drawn_labels(label, n, seed, start), n, needed=True)
         z = rng.normal((n, math.prod(shape)), seed, "latent", start=start).to(self.device)
         size = batch_size or CHUNK
         labels = [None] * -(-n // size) if told is None else torch.split(told, size)
         parts = [self.bijector.inverse(*pair).value for pair in zip(torch.split(z, size), labels, strict=True)]
         return torch.cat(parts).reshape(n, *shape)
-
-    def _label(self, label: Any, n: int, *, needed: bool = False) -> Tensor | None:
-        if label is None and self.labels is not None and (needed or self.labels.features):
-            raise BadInput(f"the model is conditioned on {self.labels.told}: give a label")
-        return self.told(label, n)
 
     def _chunked(self, scaled: Tensor, told: Tensor | None) -> Tensor:
         labels = [None] * -(-len(scaled) // CHUNK) if told is None else torch.split(told, CHUNK)
