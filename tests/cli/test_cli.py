@@ -419,6 +419,10 @@ def test_a_game_of_pairs_from_file_to_verdict(monge, tmp_path):
     status, _, err = monge("sample", tmp_path / "run", "-n", 3, "-o", tmp_path / "x.npz", "--label", "3")
     assert status == 2
     assert "draw for one in Python" in err
+    np.savez(tmp_path / "other.npz", x=y, y=y[:, :5])
+    status, _, err = monge("fit", tmp_path / "other.npz", "--out", tmp_path / "other", *options)
+    assert status == 2
+    assert "the array y is [600, 5, 8]" in err
 
 
 @pytest.mark.parametrize(

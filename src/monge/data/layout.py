@@ -206,7 +206,7 @@ def assemble(
 
 def _beside(y: NDArray[Any], space: tuple[int, ...]) -> Tensor | None:
     """The images or fields that go with samples, float32 [n, c, *space], from that, [n, *space] or [n, *space, c]; None
-    where they are not over that space."""
+    where samples have no space. Raises BadInput for those over another space."""
     if not space or y.dtype.kind not in "biuf":
         return None
     events = torch.from_numpy(y.astype(np.float32))
@@ -214,7 +214,10 @@ def _beside(y: NDArray[Any], space: tuple[int, ...]) -> Tensor | None:
         return events.unsqueeze(1)
     if y.shape[2:] == space:
         return events
-    return events.movedim(-1, 1) if y.shape[1:-1] == space else None
+    if y.shape[1:-1] == space:
+        return events.movedim(-1, 1)
+    sides = ", ".join(map(str, space))
+    raise BadInput(f"the array y is {list(y.shape)}: what goes with samples over [{sides}] must be [n, c, {sides}]")
 
 
 def labels(table: Table) -> tuple[Tensor | None, tuple[str, ...] | None]:
