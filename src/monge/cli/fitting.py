@@ -98,6 +98,9 @@ def fit(
         str | None, typer.Option(help="A column that says which rows belong together; they are never split.")
     ] = None,
     drop_missing: Annotated[bool, typer.Option("--drop-missing", help="Leave out rows with missing values.")] = False,
+    crop: Annotated[
+        int | None, typer.Option(min=1, help="Learn squares of so many pixels, cut out of pictures of any sizes.")
+    ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard too.")] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Draw a few samples into the run's watch.png every now and then.")
@@ -125,7 +128,7 @@ def fit(
 
     kind = family(model)
     fresh = kind(**settings(kind, given or []))
-    samples = data.load(source, group=group, drop_missing=drop_missing)
+    samples = data.load(source, group=group, drop_missing=drop_missing, crop=crop)
     train = samples.split(holdout, SPLIT_SEED)[0] if holdout else samples
     held = len(samples) - len(train)
     if 0 < held < HELD_OUT_AT_LEAST:

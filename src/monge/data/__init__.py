@@ -1,6 +1,7 @@
 """Data: `load` them from anywhere into `Samples`, split them, scale them; built-in sets and simulators."""
 
 from monge.data.builtin import BUILTINS, digits, patches
+from monge.data.crops import Crops
 from monge.data.fields import c_alpha, gaussian_field, power_law_spectrum
 from monge.data.images import Layers, read_image, read_layers
 from monge.data.labels import Labels
@@ -11,6 +12,7 @@ from monge.data.sources import load
 
 __all__ = [
     "BUILTINS",
+    "Crops",
     "Labels",
     "Layers",
     "RowView",

@@ -12,6 +12,7 @@ from monge.errors import BadInput
 from monge.progress import bar
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+LARGE = 48  # sides from which on pictures of several sizes are cropped unasked, and of the crops
 
 
 class Layers(NamedTuple):
@@ -65,12 +66,14 @@ def read_layers(path: str | Path) -> Layers:
     return Layers(np.moveaxis(np.atleast_3d(values), -1, 0), alpha)
 
 
-def read_folder(folder: Path) -> Table:
+def read_folder(folder: Path, *, cropped: bool = False) -> Table:
     """Every picture below a folder, in the order of their paths, [n, C, H, W]; subfolders are the labels.
 
-    Files and folders whose name starts with a dot are passed over. Raises `BadInput` when there is none,
-    when they differ in size, colour or depth (naming two), or when some lie in subfolders and others do
-    not.
+    Pictures of several sizes, to be cropped, come as a list [C, H, W] each: where that is said, or all are large.
+
+    Files and folders whose name starts with a dot are passed over. Raises `BadInput` when there is none, when they
+    differ in colour or depth, or in size and are not to be cropped (naming two), or when some lie in subfolders and
+    others do not.
     """
     paths = sorted(
         path
@@ -84,17 +87,23 @@ def read_folder(folder: Path) -> Table:
     if "" in classes and len(classes) > 1:
         raise BadInput(f"{folder} has pictures of its own and others in {classes[1]}/: put all in subfolders, or none")
     first = read_image(paths[0])
-    x: NDArray[np.generic] = np.empty((len(paths), *first.shape), first.dtype)
+    pictures: list[NDArray[np.generic]] = []
+    alike = True
     with bar(f"reading {folder.name}", len(paths)) as advance:
-        for i, path in enumerate(paths):
+        for path in paths:
             image = read_image(path)
-            if (image.shape, image.dtype) != (first.shape, first.dtype):
+            alike = alike and image.shape == first.shape
+            large = cropped or min(*image.shape[1:], *first.shape[1:]) >= LARGE
+            if (len(image), image.dtype) != (len(first), first.dtype) or not (alike or large):
                 raise BadInput(
                     f"pictures differ: {paths[0].relative_to(folder)} is {_size(first)} and "
                     f"{path.relative_to(folder)} is {_size(image)}: bring all to one size and colour"
+                    + ", or give crop= (--crop)"
+                    * (not cropped)
                 )
-            x[i] = image
+            pictures.append(image)
             advance()
+    x = pictures if cropped or not alike else np.stack(pictures)
     if classes == ("",):
         return Table(x)
     return Table(x, np.array([classes.index(owner) for owner in owners]), classes)

@@ -42,10 +42,10 @@ class Scan(NamedTuple):
 
 
 class Table(NamedTuple):
-    """What a source holds: rows, labels, the labels' names, the columns' names, the group of each row, and the texts
-    that the numbers of some columns stand for."""
+    """What a source holds: rows, or pictures of several sizes, labels, the labels' names, the columns' names, the group
+    of each row, and the texts that the numbers of some columns stand for."""
 
-    x: NDArray[np.generic]
+    x: Any
     y: NDArray[np.generic] | None = None
     classes: tuple[str, ...] | None = None
     columns: tuple[str, ...] | None = None

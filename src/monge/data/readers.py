@@ -29,11 +29,17 @@ UNREADABLE = (
 )
 
 
-def read(path: Path, key: str | None = None, group: str | None = None, categories: Categories | None = None) -> Table:
+def read(
+    path: Path,
+    key: str | None = None,
+    group: str | None = None,
+    categories: Categories | None = None,
+    crop: int | None = None,
+) -> Table:
     """Read .npy (memory-mapped), .npz, .h5, .zarr, .csv or .parquet by its ending, or a folder of images.
 
     group: a column of a table that says which rows belong together; it is not one of the values. categories: the texts
-    of columns that hold text, in the order of their numbers.
+    of columns that hold text, in the order of their numbers. crop: whether pictures of a folder may differ in size.
 
     Raises `BadInput` for what is missing, empty, truncated, of an unknown ending, or holds no array `key`, or no column
     `group`.
@@ -44,7 +50,7 @@ def read(path: Path, key: str | None = None, group: str | None = None, categorie
     if key is not None and ending not in ARCHIVES:
         raise BadInput(f"{path} holds one table, and key {key!r} was given: leave the key out")
     if ending == "/":
-        return read_folder(path)
+        return read_folder(path, cropped=crop is not None)
     if ending not in ENDINGS:
         raise BadInput(f"{path} ends in {ending!r}: give {', '.join(ENDINGS)} or a folder of images")
     if path.is_file() and path.stat().st_size == 0:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,12 +22,24 @@ COMPARED_BYTES = 2**28  # above which equal rows are not looked for
 FINGERPRINT_BYTES = 2**26  # a fingerprint stays cheap on a memory map
 
 
+class Events(Protocol):
+    """A table of events that makes its rows where it is indexed, as a tensor would give them."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    ndim: int
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: Any) -> Tensor: ...
+    def element_size(self) -> int: ...
+
+
 class RowView:
     """Some rows of an array, in some order, read where they are indexed: what `Samples.view` gives."""
 
-    def __init__(self, table: NDArray[Any], rows: Tensor) -> None:
+    def __init__(self, table: Any, rows: Tensor) -> None:
         self._table, self._rows = table, rows.numpy()
-        self.shape, self.dtype, self.ndim = (len(rows), *table.shape[1:]), table.dtype, table.ndim
+        self.shape, self.dtype, self.ndim = (len(rows), *table.shape[1:]), np.asarray(table[:1]).dtype, table.ndim
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -41,9 +53,9 @@ class RowView:
 class Samples:
     """Samples of a law, one row each, with what is known of their nature.
 
-    x: [n, *event], in data units: vectors [n, d], images [n, C, H, W], fields [n, C, *space] with 1 to 3
-        space dimensions. float32, or the file's own dtype for memory maps and image files; `batch`
-        converts.
+    x: [n, *event], a tensor or a table of `Events`, in data units: vectors [n, d], images [n, C, H, W], fields
+        [n, C, *space] with 1 to 3 space dimensions. float32, or the file's own dtype for memory maps and image files;
+        `batch` converts.
     y: [n] int64 labels, whose names are `classes`; or what goes with each sample, float32, a vector [n, k] or an image
         or field [n, c, *space] over the same space as x; or None.
     kind: "vectors", "images" or "fields".
@@ -76,12 +88,12 @@ class Samples:
     groups: Int[Tensor, " n"] | None
     reading: dict[str, Any]
     split_record: dict[str, Any] | None
-    _table: Tensor
+    _table: Tensor | Events
     _rows: Tensor | None
 
     def __init__(
         self,
-        x: Tensor,
+        x: Any,
         y: Tensor | None = None,
         kind: str = "vectors",
         name: str = "data",
@@ -128,12 +140,15 @@ class Samples:
         >>> Samples(torch.arange(6.0).reshape(3, 2)).take([2, 0]).view[:1]
         array([[4., 5.]], dtype=float32)
         """
-        return RowView(self._table.numpy(), torch.arange(len(self)) if self._rows is None else self._rows)
+        table = self._table.numpy() if isinstance(self._table, Tensor) else self._table
+        return RowView(table, torch.arange(len(self)) if self._rows is None else self._rows)
 
     @cached_property
     def x(self) -> Shaped[Tensor, "n *event"]:
         """All the rows, [n, *event]; those of a part (`take`, `split`) are read into memory and kept."""
-        return self._table if self._rows is None else self._table[self._rows]
+        if self._rows is None and isinstance(self._table, Tensor):
+            return self._table
+        return self._table[self._at(torch.arange(len(self)))]
 
     def __len__(self) -> int:
         return len(self._table if self._rows is None else self._rows)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from monge.data.builtin import BUILTINS, builtin
 from monge.data.columns import Categories
+from monge.data.crops import cropped, photographs
 from monge.data.layout import Table, assemble
 from monge.data.readers import ENDINGS, read
 from monge.data.samples import Samples
@@ -25,6 +26,7 @@ def load(
     group: str | None = None,
     drop_missing: bool = False,
     categories: Categories | None = None,
+    crop: int | None = None,
     varying: bool = True,
 ) -> Samples:
     """Samples from an array, a tensor, a file, a folder of images, or a built-in name.
@@ -33,7 +35,7 @@ def load(
         - an array, a tensor or nested lists, [n, *event];
         - `.npy` (stays on disk, memory-mapped), `.npz`, `.h5`, `.zarr`, `.csv`, `.parquet` (columns are
           coordinates, and texts that repeat are categories);
-        - a folder of images, its subfolders being labels;
+        - a folder of images, its subfolders being labels; photographs of several sizes are cropped;
         - a built-in: digits, patches, rings, moons, banana, checkerboard, pinwheel, gaussian-field,
           c-alpha, with options as in `"gaussian-field?shape=64x64&slope=2&n=1000&seed=1"`.
     key: which array of an archive (npz, h5, zarr); also `"file.npz#key"`. By default "x", else the only
@@ -44,6 +46,8 @@ def load(
     group: a column of a .csv or .parquet that says which rows belong together (a patient, a day): not one of the
         values, and `split` keeps such rows on one side.
     categories: of columns that hold text, the texts in the order of their numbers 0, 1, ...; alphabetical by default.
+    crop: cut squares of so many pixels out of images of any sizes, each at a place and a flip of its own; 48 where
+        sizes differ. Images are the groups that are never split.
     drop_missing: leave out the rows that have NaN, which are refused otherwise.
     varying: refuse samples that are all the same, from which nothing can be learned (though it can be judged).
 
@@ -58,18 +62,19 @@ def load(
     """
     ready = builtin(source) if isinstance(source, str) else source if isinstance(source, Samples) else None
     if ready is not None:
-        if key or kind or name or group:
-            raise BadInput(f"{ready.name} has its own kind and name: load it without key, kind, name and group")
+        if key or kind or name or group or crop:
+            raise BadInput(f"{ready.name} has its own kind and name: load it without key, kind, name, group and crop")
         return ready
     if isinstance(source, str | Path):
-        return _load_path(str(source), key, kind, name, varying, group, drop_missing, categories)
+        return _load_path(str(source), key, kind, name, varying, group, drop_missing, categories, crop)
     if key is not None:
         raise BadInput(f"key {key!r} was given with an array: keys are for archives (npz, h5, zarr)")
     if group is not None:
         raise BadInput(f"group {group!r} was given with an array: it names a column of a .csv or .parquet")
     table = Table(_as_array(source))
     table = table.without_missing() if drop_missing else table
-    return assemble(table, kind=kind, name=name or "array", label=name or "the array", varying=varying)
+    samples = assemble(table, kind=kind, name=name or "array", label=name or "the array", varying=varying)
+    return samples if crop is None else cropped(samples, crop)
 
 
 def _load_path(
@@ -81,6 +86,7 @@ def _load_path(
     group: str | None,
     drop_missing: bool,
     categories: Categories | None,
+    crop: int | None,
 ) -> Samples:
     if not text.strip():
         raise BadInput("an empty name was given for the data: give a file, a folder or a built-in name")
@@ -93,20 +99,21 @@ def _load_path(
         close = difflib.get_close_matches(text.split("?")[0], names, n=2, cutoff=0.5)
         nearest = f"did you mean {' or '.join(close)}? " if close else ""
         raise BadInput(f"no data {text!r}, neither built in nor a file here: {nearest}built in are {', '.join(names)}")
-    table = read(path, wanted, group, categories)
+    table = read(path, wanted, group, categories, crop)
+    reading = {"group": group, "drop_missing": drop_missing or None, "crop": crop}
+    about: dict[str, Any] = {
+        "name": name or path.stem,
+        "label": str(path),
+        "source": text,
+        "varying": varying,
+        "reading": {name: value for name, value in reading.items() if value is not None},
+    }
+    if isinstance(table.x, list):
+        return photographs(table, crop, **about)
     table = table.without_missing() if drop_missing else table
-    reading = {"group": group, "drop_missing": drop_missing or None}
     native = isinstance(table.x, np.memmap) or table.x.dtype == np.uint8
-    return assemble(
-        table,
-        kind=kind,
-        name=name or path.stem,
-        label=str(path),
-        native=native,
-        source=text,
-        varying=varying,
-        reading={name: value for name, value in reading.items() if value is not None},
-    )
+    samples = assemble(table, kind=kind, native=native, **about)
+    return samples if crop is None else cropped(samples, crop)
 
 
 def _as_array(source: Any) -> NDArray[np.generic]:

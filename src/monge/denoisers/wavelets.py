@@ -27,8 +27,7 @@ class WaveletShrinkage:
     mode: soft, sign(c) (|c| - T)_+; or hard, c where |c| > T and else 0.
     wavelet: orthogonal, of PyWavelets. levels: scales, such that the coarsest grid has 8 sites a side unless given.
     invariant: shrink all translates of the basis, and take the mean (`monge.linalg.Wavelets`). periodic: events are on
-    a
-        torus; else they are continued by their mirror image.
+        a torus; else they are continued by their mirror image.
 
     Events are [n, C, *space] with 1, 2 or 3 space dimensions. At sigma = 0 y comes back.
 

@@ -34,9 +34,8 @@ class Adversarial(Family):
     """A generator x = G(z), learned in a game against a discriminator f that scores real events above made ones.
 
     A family of games gives its `game`. z is standard normal but for some coordinates that are signs, +1 or -1 with
-    equal
-    chance: a continuous map of a connected latent has a connected image, so without them G draws bridges between modes
-    that are apart.
+    equal chance: a continuous map of a connected latent has a connected image, so without them G draws bridges between
+    modes that are apart.
 
     net: a `monge.nets.Size` for both networks: an MLP for vectors, for images and fields half a U-Net each, and a
         whole one for a generator that is told an image.
@@ -45,8 +44,7 @@ class Adversarial(Family):
     critic_steps: steps of the discriminator for one of the generator, each on a batch of its own (Alg. 2). critic_lr:
         its peak learning rate, that of the training unless given.
     penalty: on the slope of f, "gradient", "r1" or None, `strength` times (`monge.models.games.penalty`): 0.1, but 10
-    for
-        "gradient" on images and fields, unless given.
+        for "gradient" on images and fields, unless given.
     spectral: divide each layer of the discriminator by its spectral norm (Miyato et al. 2018).
     labels: whether both sides are told the labels, vectors or images that data have; None: if there are any.
     reconstruction: how many times E |G - x| is added to the generator's loss where it is told an image, of which x is

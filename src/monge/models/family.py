@@ -44,8 +44,7 @@ class Family(nn.Module):
     record: what `model.json` holds: family, settings, data (name, kind, fingerprint, split), scaling, labels, seed,
     training settings and versions. Empty until `fit` or `load`.
     takes_labels: whether it learns from the labels, or vectors, that data have; takes_images: from images that go with
-    them, too. exact_likelihood: whether `log_prob` is exact, and
-    as cheap as a sample.
+    them, too. exact_likelihood: whether `log_prob` is exact, and as cheap as a sample.
     """
 
     takes_labels: bool = False
