@@ -57,7 +57,7 @@ def grid() -> GaussianMixture:
 def plain(model: monge.WassersteinGAN, x: Tensor, y: Tensor | None, rounds: int, batch: int) -> float:
     """Rounds a second of the game written out by hand."""
     judge, maker = copy.deepcopy(model.discriminator).train(), copy.deepcopy(model.generator).train()
-    options = {"lr": 1e-3, "betas": (0.0, 0.9), "fused": True, "weight_decay": 0.0}
+    options = {"lr": 1e-3, "betas": (0.0, 0.999), "fused": True, "weight_decay": 0.0}
     movers = [torch.optim.AdamW(net.parameters(), **options) for net in (judge, maker)]
     generator, strength = torch.Generator().manual_seed(0), model.strength()
     shape = (batch, *model.latent_shape)
@@ -100,7 +100,7 @@ def ours(data: Samples, rounds: int, batch: int) -> tuple[float, monge.Wasserste
 def speed(fast: bool) -> None:
     print("| data | batch | monge, rounds a second | plain loop | ratio |\n|---|---|---|---|---|", flush=True)
     digits = monge.data.load("digits")
-    for name, data, batch in (("ring", Samples(ring().sample(10_000, seed=0)), 256), ("digits", digits, 64)):
+    for name, data, batch in (("ring", Samples(ring().sample(10_000, seed=0)), 512), ("digits", digits, 64)):
         mine, theirs, rounds = [], [], 10 if fast else ROUNDS[name]
         for _ in range(1 if fast else TURNS):
             found, model = ours(data, rounds, batch)

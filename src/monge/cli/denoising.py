@@ -11,13 +11,14 @@ from monge.cli.runs import Run
 from monge.errors import BadInput
 from monge.files import refuse_overwrite
 
-UNTRAINED = ("wavelet", "wiener")
+UNTRAINED = ("wavelet", "wiener", "patches")
 HERE = Path("denoised")
 
 
 def denoise(
     method: Annotated[
-        str, typer.Argument(metavar="wavelet|wiener|RUN", help="A method without training, or the folder of a run.")
+        str,
+        typer.Argument(metavar="wavelet|wiener|patches|RUN", help="A method without training, or the folder of a run."),
     ],
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGE...", help="Noisy pictures, or .npy arrays [C, *space].")

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from monge import models
 from monge.cli.pictures import Picture, in_units, of_units
-from monge.denoisers import ByChannel, WaveletShrinkage, Wiener, noise_level
+from monge.denoisers import ByChannel, PatchMixture, WaveletShrinkage, Wiener, noise_level
 from monge.errors import BadInput
 from monge.evaluation import psnr, ssim
 from monge.protocols import Denoiser, SupportsDenoise
 
-RUNGS: dict[str, Callable[[], Denoiser]] = {"wavelet": WaveletShrinkage, "wiener": Wiener}
+RUNGS: dict[str, Callable[[], Denoiser]] = {"wavelet": WaveletShrinkage, "wiener": Wiener, "patches": PatchMixture}
 SMALLEST = 11  # side from which on SSIM is told
 Denoise = Callable[[Tensor, float], Tensor]  # y [1, *event], sigma
 
@@ -22,11 +22,11 @@ class Restorer:
     """A picture, its noise and what is left, by a denoiser that works on events in some units.
 
     denoise: (y [1, *event], sigma) -> x_hat. limits: of the units that the levels of a picture stand for, None for the
-    levels themselves.
+    levels themselves. blind: whether it looks at no sigma; the level is then read off what it takes out.
     """
 
-    def __init__(self, denoise: Denoise, limits: Sequence[float] | None = None) -> None:
-        self.denoise, self.limits = denoise, limits
+    def __init__(self, denoise: Denoise, limits: Sequence[float] | None = None, *, blind: bool = False) -> None:
+        self.denoise, self.limits, self.blind = denoise, limits, blind
 
     @classmethod
     def untrained(cls, method: str, by_channel: bool) -> "Restorer":
@@ -36,27 +36,35 @@ class Restorer:
 
     @classmethod
     def of_run(cls, folder: Path) -> "Restorer":
-        """Raises BadInput where the run holds a model that does not denoise."""
+        """Colours one by one where it learned gray. Raises BadInput where it holds a model that does not denoise."""
         model = models.load(folder)
         if not isinstance(model, SupportsDenoise):
             raise BadInput(f"{folder} holds a {type(model).__name__}, which does not denoise: use a diffusion")
-        return cls(lambda y, sigma: model.denoise(y, sigma).reshape(y.shape), model.record["data"]["limits"])
+        event = model.record["data"]["event_shape"]
+
+        def denoise(y: Tensor, sigma: float) -> Tensor:
+            apart = len(event) > 1 and event[0] == 1 and y.ndim == len(event) + 1
+            return model.denoise(y.transpose(0, 1) if apart else y, sigma).reshape(y.shape)
+
+        return cls(denoise, model.record["data"]["limits"], blind=bool(model.settings.get("blind")))
 
     def __call__(self, picture: Picture, sigma: float | None, path: Path) -> tuple[Picture, Picture, str]:
         """What is found, what was taken out, and what there is to say of it."""
         y = in_units(picture, self.limits)
         event = y[None] if y.ndim < 3 and self.limits is None else y
-        level = sigma
+        level = 1.0 if sigma is None and self.blind else sigma
         if level is None:
             if event.ndim < 2 or min(event.shape[1:]) < 4:
                 raise BadInput(f"{path} is too small to read its noise off it: give --sigma")
             level = float(noise_level(event[None].double()))
         x_hat = self.denoise(event[None], level)[0].reshape(y.shape)
+        out = float((y - x_hat).square().mean().sqrt())
+        level = out if sigma is None and self.blind else level
         found = picture.of(of_units(x_hat, self.limits, picture.full).values)
         left = picture.values - found.values
         middle = 0.0 if picture.full is None else (picture.full + 1) / 2
         told = f"sigma {level:.4g}{' (estimated)' if sigma is None else ''}"
-        told += f", taken out {float((y - x_hat).square().mean().sqrt()):.4g}"
+        told += f", taken out {out:.4g}"
         residual = Picture(left + middle, picture.full, shape=picture.shape)
         return found, residual, told
 

@@ -14,6 +14,8 @@ from monge.denoisers.colour import ByChannel
 from monge.denoisers.labelled import Labelled, part
 from monge.denoisers.neural import Neural
 from monge.denoisers.oracle import Oracle
+from monge.denoisers.patches import PatchMixture
+from monge.denoisers.tiles import Tiled
 from monge.denoisers.wavelets import WaveletShrinkage, noise_level
 from monge.denoisers.wiener import Wiener
 
@@ -22,6 +24,8 @@ __all__ = [
     "Labelled",
     "Neural",
     "Oracle",
+    "PatchMixture",
+    "Tiled",
     "WaveletShrinkage",
     "Wiener",
     "from_noise",

@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from monge.denoisers.algebra import per_sample
 from monge.linalg import Moments
+from monge.nets import BiasFreeUNet
 
 BLIND_FLOOR = 0.05
+FAR = 4.0  # times s, the size from which on y is taken to be noise above all
 
 
 class Neural(nn.Module):
@@ -28,7 +30,12 @@ class Neural(nn.Module):
 
         D = min(1, s^2 / r^2) y + s net(y / r, log(r) / 4),
 
-    whose target is smaller at small noise: what it must remove is then not written on y.
+    whose target is smaller at small noise: what it must remove is then not written on y. A network that is homogeneous,
+    net(a y) = a net(y), is not shown r, which is a property of the whole event, so that a patch is denoised for itself:
+
+        D = min(1, (4 s / r)^2) (y - net(y)),
+
+    where the first factor is 1 but at noise that hides everything.
 
     net: (input [n, *event], level [n], label [n] or None) -> [n, *event]. guided: the network is given W beside y, as
     further channels. moments: set when they are known, in the units of y.
@@ -44,6 +51,7 @@ class Neural(nn.Module):
         self.net = net
         self.sigma_data = sigma_data
         self.blind, self.guided = blind, guided
+        self.homogeneous = blind and isinstance(net, BiasFreeUNet)
         self.moments: Moments | None = None
         self.gains: Any = None  # what a sampler has measured, see `monge.samplers.pilot`
 
@@ -56,6 +64,10 @@ class Neural(nn.Module):
         if self.blind:
             r = y.flatten(1).square().mean(1).sqrt().clamp_min(torch.finfo(y.dtype).tiny ** 0.5)
             scale = per_sample(r, y)
+            if self.homogeneous:
+                kept: Tensor = (FAR * self.sigma_data / scale).square().clamp_max(1.0)
+                cleaned: Tensor = kept * (y - self.net(y, r, label))
+                return cleaned
             skip = (self.sigma_data / scale).square().clamp_max(1.0)
             guess: Tensor = skip * y + self.sigma_data * self.net(y / scale, r.log() / 4, label)
             return guess

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monge.denoisers.algebra import per_sample
+from monge.denoisers.borders import mirrored
 from monge.errors import BadInput
 from monge.linalg import Wavelets
 
@@ -67,7 +68,7 @@ class WaveletShrinkage:
         wide = y
         for axis, side in enumerate(space, start=2):
             if not self.periodic or side % step:
-                wide = _mirrored(wide, axis, step)
+                wide = _continued(wide, axis, step)
         transform = Wavelets(wide.shape[2:], self.wavelet, levels=levels, decimated=not self.invariant)
         *details, averages = transform.analyse(wide)
         level = per_sample(sigma, y)
@@ -107,14 +108,12 @@ def noise_level(y: Float[Tensor, "n c *space"]) -> Float[Tensor, " n"]:
     return (torch.where(moved, finest, torch.nan).nanmedian(1).values / MEDIAN).nan_to_num(0.0).to(y)
 
 
-def _mirrored(y: Tensor, axis: int, step: int) -> Tensor:
+def _continued(y: Tensor, axis: int, step: int) -> Tensor:
     """An axis continued by its mirror image on both sides, to a multiple of step and by half as much again at most."""
     side = y.shape[axis]
     more = min(2 * step, side)
     total = -(-(side + 2 * more) // step) * step
-    before = (total - side) // 2
-    place = torch.arange(-before, total - before, device=y.device) % (2 * side)
-    return y.index_select(axis, torch.minimum(place, 2 * side - 1 - place))
+    return mirrored(y, axis, (total - side) // 2, total)
 
 
 def _universal(c: Tensor, sigma: Tensor) -> Tensor:

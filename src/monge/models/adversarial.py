@@ -22,7 +22,7 @@ from monge.nets.blocks import CONVOLUTIONS
 from monge.training import AdamW, Batch, Objective, Rows, Training, constant, cosine
 
 VECTOR_LATENT, EVENT_LATENT, IMAGE_LATENT = 2, 64, 2  # normal numbers of the latent, at least; the last at each site
-BETAS = (0.0, 0.9)
+BETAS = (0.0, 0.999)  # a shorter memory of squares, .9, lets a critic with a weak penalty run away
 SMOOTH, STEEP = 0.1, 10.0  # strengths of penalties
 HELD_ROWS, HELD_VALUES = 5000, 2**24  # that coverage is counted by, at most
 TOLD_FROM, TOLD = 2000, 0.05  # rows from which on a share of them is held out
@@ -134,7 +134,7 @@ class Adversarial(Family):
         held = TOLD if len(samples) >= TOLD_FROM else 0.0
         rows = round(len(samples) * (1 - held)) // self.settings["critic_steps"]
         return Training(
-            batch_size=max(2, min(256 if samples.kind == "vectors" else 64, rows)),
+            batch_size=max(2, min(512 if samples.kind == "vectors" else 64, rows)),
             lr=3e-3 if samples.kind == "vectors" else 1e-3,
             clip=100.0,
             weight_decay=0.0,

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from monge import objects, samplers
 from monge.data import Samples
-from monge.denoisers import Labelled, Neural, per_sample
+from monge.denoisers import Labelled, Neural, Tiled, per_sample
 from monge.errors import BadInput
 from monge.linalg import Moments
 from monge.models.family import Events, Family
 from monge.models.network import Choice, choose
-from monge.nets import Adapted, Size, Spec, UNet, denoiser
+from monge.nets import Adapted, BiasFreeUNet, Size, Spec, UNet, bias_free, denoiser
 from monge.noise import Process
 from monge.protocols import Denoiser, LogProb
 from monge.samplers import Gains, Trajectory
@@ -65,7 +65,7 @@ class Denoising(Objective):
 
     def kernels(self) -> Iterable[nn.Parameter]:
         net = self.denoiser.net
-        return net.kernels() if isinstance(net, UNet) else ()
+        return net.kernels() if isinstance(net, UNet | BiasFreeUNet) else ()
 
     def forward(self, batch: Batch) -> Float[Tensor, ""]:
         x = self.scaled(batch.x, batch.generator)
@@ -99,7 +99,10 @@ class Diffusion(Family):
         at most: there what they show is decided.
     labels: whether the denoiser is told the labels, or vectors, that data have; None: if there are any, and the
         network takes them. label_dropout: share of the rows for which it is not told, and learns the law of all.
-    blind: the denoiser is not told the noise level (Mallat's version), and the sampler reads it off the residual.
+    blind: the denoiser is not told the noise level (Mallat's version), and the sampler reads it off the residual. For
+        images and fields it is a network without constants (`monge.nets.BiasFreeUNet`), which denoises events of any
+        size, at levels that it was not trained on too; it is told labels only with labels=True, and is then an
+        ordinary U-Net.
     periodic: circular padding, for fields on a torus.
     sigma_min, sigma_max: the range that is trained on and that samples are drawn through, in the same units. Unless
         given, sigma_max is 10 times the data's largest principal s.d., where their law is Gaussian to 1e-3, and
@@ -184,7 +187,11 @@ class Diffusion(Family):
         else:
             chosen = self.record.get("network")
             size = net if net is not None or chosen is None else objects.rebuild(chosen["size"])
-            net = denoiser(spec, size, inputs=1 if blind else 2)
+            if blind and spec.space and not self.settings["labels"]:
+                self.labels = None
+                net = bias_free(spec, size)
+            else:
+                net = denoiser(spec, size, inputs=1 if blind else 2)
         self.denoiser = Neural(net, blind=blind, guided=not blind and not isinstance(net, Adapted))
         self.register_buffer("widest", torch.ones(()))
 
@@ -272,17 +279,20 @@ class Diffusion(Family):
         )
 
     @torch.no_grad()
-    def denoise(self, y: Events, sigma: Tensor | float, *, label: Any = None) -> Float[Tensor, "n *event"]:
+    def denoise(self, y: Events, sigma: Tensor | float, *, label: Any = None) -> Float[Tensor, "n *any"]:
         """E[x | y], or E[x | y, label], for y = x + sigma z, y and sigma in data units; sigma a number or [n].
 
         Vectors whose coordinates have their own scales were standardised one by one: there sigma is in units of each
         coordinate's standard deviation, and likewise for channels. Where heavy tails of columns are bent, the noise is
         taken to be normal after the bend. At sigma = 0 nothing is noise, and y comes back.
 
+        Images and fields may be larger or smaller than those of training: they are denoised by tiles that overlap
+        (`monge.denoisers.Tiled`), all told the same label.
+
         Raises BadInput for sigma that is negative, not finite or not one value or n.
         """
         scaling = self.must_be_fitted()
-        y = self.check(y)
+        y = self.check(y, any_size=True)
         scaled = scaling.forward(y, noisy=True).to(self.device)
         level = torch.as_tensor(sigma, dtype=scaled.dtype, device=self.device)
         if level.ndim > 1 or level.numel() not in (1, len(y)):
@@ -290,7 +300,7 @@ class Diffusion(Family):
         if not bool(((level >= 0) & level.isfinite()).all()):
             raise BadInput("sigma must be 0 or more, and finite: it is the standard deviation of the noise")
         level = level.expand(len(y)) / scaling.unit
-        x_hat = self._bound(label, len(y))(scaled, level.clamp(min=TINY))
+        x_hat = self._on(tuple(y.shape[1:]), label, len(y))(scaled, level.clamp(min=TINY))
         x_hat = scaling.inverse(x_hat, noisy=True).to(y.device)
         return torch.where(per_sample(level, scaled).to(y.device) > 0, x_hat, y)
 
@@ -373,6 +383,22 @@ class Diffusion(Family):
         with torch.no_grad():
             mean = self.denoiser(moments.mean.expand(len(kinds), *moments.mean.shape), far, kinds)
         return Labelled(self.denoiser, told, Moments(mean[which], moments.covariance), self.gains)
+
+    def _on(self, event: tuple[int, ...], label: Any, n: int) -> Denoiser:
+        """The denoiser of n events of this shape."""
+        trained = tuple(self.record["data"]["event_shape"])
+        net = self.denoiser.net
+        if isinstance(net, BiasFreeUNet):
+            return Tiled(self._bound(label, n), reach=net.reach, multiple=net.multiple)
+        if event == trained:
+            return self._bound(label, n)
+        if isinstance(label, Sequence | Tensor) and not isinstance(label, str):
+            raise BadInput(f"events of {list(event)} are denoised by tiles of {list(trained)}: give one label for all")
+
+        def tiles(y: Tensor, sigma: Tensor) -> Tensor:
+            return self._bound(label, len(y))(y, sigma)
+
+        return Tiled(tiles, side=trained[1:])
 
     def _range(self, sampling: bool = False) -> dict[str, Any]:
         return self.levels(sampling)._asdict()

@@ -306,16 +306,20 @@ class Family(nn.Module):
             raise BadInput(f"this {type(self).__name__} {state}")
         return self.scaling
 
-    def check(self, x: Events) -> Tensor:
+    def check(self, x: Events, *, any_size: bool = False) -> Tensor:
         """Events [n, *event] in the networks' dtype; where there is one channel, its axis may be missing.
+
+        any_size: whether images and fields may be over another space, of as many dimensions.
 
         Raises BadInput for another shape, or numbers not real.
         """
         self.must_be_fitted()
         x = torch.as_tensor(x)
         expected = tuple(self.record["data"]["event_shape"])
-        if len(expected) > 1 and expected[0] == 1 and tuple(x.shape[1:]) == expected[1:]:
+        if len(expected) > 1 and expected[0] == 1 and x.ndim == len(expected):
             x = x[:, None]
+        if any_size and len(expected) > 1 and x.ndim == len(expected) + 1 and 0 not in x.shape:
+            expected = (expected[0], *x.shape[2:])
         if tuple(x.shape[1:]) != expected or not len(x):
             wanted = ", ".join(map(str, expected))
             raise BadInput(

@@ -1,17 +1,19 @@
 """Networks: tensor in, tensor out. No noise, no loss, no data."""
 
 from monge.nets.adapted import Adapted
+from monge.nets.bias_free import BiasFreeUNet
 from monge.nets.embedding import Condition, Fourier
 from monge.nets.masked import MaskedMLP, ResidualMLP
 from monge.nets.mlp import MLP
 from monge.nets.pyramids import Down, Up
-from monge.nets.sizes import conditioner, critic, denoiser, generator
+from monge.nets.sizes import bias_free, conditioner, critic, denoiser, generator
 from monge.nets.spec import Size, Spec
 from monge.nets.unet import UNet
 
 __all__ = [
     "MLP",
     "Adapted",
+    "BiasFreeUNet",
     "Condition",
     "Down",
     "Fourier",
@@ -21,6 +23,7 @@ __all__ = [
     "Spec",
     "UNet",
     "Up",
+    "bias_free",
     "conditioner",
     "critic",
     "denoiser",

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from monge.errors import BadInput
+from monge.nets.bias_free import BiasFreeUNet
 from monge.nets.embedding import Waves
 from monge.nets.masked import ResidualMLP
 from monge.nets.mlp import MLP
@@ -14,8 +15,9 @@ from monge.nets.pyramids import Down, Up
 from monge.nets.spec import Size, Spec
 from monge.nets.unet import UNet
 
-WAVES = 16  # directions in which a critic of vectors sees waves
+WAVES = 32  # directions in which a critic of vectors sees waves
 LEAN = 64  # width of perceptrons that run many times a step, at least
+BIAS_FREE = (32, 64, 128)  # channels at each scale of a network without constants
 WIDE, NARROW = 32, 16  # channels of the finest scale, and of that of networks that run many times a step
 SMALLEST_SIDE = 4  # a network stops halving the space here
 SMALL_SIDE = 16  # up to here one block a scale is enough, and every site is within reach of the convolutions
@@ -41,6 +43,30 @@ def denoiser(spec: Spec, size: Size | None = None, *, inputs: int = 1) -> nn.Mod
     options = _convolutions(spec, size, folds=True)
     channels = spec.event_shape[0]
     return UNet(len(spec.space), inputs * channels, outputs=channels, periodic=spec.periodic, stem=stem, **options)
+
+
+def bias_free(spec: Spec, size: Size | None = None) -> BiasFreeUNet:
+    """(y [n, C, *space], ...) -> [n, C, *space], homogeneous in y: for images and fields of any size.
+
+    Raises BadInput for vectors, and for a size with attention or dropout.
+
+    >>> import torch
+    >>> bias_free(Spec((1, 32, 32), "images"))(torch.zeros(5, 1, 50, 40)).shape
+    torch.Size([5, 1, 50, 40])
+    """
+    size = size or Size()
+    if not spec.space:
+        raise BadInput("a network without constants works on images and fields, not on vectors")
+    if size.attention or size.dropout:
+        raise BadInput("a network without constants has neither attention nor dropout: leave them out")
+    return BiasFreeUNet(
+        len(spec.space),
+        spec.event_shape[0],
+        widths=size.widths or BIAS_FREE,
+        blocks=size.blocks or 1,
+        stem=size.stem or 2,
+        periodic=spec.periodic,
+    )
 
 
 def critic(spec: Spec, size: Size | None = None, *, outputs: int = 1) -> nn.Module:

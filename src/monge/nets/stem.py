@@ -15,16 +15,24 @@ def fold(x: Float[Tensor, "n c *space"], stem: int, periodic: bool = False) -> F
     >>> fold(torch.zeros(5, 3, 8, 6), 4).shape
     torch.Size([5, 48, 2, 2])
     """
-    for axis, side in enumerate(x.shape[2:], start=2):
-        more = -side % stem
-        if more:
-            edge = x.narrow(axis, 0, more) if periodic else x.narrow(axis, side - 1, 1).repeat_interleave(more, axis)
-            x = torch.cat([x, edge], axis)
-    n, channels, *space = x.shape
+    n, channels, *space = (x := filled(x, stem, periodic)).shape
     d = len(space)
     split = x.reshape(n, channels, *(part for side in space for part in (side // stem, stem)))
     order = [0, 1, *(3 + 2 * i for i in range(d)), *(2 + 2 * i for i in range(d))]
     return split.permute(order).reshape(n, channels * stem**d, *(side // stem for side in space))
+
+
+def filled(x: Float[Tensor, "n c *space"], multiple: int, periodic: bool = False) -> Float[Tensor, "n c *more"]:
+    """Sides brought to multiples, by what is at the edge, or at the other edge of a torus.
+
+    >>> filled(torch.tensor([[[1.0, 2.0, 3.0]]]), 4), filled(torch.tensor([[[1.0, 2.0, 3.0]]]), 4, periodic=True)
+    (tensor([[[1., 2., 3., 3.]]]), tensor([[[1., 2., 3., 1.]]]))
+    """
+    for axis, side in enumerate(x.shape[2:], start=2):
+        if side % multiple:
+            place = torch.arange(-(-side // multiple) * multiple, device=x.device)
+            x = x.index_select(axis, place % side if periodic else place.clamp(max=side - 1))
+    return x
 
 
 def unfold(x: Float[Tensor, "n _ *coarse"], stem: int, space: Sequence[int]) -> Float[Tensor, "n c *space"]:
