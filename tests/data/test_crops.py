@@ -66,6 +66,8 @@ def test_a_folder_of_several_sizes_is_cropped_and_pictures_are_never_split(folde
     small = data.load(str(folder), crop=20)
     assert small.reading == {"crop": 20}
     assert data.load(small.source, **small.reading).fingerprint == small.fingerprint != samples.fingerprint
+    listed = data.load([np.moveaxis(picture, 0, -1) for picture in pictures], crop=20)
+    assert torch.equal(listed.batch([9]), small.batch([9]))
     rows = [np.moveaxis(picture[:, :50, :50], 0, -1) for picture in pictures]
     assert data.load(np.stack(rows), crop=20).event_shape == (3, 20, 20)
 

@@ -39,7 +39,10 @@ class Crops:
             raise BadInput(
                 f"crops of {side} pixels do not fit: the smallest picture has {smallest}, give crop={smallest}"
             )
-        self.side, self.channels = side, pictures[0].shape[0]
+        channels = {picture.shape[0] for picture in pictures}
+        if len(channels) > 1:
+            raise BadInput(f"pictures of {' and '.join(map(str, sorted(channels)))} channels: bring all to one colour")
+        self.side, self.channels = side, channels.pop()
         sizes = torch.tensor([picture.shape[1:] for picture in pictures])
         pixels = sizes.prod(1)
         self._high, self._wide = sizes.T
@@ -76,6 +79,18 @@ class Crops:
     def values(self) -> Shaped[np.ndarray, "m 1"]:
         """All values of all pictures, one after the other."""
         return self._values.numpy()[:, None]
+
+
+def planes(picture: Any) -> Shaped[np.ndarray, "C H W"]:
+    """A picture [H, W], [C, H, W] or [H, W, C], of 1 or 3 channels. Raises BadInput for another shape or contents."""
+    found = np.asarray(picture)
+    if found.ndim == 2:
+        found = found[None]
+    elif found.ndim == 3 and found.shape[0] not in (1, 3) and found.shape[2] in (1, 3):
+        found = np.moveaxis(found, 2, 0)
+    if found.ndim != 3 or found.shape[0] not in (1, 3) or found.dtype.kind not in "biuf":
+        raise BadInput(f"pictures are [H, W], [C, H, W] or [H, W, C] of numbers, not {found.dtype} {list(found.shape)}")
+    return found
 
 
 def cropped(samples: Samples, side: int) -> Samples:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from monge.data.builtin import BUILTINS, builtin
 from monge.data.columns import Categories
-from monge.data.crops import cropped, photographs
+from monge.data.crops import cropped, photographs, planes
 from monge.data.layout import Table, assemble
 from monge.data.readers import ENDINGS, read
 from monge.data.samples import Samples
@@ -32,7 +32,7 @@ def load(
     """Samples from an array, a tensor, a file, a folder of images, or a built-in name.
 
     source:
-        - an array, a tensor or nested lists, [n, *event];
+        - an array, a tensor or nested lists, [n, *event]; with `crop`, a list of images [H, W], [C, H, W] or [H, W, C];
         - `.npy` (stays on disk, memory-mapped), `.npz`, `.h5`, `.zarr`, `.csv`, `.parquet` (columns are
           coordinates, and texts that repeat are categories);
         - a folder of images, its subfolders being labels; photographs of several sizes are cropped;
@@ -71,9 +71,12 @@ def load(
         raise BadInput(f"key {key!r} was given with an array: keys are for archives (npz, h5, zarr)")
     if group is not None:
         raise BadInput(f"group {group!r} was given with an array: it names a column of a .csv or .parquet")
+    label = name or "the array"
+    if crop is not None and isinstance(source, list | tuple):
+        return photographs(Table(list(map(planes, source))), crop, label=label, varying=varying, name=name or "array")
     table = Table(_as_array(source))
     table = table.without_missing() if drop_missing else table
-    samples = assemble(table, kind=kind, name=name or "array", label=name or "the array", varying=varying)
+    samples = assemble(table, kind=kind, name=name or "array", label=label, varying=varying)
     return samples if crop is None else cropped(samples, crop)
 
 

@@ -1,0 +1,189 @@
+"""Denoisers of photographs beside scikit-image's and BM3D, and the slope that theory gives to images that are C^alpha.
+
+    make bench-denoise                                  # twelve minutes, eight of which train a network
+    python bench/denoise.py --photographs FILE.npz      # on photographs of your own: anything that monge.data.load takes
+    python bench/denoise.py --only slopes,fields        # a part
+    python bench/denoise.py --fast                      # seconds: what the tests run
+
+photographs: mean PSNR over the middle 256 x 256 of scikit-learn's two photographs and four of scikit-image's, in gray,
+and seconds for one. The network is blind and without constants, trained on crops of other photographs: unless given,
+those of scikit-image that are not tested on. 110 is twice the largest level that it saw. fields: Wiener's filter of
+Gaussian fields against the exact posterior mean and the least error. slopes: of PSNR against input PSNR, by a network
+for each alpha.
+"""
+
+import argparse
+import math
+import os
+import platform
+import time
+import warnings
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+import monge
+from monge import rng
+from monge.data import Samples, c_alpha, gaussian_field, power_law_spectrum
+from monge.denoisers import PatchMixture, WaveletShrinkage, Wiener
+from monge.evaluation import minimax_slope, psnr
+
+LEVELS, TWICE = (15.0, 25.0, 50.0), 110.0
+SPAN = 255.0
+GRAY = np.array([0.299, 0.587, 0.114])
+TESTED = ("camera", "astronaut", "chelsea", "coffee")
+OTHERS = ("brick", "grass", "gravel", "rocket", "coins", "moon", "hubble_deep_field", "stereo_motorcycle")
+SECONDS, SLOPE_SECONDS = 480.0, 40.0
+CROP = 48
+Photograph = NDArray[np.float64]
+
+
+def gray(picture: NDArray[np.uint8]) -> Photograph:
+    return np.rint(picture @ GRAY if picture.ndim == 3 else picture.astype(float))
+
+
+def tested(side: int) -> Tensor:
+    """[6, 1, side, side], 0 to 255."""
+    from skimage import data
+    from sklearn.datasets import load_sample_images
+
+    pictures = [*load_sample_images().images, *(getattr(data, name)() for name in TESTED)]
+    middles = []
+    for picture in map(gray, pictures):
+        top, left = ((length - side) // 2 for length in picture.shape)
+        middles.append(picture[top : top + side, left : left + side])
+    return torch.from_numpy(np.stack(middles)).float()[:, None]
+
+
+def others() -> Samples:
+    from skimage import data
+
+    pictures: list[NDArray[np.uint8]] = []
+    for name in OTHERS:
+        found = getattr(data, name)()
+        pictures.extend(gray(part).astype(np.uint8) for part in (found[:2] if isinstance(found, tuple) else [found]))
+    return monge.data.load(pictures, crop=CROP, name="photographs")
+
+
+def peers(fast: bool) -> Iterator[tuple[str, Callable[[Photograph, float], Photograph]]]:
+    """Each (y, sigma) -> x_hat of one photograph in 0 to 255."""
+    from skimage import restoration
+
+    def wavelets(y: Photograph, sigma: float, rule: str) -> Photograph:
+        options = {"func_kw": {"sigma": sigma, "method": rule, "rescale_sigma": True, "wavelet": "sym4"}}
+        found = restoration.cycle_spin(y, func=restoration.denoise_wavelet, max_shifts=3, workers=1, **options)
+        return np.asarray(found)
+
+    def means(y: Photograph, sigma: float) -> Photograph:
+        options = {"patch_size": 5, "patch_distance": 6, "fast_mode": True}
+        return np.asarray(restoration.denoise_nl_means(y, h=0.6 * sigma, sigma=sigma, **options))
+
+    yield "scikit-image wavelets (BayesShrink, cycle spin)", lambda y, sigma: wavelets(y, sigma, "BayesShrink")
+    yield "scikit-image wavelets (VisuShrink, cycle spin)", lambda y, sigma: wavelets(y, sigma / 3, "VisuShrink")
+    yield "scikit-image NL-means", means
+    if not fast:
+        import bm3d
+
+        yield "bm3d", lambda y, sigma: np.asarray(bm3d.bm3d(y, sigma))
+
+
+def rungs(network: monge.Diffusion, known: Tensor) -> Iterator[tuple[str, Callable[[Tensor, float], Tensor]]]:
+    """Each (y [1, 1, H, W], sigma) -> x_hat."""
+    mixture = PatchMixture.of(known)
+    yield "monge Wiener, of the noisy photograph", Wiener()
+    yield "monge wavelets", WaveletShrinkage()
+    yield "monge patches, of the noisy photograph", PatchMixture()
+    yield "monge patches, of other photographs", mixture
+    yield "monge network, blind", lambda y, sigma: network.denoise(y, 1.0)
+
+
+def trained(data: Samples, seconds: float) -> monge.Diffusion:
+    model = monge.Diffusion(blind=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.fit(data, budget=seconds, show=False)
+
+
+def photographs(source: str | None, fast: bool) -> None:
+    x = tested(64 if fast else 256)[: 1 if fast else None]
+    data = others() if source is None else monge.data.load(source, crop=CROP)
+    network = trained(data, 2.0 if fast else SECONDS)
+    known = data.batch(torch.randperm(len(data), generator=rng.generator(0, "known"))[:500])
+    levels = (*LEVELS, TWICE)
+    print("| denoiser | " + " | ".join(f"sigma {level:g}" for level in levels) + " | seconds |")
+    print("|---" * (len(levels) + 2) + "|", flush=True)
+    noise = rng.normal(tuple(x.shape), 0, "noise")
+
+    def row(name: str, found: Callable[[Tensor, float], Tensor]) -> None:
+        told, begun = [], time.perf_counter()
+        for level in levels:
+            y = x + level * noise
+            x_hat = torch.cat([found(one, level) for one in torch.split(y, 1)])
+            told.append(f"{float(psnr(x_hat, x, SPAN)):.2f}")
+        spent = (time.perf_counter() - begun) / (len(levels) * len(x))
+        print(f"| {name} | {' | '.join(told)} | {spent:.2f} |", flush=True)
+
+    row("none", lambda y, sigma: y)
+    for name, peer in peers(fast):
+        row(
+            name,
+            lambda y, sigma, peer=peer: torch.from_numpy(peer(y[0, 0].double().numpy(), sigma)).float()[None, None],
+        )
+    for name, rung in rungs(network, known):
+        row(name, rung)
+
+
+def fields(fast: bool) -> None:
+    """On a torus in float64: against a solve with the dense covariance, and the mean error against its closed form."""
+    shape = (16, 16)
+    spectrum = power_law_spectrum(shape, 2.0).double()[None]
+    x = gaussian_field(200 if fast else 4000, 0, shape=shape, slope=2.0).x.double()
+    sigma = 0.7
+    y = x + sigma * rng.normal(tuple(x.shape), 0, "fields", dtype=torch.float64)
+    D = Wiener.stationary(spectrum)
+    impulse = torch.zeros(1, *shape, dtype=torch.float64)
+    impulse[0, 0, 0] = 1
+    first = torch.fft.ifftn(spectrum * torch.fft.fftn(impulse, dim=(1, 2)), dim=(1, 2)).real[0]
+    rows = [first.roll((i, j), (0, 1)).flatten() for i in range(shape[0]) for j in range(shape[1])]
+    C = torch.stack(rows)
+    exact = torch.linalg.solve(C + sigma**2 * torch.eye(len(C), dtype=C.dtype), C @ y.flatten(1).T).T
+    away = float((D(y, sigma).flatten(1) - exact).abs().max())
+    errors = (D(y, sigma) - x).square().flatten(1).mean(1)
+    least = float(D.error(torch.tensor([sigma], dtype=torch.float64)))
+    print(
+        f"| Wiener on fields of 16 x 16 | {away:.1e} from the posterior mean | mean square error "
+        f"{float(errors.mean()):.4f} ± {float(errors.std()) / math.sqrt(len(errors)):.4f}, least {least:.4f} |",
+        flush=True,
+    )
+
+
+def slopes(fast: bool) -> None:
+    print("| alpha | slope | best | off by |\n|---|---|---|---|", flush=True)
+    for alpha in (2.0,) if fast else (1.0, 2.0, 4.0):
+        model = trained(c_alpha(100 if fast else 20_000, 1, size=40, alpha=alpha), 2.0 if fast else SLOPE_SECONDS)
+        found = minimax_slope(lambda y, sigma, model=model: model.denoise(y, sigma), alpha)
+        off = found.value / found.best - 1
+        print(f"| {alpha:g} | {found.value:.3f} ± {found.error:.3f} | {found.best:.3f} | {off:+.1%} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="fields,photographs,slopes")
+    parser.add_argument("--photographs", help="what the network learns")
+    parser.add_argument("--fast", action="store_true")
+    given = parser.parse_args()
+    print(f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, monge {monge.__version__}")
+    jobs = {
+        "fields": lambda: fields(given.fast),
+        "photographs": lambda: photographs(given.photographs, given.fast),
+        "slopes": lambda: slopes(given.fast),
+    }
+    for name in given.only.split(","):
+        jobs[name]()
+
+
+if __name__ == "__main__":
+    main()
