@@ -1,7 +1,7 @@
 """Denoisers of photographs beside scikit-image's and BM3D, and the slope that theory gives to images that are C^alpha.
 
     make bench-denoise                                  # twelve minutes, eight of which train a network
-    python bench/denoise.py --photographs FILE.npz      # on photographs of your own: anything that monge.data.load takes
+    python bench/denoise.py --photographs FILE.npz      # on others: anything that monge.data.load takes
     python bench/denoise.py --only slopes,fields        # a part
     python bench/denoise.py --fast                      # seconds: what the tests run
 

@@ -57,7 +57,7 @@ def grid() -> GaussianMixture:
 def plain(model: monge.WassersteinGAN, x: Tensor, y: Tensor | None, rounds: int, batch: int) -> float:
     """Rounds a second of the game written out by hand."""
     judge, maker = copy.deepcopy(model.discriminator).train(), copy.deepcopy(model.generator).train()
-    options = {"lr": 1e-3, "betas": (0.0, 0.999), "fused": True, "weight_decay": 0.0}
+    options = {"lr": 1e-3, "betas": (0.0, 0.9 if x.ndim > 2 else 0.999), "fused": True, "weight_decay": 0.0}
     movers = [torch.optim.AdamW(net.parameters(), **options) for net in (judge, maker)]
     generator, strength = torch.Generator().manual_seed(0), model.strength()
     shape = (batch, *model.latent_shape)

@@ -22,7 +22,8 @@ from monge.nets.blocks import CONVOLUTIONS
 from monge.training import AdamW, Batch, Objective, Rows, Training, constant, cosine
 
 VECTOR_LATENT, EVENT_LATENT, IMAGE_LATENT = 2, 64, 2  # normal numbers of the latent, at least; the last at each site
-BETAS = (0.0, 0.999)  # a shorter memory of squares, .9, lets a critic with a weak penalty run away
+# of AdamW: a shorter memory of squares lets a critic with a weak penalty run away, and a longer one blurs images
+VECTOR_BETAS, EVENT_BETAS = (0.0, 0.999), (0.0, 0.9)
 SMOOTH, STEEP = 0.1, 10.0  # strengths of penalties
 HELD_ROWS, HELD_VALUES = 5000, 2**24  # that coverage is counted by, at most
 TOLD_FROM, TOLD = 2000, 0.05  # rows from which on a share of them is held out
@@ -159,7 +160,7 @@ class Adversarial(Family):
 
     def objectives(self) -> Sequence[Objective]:
         settings, game = self.settings, self.game()
-        how = AdamW(betas=BETAS, schedule=cosine)
+        how = AdamW(betas=EVENT_BETAS if self.spec.space else VECTOR_BETAS, schedule=cosine)
         # a critic that slows down with the generator no longer sees what is left to be done
         judged = replace(how, lr=settings["critic_lr"], schedule=constant)
         told = self.labels is not None and self.labels.context > 0
