@@ -1,15 +1,15 @@
 """Denoisers of photographs beside scikit-image's and BM3D, and the slope that theory gives to images that are C^alpha.
 
-    make bench-denoise                                  # twelve minutes, eight of which train a network
-    python bench/denoise.py --photographs FILE.npz      # on others: anything that monge.data.load takes
-    python bench/denoise.py --only slopes,fields        # a part
-    python bench/denoise.py --fast                      # seconds: what the tests run
+    make bench-denoise                              # twelve minutes, most of which train networks
+    python bench/denoise.py --photographs FILE.npz  # more photographs to learn from, all that monge.data.load takes
+    python bench/denoise.py --only slopes,fields    # a part
+    python bench/denoise.py --fast                  # seconds: what the tests run
 
 photographs: mean PSNR over the middle 256 x 256 of scikit-learn's two photographs and four of scikit-image's, in gray,
-and seconds for one. The network is blind and without constants, trained on crops of other photographs: unless given,
-those of scikit-image that are not tested on. 110 is twice the largest level that it saw. fields: Wiener's filter of
-Gaussian fields against the exact posterior mean and the least error. slopes: of PSNR against input PSNR, by a network
-for each alpha.
+and seconds for one. The network is blind and without constants, trained on crops of other photographs: those of
+scikit-image that are not tested on, and those given. The last level is twice the largest that it saw. fields: Wiener's
+filter of Gaussian fields against the exact posterior mean and the least error. slopes: of PSNR against input PSNR, by a
+network for each alpha.
 """
 
 import argparse
@@ -31,18 +31,21 @@ from monge.data import Samples, c_alpha, gaussian_field, power_law_spectrum
 from monge.denoisers import PatchMixture, WaveletShrinkage, Wiener
 from monge.evaluation import minimax_slope, psnr
 
-LEVELS, TWICE = (15.0, 25.0, 50.0), 110.0
+LEVELS = (15.0, 25.0, 50.0)
 SPAN = 255.0
 GRAY = np.array([0.299, 0.587, 0.114])
 TESTED = ("camera", "astronaut", "chelsea", "coffee")
-OTHERS = ("brick", "grass", "gravel", "rocket", "coins", "moon", "hubble_deep_field", "stereo_motorcycle")
-SECONDS, SLOPE_SECONDS = 480.0, 40.0
-CROP = 48
+OTHERS = ("brick", "grass", "gravel", "rocket", "coins", "moon", "hubble_deep_field", "retina", "immunohistochemistry")
+SECONDS, SLOPE_SECONDS = 420.0, 40.0
+CROP = 64
 Photograph = NDArray[np.float64]
 
 
 def gray(picture: NDArray[np.uint8]) -> Photograph:
-    return np.rint(picture @ GRAY if picture.ndim == 3 else picture.astype(float))
+    """Of [H, W], or [H, W, 1 or 3]."""
+    if picture.ndim == 3:
+        picture = picture @ GRAY if picture.shape[2] == 3 else picture[..., 0]
+    return np.rint(picture.astype(float))
 
 
 def tested(side: int) -> Tensor:
@@ -58,13 +61,13 @@ def tested(side: int) -> Tensor:
     return torch.from_numpy(np.stack(middles)).float()[:, None]
 
 
-def others() -> Samples:
+def others(source: str | None) -> Samples:
     from skimage import data
 
-    pictures: list[NDArray[np.uint8]] = []
-    for name in OTHERS:
-        found = getattr(data, name)()
-        pictures.extend(gray(part).astype(np.uint8) for part in (found[:2] if isinstance(found, tuple) else [found]))
+    found = [*(getattr(data, name)() for name in OTHERS), *data.stereo_motorcycle()[:2]]
+    pictures = [gray(picture).astype(np.uint8) for picture in found]
+    if source is not None:
+        pictures.extend(gray(np.moveaxis(x, 0, -1)).astype(np.uint8) for x in monge.data.load(source).x.numpy())
     return monge.data.load(pictures, crop=CROP, name="photographs")
 
 
@@ -98,21 +101,23 @@ def rungs(network: monge.Diffusion, known: Tensor) -> Iterator[tuple[str, Callab
     yield "monge patches, of the noisy photograph", PatchMixture()
     yield "monge patches, of other photographs", mixture
     yield "monge network, blind", lambda y, sigma: network.denoise(y, 1.0)
+    yield "monge network, mean over 8 symmetries", lambda y, sigma: network.denoise(y, 1.0, symmetric=True)
 
 
-def trained(data: Samples, seconds: float) -> monge.Diffusion:
-    model = monge.Diffusion(blind=True)
+def trained(data: Samples, seconds: float, **settings: float) -> monge.Diffusion:
+    model = monge.Diffusion(blind=True, **settings)
+    precision = "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return model.fit(data, budget=seconds, show=False)
+        return model.fit(data, budget=seconds, precision=precision, show=False)
 
 
 def photographs(source: str | None, fast: bool) -> None:
     x = tested(64 if fast else 256)[: 1 if fast else None]
-    data = others() if source is None else monge.data.load(source, crop=CROP)
-    network = trained(data, 2.0 if fast else SECONDS)
+    data = others(source)
+    network = trained(data, 2.0 if fast else SECONDS, sigma_max=1.0)
     known = data.batch(torch.randperm(len(data), generator=rng.generator(0, "known"))[:500])
-    levels = (*LEVELS, TWICE)
+    levels = (*LEVELS, 2 * network.units.unit)
     print("| denoiser | " + " | ".join(f"sigma {level:g}" for level in levels) + " | seconds |")
     print("|---" * (len(levels) + 2) + "|", flush=True)
     noise = rng.normal(tuple(x.shape), 0, "noise")

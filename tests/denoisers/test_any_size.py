@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from monge import rng
-from monge.denoisers import Neural, Tiled, tiles
+from monge.denoisers import Neural, Symmetric, Tiled, tiles
 from monge.nets import BiasFreeUNet
 
 
@@ -70,6 +70,15 @@ def test_tiles_are_the_whole_where_the_reach_is_known(monkeypatch):
     assert torch.allclose(found, D(y, 1.0), rtol=1e-10, atol=1e-12)
     assert len(seen) > 1
     assert max(shape[2] for shape in seen) <= 120
+
+
+def test_a_symmetric_denoiser_turns_with_the_event():
+    D = Symmetric(lambda y, sigma: y.cumsum(-1))
+    y = field(2, 1, 5, 8)
+    for turn in (lambda x: x.flip(2), lambda x: x.flip(3), lambda x: x.transpose(2, 3)):
+        assert torch.allclose(D(turn(y), 1.0), turn(D(y, 1.0)))
+    along = [y.cumsum(axis) + y.flip(axis).cumsum(axis).flip(axis) for axis in (2, 3)]
+    assert torch.allclose(D(y, 1.0), sum(along) / 4)
 
 
 @pytest.mark.parametrize("space", [(40, 25), (5, 40), (12, 12)])

@@ -91,8 +91,9 @@ class Scaling:
         return cls(shift, scale.reshape(shape), event, samples.quantum, samples.limits, marginals)
 
     def forward(self, x: Float[Tensor, "n *event"], *, noisy: bool = False) -> Float[Tensor, "n *event"]:
-        """Data units to unit scale. noisy: events with noise, which is not to be stretched where atoms are."""
-        self._check(x)
+        """Data units to unit scale. noisy: events with noise, which is not to be stretched where atoms are, and over
+        a space of any size."""
+        self._check(x, noisy)
         if self.marginals is not None and not (noisy and self.marginals.stretches):
             x = self.marginals.bent(x)
         return (x - self.shift.to(x)) / self.scale.to(x)
@@ -100,7 +101,7 @@ class Scaling:
     def inverse(self, z: Float[Tensor, "n *event"], *, noisy: bool = False) -> Float[Tensor, "n *event"]:
         """Unit scale to data units. noisy: what was made of events with noise; what lies beyond a stretched atom's
         limit is then that limit."""
-        self._check(z)
+        self._check(z, noisy)
         x = z * self.scale.to(z) + self.shift.to(z)
         if noisy and self.marginals is not None and self.marginals.stretches:
             return self.marginals.clamped(x)
@@ -194,8 +195,9 @@ class Scaling:
             f"per data unit{'; ' * bool(more)}{more}; samples are rounded back to the grid"
         )
 
-    def _check(self, x: Tensor) -> None:
-        if tuple(x.shape[1:]) != self.event_shape:
+    def _check(self, x: Tensor, any_size: bool = False) -> None:
+        space = x.shape[2:] if any_size and x.ndim == len(self.event_shape) + 1 else self.event_shape[1:]
+        if tuple(x.shape[1:]) != (self.event_shape[0], *space):
             raise BadInput(
                 f"expected samples of shape [n, {', '.join(map(str, self.event_shape))}], got {list(x.shape)}"
             )

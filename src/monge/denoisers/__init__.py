@@ -15,6 +15,7 @@ from monge.denoisers.labelled import Labelled, part
 from monge.denoisers.neural import Neural
 from monge.denoisers.oracle import Oracle
 from monge.denoisers.patches import PatchMixture
+from monge.denoisers.symmetric import Symmetric
 from monge.denoisers.tiles import Tiled
 from monge.denoisers.wavelets import WaveletShrinkage, noise_level
 from monge.denoisers.wiener import Wiener
@@ -25,6 +26,7 @@ __all__ = [
     "Neural",
     "Oracle",
     "PatchMixture",
+    "Symmetric",
     "Tiled",
     "WaveletShrinkage",
     "Wiener",

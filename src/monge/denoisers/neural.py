@@ -85,8 +85,11 @@ class Neural(nn.Module):
         """1 / c_out^2: with it the squared error of D is the squared error of the network at unit variance, and 1 that
         of the best linear denoiser.
 
-        Blind, c_out cannot follow sigma: the weight stops growing below a twentieth of s.
+        Blind, c_out cannot follow sigma: the weight stops growing below a twentieth of s. For a network without
+        constants it is 1 / (sigma + .05 s) s, by which levels count alike: errors of photographs grow with sigma or so.
         """
+        if self.homogeneous:
+            return 1 / (sigma / self.sigma_data + BLIND_FLOOR) / self.sigma_data**2
         if self.blind:
             return 1 / (sigma.square() + (BLIND_FLOOR * self.sigma_data) ** 2) + 1 / self.sigma_data**2
         return 1 / self._error(sigma)
