@@ -178,7 +178,7 @@ def picture_pairs(steps: int, n: int | None, save: Save) -> None:
 
 if __name__ == "__main__":
     fast, save = asked("adversaries", __doc__)
-    picture_discriminator(100 if fast else 1500, save)
+    picture_discriminator(30 if fast else 1500, save)
     picture_segments(20 if fast else 300, THETAS[::4] if fast else THETAS, save)
-    picture_collapse(100 if fast else 3000, 300 if fast else 2000, save)
+    picture_collapse(30 if fast else 3000, 300 if fast else 2000, save)
     picture_pairs(3 if fast else 500, 200 if fast else None, save)

@@ -272,11 +272,14 @@ def test_denoise_writes_into_the_run(monge, tmp_path):
     status, _, err = monge("denoise", out, tmp_path / "y.png", "--sigma", 1)
     assert status == 2
     assert "exists already" in err
-    Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "big.png")
-    status, _, err = monge("denoise", out, tmp_path / "big.png", "--sigma", 1)
+    Image.fromarray(np.zeros((9, 13), np.uint8)).save(tmp_path / "big.png")
+    assert monge("denoise", out, tmp_path / "big.png", "--sigma", 1)[0] == 0
+    assert Image.open(out / "denoised" / "big.png").size == (13, 9)
+    np.save(tmp_path / "two.npy", np.zeros((2, 1, 9, 9), np.float32))
+    status, _, err = monge("denoise", out, tmp_path / "two.npy", "--sigma", 1)
     assert status == 2
     assert is_one_line(err)
-    assert not (out / "denoised" / "big.png").exists()
+    assert not (out / "denoised" / "two.npy").exists()
     for sigma in ("-1", "nan", "inf"):
         status, _, err = monge("denoise", out, tmp_path / "y.png", "--sigma", sigma, "-o", tmp_path / "z.png")
         assert status == 2

@@ -99,7 +99,7 @@ def test_blind_model_samples_in_a_space_much_larger_than_the_data():
     angle = 2 * math.pi * rng.uniform((4000, 1), 0, "angle")
     rotation = Moments.estimate(rng.normal((200, 32), 0, "axes")).covariance.vectors
     x = torch.cat([angle.cos(), angle.sin(), torch.zeros(4000, 30)], 1) @ rotation
-    model = monge.Diffusion(blind=True).fit(x, steps=600, show=False)
+    model = monge.Diffusion(blind=True).fit(x, steps=400, show=False)
     back = model.sample(500, nfe=40) @ rotation.T
     radius = back[:, :2].norm(dim=1)
     assert abs(radius.mean() - 1) < 0.1

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -243,7 +244,7 @@ def test_processes_of_torchrun_stay_together(tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 0, done.stderr
-    first, second = (line for line in done.stdout.splitlines() if line.startswith("weights"))
+    first, second = re.findall(r"weights (-?\d+\.\d{9})", done.stdout)  # two writers may share a line
     assert first == second
-    assert done.stdout.splitlines().count("chains") == 2
+    assert done.stdout.count("chains") == 2
     assert monge.load(tmp_path / "run").sample(2, nfe=3).shape == (2, 2)
