@@ -75,6 +75,14 @@ def test_a_folder_of_several_sizes_is_cropped_and_pictures_are_never_split(folde
 def test_what_cannot_be_cropped_is_refused(folder, pictures, tmp_path):
     with pytest.raises(BadInput, match="crops of 51 pixels do not fit: the smallest picture has 50"):
         data.load(str(folder), crop=51)
+    with pytest.raises(BadInput, match="crops of 0 pixels do not fit"):
+        data.load(str(folder), crop=0)
+    with pytest.raises(BadInput, match="no pictures to crop"):
+        data.load([], crop=8)
+    with pytest.raises(BadInput, match="pictures of 1 and 3 channels: bring all to one colour"):
+        data.load([pictures[0], pictures[0][0]], crop=8)
+    with pytest.raises(BadInput, match="has 6000 NaN or infinite values"):
+        data.load([np.full((60, 100), np.nan)], crop=8)
     with pytest.raises(BadInput, match="are vectors: leave crop out"):
         data.load(np.eye(4), crop=2)
     Image.fromarray(pictures[1][0]).save(tmp_path / "a.png")

@@ -26,7 +26,7 @@ class Crops:
 
     pictures: [C, H, W] each, of one colour and depth. owner: of each row, the number of its picture.
 
-    Raises BadInput for pictures smaller than a crop.
+    Raises BadInput for no pictures, some of another colour, or smaller than a crop.
 
     >>> crops = Crops([np.zeros((1, 20, 30), np.uint8), np.zeros((1, 16, 16), np.uint8)], 8)
     >>> crops.shape, crops[[0, 5]].shape, crops.owner.max()
@@ -34,6 +34,8 @@ class Crops:
     """
 
     def __init__(self, pictures: Sequence[Shaped[np.ndarray, "C _ _"]], side: int = LARGE) -> None:
+        if not pictures:
+            raise BadInput("there are no pictures to crop: give one or more")
         smallest = min(min(picture.shape[1:]) for picture in pictures)
         if not 1 <= side <= smallest:
             raise BadInput(
@@ -120,10 +122,11 @@ def cropped(samples: Samples, side: int) -> Samples:
 def photographs(table: Table, side: int | None, *, label: str, varying: bool = True, **about: Any) -> Samples:
     """`Samples` of crops, of the pictures that a table lists; pictures are never split.
 
-    side: 48, or that of the smallest picture, unless given. about: name, source and reading of the samples.
+    side: 48 unless given. about: name, source and reading of the samples.
     """
     pictures = list(table.x)
-    side = side or min(LARGE, *(length for picture in pictures for length in picture.shape[1:]))
+    if side is None:  # as they differ in size, all are large
+        side = LARGE
     crops = Crops(pictures, side)
     found = scan(crops.values(), label, varying=varying)
     whole = found.integral and pictures[0].dtype.kind in "iu"
