@@ -26,7 +26,7 @@ from monge.protocols import Denoiser
 
 LEVELS = (15.0, 25.0, 50.0)
 OTHERS = ("astronaut", "coffee", "rocket", "coins", "brick", "grass", "gravel", "moon")
-CROP, SHOWN = 48, 128
+SHOWN = 128
 MIDDLE, SPREAD = 120.0, 60.0  # of gray levels: denoisers that drive a sampler work in units of the spread
 
 
@@ -34,13 +34,15 @@ def gray(picture: np.ndarray) -> np.ndarray:
     return np.rint(picture @ np.array([0.299, 0.587, 0.114]) if picture.ndim == 3 else picture).astype(np.uint8)
 
 
-def learned(seconds: float) -> tuple[monge.Diffusion, PatchMixture]:
+def learned(seconds: float, crop: int, components: int) -> tuple[monge.Diffusion, PatchMixture]:
     """A blind network and a mixture of patches, of photographs that are not shown."""
     others = [gray(getattr(pictures, name)()) for name in OTHERS]
     others.append(gray(load_sample_image("flower.jpg")))
-    crops = monge.data.load(others, crop=CROP, name="photographs")
+    crops = monge.data.load(others, crop=crop, name="photographs")
     network = monge.Diffusion(blind=True).fit(crops, budget=seconds, show=False)
-    return network, PatchMixture.of(crops.batch(torch.arange(0, len(crops), len(crops) // 500)))
+    return network, PatchMixture.of(
+        crops.batch(torch.arange(0, len(crops), 1 + len(crops) // 500)), components=components
+    )
 
 
 def rungs(network: monge.Diffusion, patches: PatchMixture) -> dict[str, Denoiser]:
@@ -72,13 +74,13 @@ def picture_photograph(ladder: dict[str, Denoiser], save: Save) -> None:
     save("photograph", figure)
 
 
-def picture_basis(network: monge.Diffusion, shown: int, save: Save) -> None:
+def picture_basis(network: monge.Diffusion, side: int, shown: int, save: Save) -> None:
     photo = torch.from_numpy(gray(load_sample_image("china.jpg"))).float()
     grass = torch.from_numpy(gray(pictures.grass())).float()
-    smooth = monge.data.c_alpha(1, 3, size=CROP, alpha=2.0).x[0]
+    smooth = monge.data.c_alpha(1, 3, size=side, alpha=2.0).x[0]
     events = {
-        "an edge": photo[90 : 90 + CROP, 250 : 250 + CROP][None],
-        "a texture": grass[200 : 200 + CROP, 200 : 200 + CROP][None],
+        "an edge": photo[90 : 90 + side, 250 : 250 + side][None],
+        "a texture": grass[200 : 200 + side, 200 : 200 + side][None],
         "a C^2 image": 255 * (smooth - smooth.min()) / (smooth.max() - smooth.min()),
     }
     sigma, unit = 25.0, network.units
@@ -94,19 +96,19 @@ def picture_basis(network: monge.Diffusion, shown: int, save: Save) -> None:
     save("basis", figure)
 
 
-def picture_prior(network: monge.Diffusion, patches: PatchMixture, nfe: int, save: Save) -> None:
+def picture_prior(network: monge.Diffusion, patches: PatchMixture, side: int, nfe: int, save: Save) -> None:
     """Each rung as a denoiser of images of mean 0 and s.d. 1, from noise far above that."""
 
     def scaled(D: Denoiser) -> Denoiser:
         return lambda y, sigma: (D(MIDDLE + SPREAD * y, SPREAD * sigma) - MIDDLE) / SPREAD
 
-    crops = monge.data.load("patches?size=48&n=100").x
+    crops = monge.data.load(f"patches?size={side}&n=100").x
     believed = {"Wiener, of photographs": Wiener.of((crops - MIDDLE) / SPREAD)}
     believed |= {"wavelets": scaled(WaveletShrinkage()), "patches": scaled(patches)}
     figure = Figure(figsize=(8, 8.4), layout="constrained")
     every = figure.subplots(len(believed) + 1, 4)
     for row, (name, D) in zip(every, believed.items(), strict=False):
-        drawn = samplers.reverse_diffusion(D, (1, CROP, CROP), 4, nfe, seed=1, sigma_min=0.02, sigma_max=5.0)
+        drawn = samplers.reverse_diffusion(D, (1, side, side), 4, nfe, seed=1, sigma_min=0.02, sigma_max=5.0)
         for axes, x in zip(row, MIDDLE + SPREAD * drawn, strict=True):
             show(axes, x, name)
     for axes, x in zip(every[-1], network.sample(4, nfe=nfe, seed=1, show=False), strict=True):
@@ -116,11 +118,12 @@ def picture_prior(network: monge.Diffusion, patches: PatchMixture, nfe: int, sav
 
 def main() -> None:
     fast, save = asked("ladder", __doc__)
-    network, patches = learned(3.0 if fast else 240.0)
+    side = 24 if fast else 48
+    network, patches = learned(*(2.0, side, 5) if fast else (240.0, side, 50))
     with torch.no_grad():
         picture_photograph(rungs(network, patches), save)
-        picture_prior(network, patches, 8 if fast else 60, save)
-    picture_basis(network, 3 if fast else 8, save)
+        picture_prior(network, patches, side, 5 if fast else 60, save)
+    picture_basis(network, side, 3 if fast else 8, save)
 
 
 if __name__ == "__main__":

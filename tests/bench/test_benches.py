@@ -1,57 +1,67 @@
 """Every bench runs in its fast form, without the peers."""
 
-import subprocess
-import sys
 from pathlib import Path
+
+import pytest
 
 BENCH = Path(__file__).parents[2] / "bench"
 
 
-def run(name, *arguments):
-    done = subprocess.run([sys.executable, BENCH / f"{name}.py", "--fast", *arguments], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return [line for line in done.stdout.splitlines() if line.startswith(("|", "mixture"))]
+@pytest.fixture
+def run(run_script, capsys):
+    def rows(name, *arguments):
+        run_script(BENCH / f"{name}.py", "--fast", *arguments)
+        return [line for line in capsys.readouterr().out.splitlines() if line.startswith(("|", "mixture"))]
+
+    return rows
 
 
-def test_flows():
+def test_flows(run):
     rows = run("flows", "--seconds", "1", "--only", "banana", "--methods", "monge SplineFlow")
     assert len(rows) == 1
     assert 0 < float(rows[0].split("|")[3].split()[1]) < 0.5
 
 
-def test_mcmc():
+def test_mcmc(run):
     rows = run("mcmc", "--methods", "monge wolff")
     assert len(rows) == 1
     assert float(rows[0].split("|")[4].split()[0]) > 100
 
 
-def test_sampler_error():
+def test_sampler_error(run):
     rows = run("sampler_error", "--methods", "monge")
     errors = {tuple(row.split("|")[i].strip() for i in (1, 2, 3)): row.split("|")[4].split() for row in rows}
     assert float(errors["ring", "monge", "10"][1]) < 1e-3  # energy distance; exact samples have 2e-4
     assert float(errors["field", "monge", "5"][1]) < 0.1
 
 
-def test_transport():
+def test_transport(run):
     rows = run("transport", "--methods", "monge")[2:]
     assert [row.split("|")[1].strip() for row in rows] == ["exact", "sinkhorn 0.05", "sliced"]
     assert float(rows[0].split("gap")[1].split()[0]) < 1e-8
 
 
-def test_audit_power():
+def test_audit_power(run):
     rows = run("audit_power")[2:]
     verdicts = {row.split("|")[3].strip(" *"): row.split("|")[4].split() for row in rows}
     assert verdicts["copies 10%"][-1] == verdicts["Gaussian, right spectrum"][-1] == "1"  # fail
 
 
-def test_laptop():
+def test_laptop(run):
     (row,) = run("laptop")
     errors = [float(part.rstrip("%")) for part in row.split("): ")[1].split()]
     assert len(errors) == 4
     assert all(-5 < error < 100 for error in errors)
 
 
-def test_gan():
+def test_gan(run):
     rows = run("gan")[2:]
     assert [row.split("|")[1].strip() for row in rows] == ["ring", "digits"]
     assert all(float(row.split("|")[5]) > 0.2 for row in rows)
+
+
+def test_denoise(run):
+    rows = {row.split("|")[1].strip(): row.split("|")[2:-1] for row in run("denoise", "--only", "fields,photographs")}
+    assert float(rows["Wiener on fields of 16 x 16"][0].split()[0]) < 1e-5
+    found = [float(value) for value in rows["monge wavelets"][:3]]
+    assert all(value > 2 + float(none) for value, none in zip(found, rows["none"], strict=False))

@@ -14,7 +14,8 @@ from monge.data.samples import Samples
 from monge.errors import BadInput
 from monge.progress import bar
 
-FIT_ROWS = 65_536  # evenly spaced rows that the moments are taken on: their relative error is then below 1%
+FIT_VALUES = 2**26  # in as many rows at most, FEW at least
+FIT_ROWS, FEW = 65_536, 1024  # evenly spaced rows that the moments are taken on: their relative error is then below 1%
 ALIKE = 4.0  # scales within this factor are taken as one
 CHUNK_VALUES = 2**20
 SEED = 0x5CA1E  # unlike those that data are made with, on which the spread would depend
@@ -51,9 +52,10 @@ class Scaling:
 
     @classmethod
     def fit(cls, samples: Samples) -> "Scaling":
-        """Moments in float64, chunk by chunk, of at most 65,536 evenly spaced rows."""
+        """Moments in float64, chunk by chunk, of at most 65,536 evenly spaced rows, fewer of large events."""
         n, event = len(samples), samples.event_shape
-        picked = torch.linspace(0, n - 1, min(n, FIT_ROWS), dtype=torch.float64).round().long()
+        most = min(n, FIT_ROWS, max(FEW, FIT_VALUES // math.prod(event)))
+        picked = torch.linspace(0, n - 1, most, dtype=torch.float64).round().long()
         groups, count = event[0], len(picked) * math.prod(event[1:])
 
         def chunks() -> Iterator[Tensor]:

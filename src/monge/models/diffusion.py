@@ -174,6 +174,10 @@ class Diffusion(Family):
         return [Denoising(self.denoiser, levels, self.settings, self.scaled, self.labels)]
 
     def settle(self) -> None:
+        if not self.denoiser.homogeneous:  # which is for denoising above all, and looks when it is first asked to draw
+            self._look()
+
+    def _look(self) -> None:
         """Measure the gains of the denoiser, for rows of the labels that samples have."""
         labels = self.drawn_labels(None, samplers.PATHS, seed=0, start=0)
         event, lowest = tuple(self.record["data"]["event_shape"]), self.levels().sigma_min
@@ -227,7 +231,7 @@ class Diffusion(Family):
     def draw(self, n: int, seed: int, start: int, *, label: Any = None, **options: Any) -> Any:
         label = self.drawn_labels(label, n, seed, start)
         if self.gains is None:  # in training, and of runs that were saved without
-            self.settle()
+            self._look()
         quantised = self.units.quantum is not None
         return samplers.reverse_diffusion(
             self._bound(label, n),

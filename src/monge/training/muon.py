@@ -59,6 +59,8 @@ class Muon(torch.optim.Optimizer):
 def orthogonal(m: Float[Tensor, "n r c"]) -> Float[Tensor, "n r c"]:
     """About U V' of each m = U S V', by five turns of a quintic Newton-Schulz iteration: matrix products alone.
 
+    Every turn multiplies by a polynomial in x x', so that all are made of that smaller matrix, and x is met twice.
+
     >>> x = torch.randn(1, 8, 20, generator=torch.manual_seed(0))
     >>> values = torch.linalg.svdvals(orthogonal(x))
     >>> bool((values > 0.6).all() and (values < 1.3).all())
@@ -68,7 +70,11 @@ def orthogonal(m: Float[Tensor, "n r c"]) -> Float[Tensor, "n r c"]:
     x = m.mT if tall else m
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
     a, b, c = QUINTIC
+    gram = x @ x.mT
+    whole = torch.eye(gram.shape[1], dtype=x.dtype, device=x.device).expand_as(gram)
     for _ in range(TURNS):
-        gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+        turn = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        turn.diagonal(dim1=1, dim2=2).add_(a)
+        whole, gram = turn @ whole, turn @ gram @ turn
+    x = whole @ x
     return x.mT if tall else x
