@@ -30,7 +30,7 @@ SIGMA_MAX_WIDTHS = 10.0
 TINY = 1e-6
 COARSE = 0.25  # a grid step of more than this share of the data's s.d. is drawn to a quarter of itself
 PRINCIPAL_ROWS = 1024
-BLIND_SITES = 2**15  # of a batch of a network that learns from every site
+BLIND_SITES, FEWEST = 2**13, 4  # of a batch of a network that learns from every site, and events at least
 
 
 class Levels(NamedTuple):
@@ -126,7 +126,7 @@ class Diffusion(Family):
             return Training(batch_size=64, lr=2e-3)
         if self._without_constants(samples.kind):
             sites = math.prod(samples.event_shape[1:])
-            return Training(batch_size=max(2, min(64, BLIND_SITES // sites)), lr=1e-3)
+            return Training(batch_size=max(FEWEST, min(64, BLIND_SITES // sites)), lr=1e-3)
         return Training(batch_size=64, lr=5e-3)
 
     def _without_constants(self, kind: str) -> bool:

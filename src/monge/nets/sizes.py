@@ -17,7 +17,7 @@ from monge.nets.unet import UNet
 
 WAVES = 32  # directions in which a critic of vectors sees waves
 LEAN = 64  # width of perceptrons that run many times a step, at least
-BIAS_FREE = (32, 64, 64)  # channels at each scale of a network without constants
+BIAS_FREE = 64, 64, 64  # channels at each scale of a network without constants
 WIDE, NARROW = 32, 16  # channels of the finest scale, and of that of networks that run many times a step
 SMALLEST_SIDE = 4  # a network stops halving the space here
 SMALL_SIDE = 16  # up to here one block a scale is enough, and every site is within reach of the convolutions
@@ -63,7 +63,7 @@ def bias_free(spec: Spec, size: Size | None = None) -> BiasFreeUNet:
         len(spec.space),
         spec.event_shape[0],
         widths=size.widths or BIAS_FREE,
-        blocks=size.blocks or 2,
+        blocks=size.blocks or 1,
         stem=size.stem or 2,
         periodic=spec.periodic,
     )

@@ -76,5 +76,5 @@ def orthogonal(m: Float[Tensor, "n r c"]) -> Float[Tensor, "n r c"]:
         turn = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
         turn.diagonal(dim1=1, dim2=2).add_(a)
         whole, gram = turn @ whole, turn @ gram @ turn
-    x = whole @ x
-    return x.mT if tall else x
+    found: Tensor = whole @ x
+    return found.mT if tall else found
