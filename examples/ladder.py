@@ -9,6 +9,8 @@ shrinks least, eigenvectors of its Jacobian, at an edge, at a texture, and at a 
 there. prior: what each rung draws by reversed diffusion, which is all that it knows.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -22,6 +24,7 @@ from gallery import Save, asked
 from monge import rng, samplers
 from monge.denoisers import PatchMixture, WaveletShrinkage, Wiener
 from monge.evaluation import jacobian, psnr
+from monge.nets import Size
 from monge.protocols import Denoiser
 
 LEVELS = (15.0, 25.0, 50.0)
@@ -34,14 +37,15 @@ def gray(picture: np.ndarray) -> np.ndarray:
     return np.rint(picture @ np.array([0.299, 0.587, 0.114]) if picture.ndim == 3 else picture).astype(np.uint8)
 
 
-def learned(seconds: float, crop: int, components: int) -> tuple[monge.Diffusion, PatchMixture]:
+def learned(fast: bool, crop: int) -> tuple[monge.Diffusion, PatchMixture]:
     """A blind network and a mixture of patches, of photographs that are not shown."""
-    others = [gray(getattr(pictures, name)()) for name in OTHERS]
+    others = [gray(getattr(pictures, name)()) for name in OTHERS[: 1 if fast else None]]
     others.append(gray(load_sample_image("flower.jpg")))
     crops = monge.data.load(others, crop=crop, name="photographs")
-    network = monge.Diffusion(blind=True).fit(crops, budget=seconds, show=False)
+    size, seconds, components = (Size(widths=(8, 8)), 1.0, 3) if fast else (None, 240.0, 50)
+    network = monge.Diffusion(blind=True, net=size).fit(crops, budget=seconds, show=False)
     return network, PatchMixture.of(
-        crops.batch(torch.arange(0, len(crops), 1 + len(crops) // 500)), components=components
+        crops.batch(torch.arange(0, len(crops), 1 + len(crops) // (20 if fast else 500))), components=components
     )
 
 
@@ -60,12 +64,12 @@ def show(axes: Axes, x: Tensor, title: str = "", low: float = 0.0, high: float =
     axes.set_axis_off()
 
 
-def picture_photograph(ladder: dict[str, Denoiser], save: Save) -> None:
+def picture_photograph(ladder: dict[str, Denoiser], levels: Sequence[float], save: Save) -> None:
     photo = gray(load_sample_image("china.jpg"))[80 : 80 + SHOWN, 230 : 230 + SHOWN]
     x = torch.from_numpy(photo).float()[None, None]
-    figure = Figure(figsize=(11, 6.8), layout="constrained")
-    every = figure.subplots(len(LEVELS), 1 + len(ladder))
-    for row, sigma in zip(every, LEVELS, strict=True):
+    figure = Figure(figsize=(11, 0.4 + 2.2 * len(levels)), layout="constrained")
+    every = figure.subplots(len(levels), 1 + len(ladder), squeeze=False)
+    for row, sigma in zip(every, levels, strict=True):
         y = x + sigma * rng.normal(tuple(x.shape), 0, "ladder")
         show(row[0], y, f"sigma {sigma:g}: {float(psnr(y, x, 255.0)):.1f} dB")
         for axes, (name, D) in zip(row[1:], ladder.items(), strict=True):
@@ -77,7 +81,7 @@ def picture_photograph(ladder: dict[str, Denoiser], save: Save) -> None:
 def picture_basis(network: monge.Diffusion, side: int, shown: int, save: Save) -> None:
     photo = torch.from_numpy(gray(load_sample_image("china.jpg"))).float()
     grass = torch.from_numpy(gray(pictures.grass())).float()
-    smooth = monge.data.c_alpha(1, 3, size=side, alpha=2.0).x[0]
+    smooth = monge.data.c_alpha(2, 3, size=side, alpha=2.0).x[0]
     events = {
         "an edge": photo[90 : 90 + side, 250 : 250 + side][None],
         "a texture": grass[200 : 200 + side, 200 : 200 + side][None],
@@ -119,11 +123,11 @@ def picture_prior(network: monge.Diffusion, patches: PatchMixture, side: int, nf
 def main() -> None:
     fast, save = asked("ladder", __doc__)
     side = 24 if fast else 48
-    network, patches = learned(*(2.0, side, 5) if fast else (240.0, side, 50))
+    network, patches = learned(fast, side)
     with torch.no_grad():
-        picture_photograph(rungs(network, patches), save)
-        picture_prior(network, patches, side, 5 if fast else 60, save)
-    picture_basis(network, side, 3 if fast else 8, save)
+        picture_photograph(rungs(network, patches), LEVELS[:1] if fast else LEVELS, save)
+        picture_prior(network, patches, side, 3 if fast else 60, save)
+    picture_basis(network, side, 1 if fast else 8, save)
 
 
 if __name__ == "__main__":

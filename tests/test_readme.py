@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from monge.cli.app import run
 
@@ -30,8 +31,10 @@ def test_the_python_form_runs(tmp_path, monkeypatch, capsys):
 def test_the_commands_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("fields.npy", np.random.default_rng(0).normal(size=(800, 1, 8)).astype(np.float32))
+    noisy = np.random.default_rng(0).normal(128, 30, size=(40, 50)).clip(0, 255).astype(np.uint8)
+    Image.fromarray(noisy).save("photo.png")
     commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("monge ")]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         arguments = shlex.split(command.replace("--budget 5m", "--budget 2s"))[1:]
         assert run(arguments) in ((0, 1, 3) if arguments[0] == "audit" else (0,))
