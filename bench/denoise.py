@@ -36,7 +36,7 @@ SPAN = 255.0
 GRAY = np.array([0.299, 0.587, 0.114])
 TESTED = ("camera", "astronaut", "chelsea", "coffee")
 OTHERS = ("brick", "grass", "gravel", "rocket", "coins", "moon", "hubble_deep_field", "retina", "immunohistochemistry")
-SECONDS, SLOPE_SECONDS = 450.0, 30.0
+SECONDS, SLOPE_SECONDS = 400.0, 30.0
 CROP = 96
 Photograph = NDArray[np.float64]
 
@@ -120,7 +120,7 @@ def photographs(source: str | None, fast: bool) -> None:
     known = data.batch(torch.randperm(len(data), generator=rng.generator(0, "known"))[: 9 if fast else 500])
     mixture = PatchMixture.of(known, components=5 if fast else 50)
     levels = (*LEVELS, 2 * network.units.unit)
-    print("| denoiser | " + " | ".join(f"sigma {level:g}" for level in levels) + " | seconds |")
+    print("| denoiser | " + " | ".join(f"sigma {level:.3g}" for level in levels) + " | seconds |")
     print("|---" * (len(levels) + 2) + "|", flush=True)
     noise = rng.normal(tuple(x.shape), 0, "noise")
 
