@@ -38,6 +38,7 @@ TESTED = ("camera", "astronaut", "chelsea", "coffee")
 OTHERS = ("brick", "grass", "gravel", "rocket", "coins", "moon", "hubble_deep_field", "retina", "immunohistochemistry")
 SECONDS, SLOPE_SECONDS = 400.0, 30.0
 CROP = 96
+BATCH, SLOPE_BATCH = 4, 5
 Photograph = NDArray[np.float64]
 
 
@@ -105,18 +106,18 @@ def rungs(network: monge.Diffusion, mixture: PatchMixture) -> Iterator[tuple[str
     yield "monge network, mean over 8 symmetries", lambda y, sigma: network.denoise(y, 1.0, symmetric=True)
 
 
-def trained(data: Samples, seconds: float, **settings: float) -> monge.Diffusion:
+def trained(data: Samples, seconds: float, batch: int, **settings: float) -> monge.Diffusion:
     model = monge.Diffusion(blind=True, **settings)
     precision = "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return model.fit(data, budget=seconds, precision=precision, show=False)
+        return model.fit(data, budget=seconds, precision=precision, batch_size=batch, show=False)
 
 
 def photographs(source: str | None, fast: bool) -> None:
     x = tested(64 if fast else 256)[: 1 if fast else None]
     data = others(source, fast)
-    network = trained(data, 1.0 if fast else SECONDS, sigma_max=1.0)
+    network = trained(data, 1.0 if fast else SECONDS, BATCH, sigma_max=1.0)
     known = data.batch(torch.randperm(len(data), generator=rng.generator(0, "known"))[: 9 if fast else 500])
     mixture = PatchMixture.of(known, components=5 if fast else 50)
     levels = (*LEVELS, 2 * network.units.unit)
@@ -171,7 +172,8 @@ def slopes(fast: bool) -> None:
     print("| alpha | slope | best | off by |\n|---|---|---|---|", flush=True)
     for alpha in (2.0,) if fast else (1.0, 2.0, 4.0):
         data = c_alpha(100 if fast else 20_000, 1, size=40, alpha=alpha)
-        model = trained(data, 2.0 if fast else SLOPE_SECONDS, level_mean=-1.65, level_std=0.7)  # .02 to .16, in s.d.
+        levels = {"level_mean": -1.65, "level_std": 0.7}  # of log sigma in s.d. of the data: .02 to .16 of their values
+        model = trained(data, 2.0 if fast else SLOPE_SECONDS, SLOPE_BATCH, **levels)
         found = minimax_slope(lambda y, sigma, model=model: model.denoise(y, sigma), alpha)
         off = found.value / found.best - 1
         print(f"| {alpha:g} | {found.value:.3f} ± {found.error:.3f} | {found.best:.3f} | {off:+.1%} |", flush=True)

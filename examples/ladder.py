@@ -88,12 +88,12 @@ def picture_basis(network: monge.Diffusion, side: int, shown: int, save: Save) -
         "a C^2 image": 255 * (smooth - smooth.min()) / (smooth.max() - smooth.min()),
     }
     sigma, unit = 25.0, network.units
-    figure = Figure(figsize=(11, 5.2), layout="constrained")
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
     every = figure.subplots(len(events), 1 + shown)
     for row, (name, x) in zip(every, events.items(), strict=True):
         y = x + sigma * rng.normal(tuple(x.shape), 0, "basis")
-        found = jacobian(network.denoiser, unit.forward(y[None])[0], sigma / unit.unit, k=shown, probes=8)
-        show(row[0], y, f"{name}: {found.dimension:.0f} of {y.numel():,} kept")
+        found = jacobian(network.denoiser, unit.forward(y[None], noisy=True)[0], sigma / unit.unit, k=shown, probes=8)
+        show(row[0], y, f"{name}\n{found.dimension:.0f} of {y.numel():,} kept")
         for axes, value, vector in zip(row[1:], found.eigenvalues, found.basis, strict=True):
             most = float(vector.abs().max())
             show(axes, vector, f"{float(value):.2f}", -most, most)
@@ -107,23 +107,22 @@ def picture_prior(network: monge.Diffusion, patches: PatchMixture, side: int, nf
         return lambda y, sigma: (D(MIDDLE + SPREAD * y, SPREAD * sigma) - MIDDLE) / SPREAD
 
     crops = monge.data.load(f"patches?size={side}&n=100").x
+    rungs = {"wavelets": WaveletShrinkage(), "patches": patches, "network": network.denoise}
     believed = {"Wiener, of photographs": Wiener.of((crops - MIDDLE) / SPREAD)}
-    believed |= {"wavelets": scaled(WaveletShrinkage()), "patches": scaled(patches)}
+    believed |= {name: scaled(D) for name, D in rungs.items()}
     figure = Figure(figsize=(8, 8.4), layout="constrained")
-    every = figure.subplots(len(believed) + 1, 4)
-    for row, (name, D) in zip(every, believed.items(), strict=False):
+    every = figure.subplots(len(believed), 4)
+    for row, (name, D) in zip(every, believed.items(), strict=True):
         drawn = samplers.reverse_diffusion(D, (1, side, side), 4, nfe, seed=1, sigma_min=0.02, sigma_max=5.0)
         for axes, x in zip(row, MIDDLE + SPREAD * drawn, strict=True):
             show(axes, x, name)
-    for axes, x in zip(every[-1], network.sample(4, nfe=nfe, seed=1, show=False), strict=True):
-        show(axes, x, "network")
     save("prior", figure)
 
 
 def main() -> None:
     fast, save = asked("ladder", __doc__)
     side = 24 if fast else 48
-    network, patches = learned(fast, side)
+    network, patches = learned(fast, 2 * side)
     with torch.no_grad():
         picture_photograph(rungs(network, patches), LEVELS[:1] if fast else LEVELS, save)
         picture_prior(network, patches, side, 3 if fast else 60, save)

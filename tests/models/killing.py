@@ -20,7 +20,7 @@ from toys import TOYS
 import monge
 from monge.training import read_tensors
 
-STEPS = 60
+STEPS = 40
 
 
 def fit(family, out, checkpoint_s):

@@ -30,7 +30,7 @@ SIGMA_MAX_WIDTHS = 10.0
 TINY = 1e-6
 COARSE = 0.25  # a grid step of more than this share of the data's s.d. is drawn to a quarter of itself
 PRINCIPAL_ROWS = 1024
-BLIND_SITES, FEWEST = 2**13, 4  # of a batch of a network that learns from every site, and events at least
+BLIND_SITES, FEWEST = 2**15, 4  # of a batch of a network that learns from every site, and events at least
 
 
 class Levels(NamedTuple):
