@@ -93,7 +93,7 @@ def picture_basis(network: monge.Diffusion, side: int, shown: int, save: Save) -
     for row, (name, x) in zip(every, events.items(), strict=True):
         y = x + sigma * rng.normal(tuple(x.shape), 0, "basis")
         found = jacobian(network.denoiser, unit.forward(y[None], noisy=True)[0], sigma / unit.unit, k=shown, probes=8)
-        show(row[0], y, f"{name}\n{found.dimension:.0f} of {y.numel():,} kept")
+        show(row[0], y, f"{name}\n{found.dimension:,.0f} of {y.numel():,} kept")
         for axes, value, vector in zip(row[1:], found.eigenvalues, found.basis, strict=True):
             most = float(vector.abs().max())
             show(axes, vector, f"{float(value):.2f}", -most, most)
