@@ -100,16 +100,15 @@ def picture_basis(network: monge.Diffusion, side: int, shown: int, save: Save) -
     save("basis", figure)
 
 
-def picture_prior(network: monge.Diffusion, patches: PatchMixture, side: int, nfe: int, save: Save) -> None:
+def picture_prior(ladder: dict[str, Denoiser], side: int, nfe: int, save: Save) -> None:
     """Each rung as a denoiser of images of mean 0 and s.d. 1, from noise far above that."""
 
     def scaled(D: Denoiser) -> Denoiser:
         return lambda y, sigma: (D(MIDDLE + SPREAD * y, SPREAD * sigma) - MIDDLE) / SPREAD
 
     crops = monge.data.load(f"patches?size={side}&n=100").x
-    rungs = {"wavelets": WaveletShrinkage(), "patches": patches, "network": network.denoise}
     believed = {"Wiener, of photographs": Wiener.of((crops - MIDDLE) / SPREAD)}
-    believed |= {name: scaled(D) for name, D in rungs.items()}
+    believed |= {name: scaled(D) for name, D in ladder.items() if name != "Wiener"}
     figure = Figure(figsize=(8, 8.4), layout="constrained")
     every = figure.subplots(len(believed), 4)
     for row, (name, D) in zip(every, believed.items(), strict=True):
@@ -124,8 +123,9 @@ def main() -> None:
     side = 24 if fast else 48
     network, patches = learned(fast, 2 * side)
     with torch.no_grad():
-        picture_photograph(rungs(network, patches), LEVELS[:1] if fast else LEVELS, save)
-        picture_prior(network, patches, side, 3 if fast else 60, save)
+        ladder = rungs(network, patches)
+        picture_photograph(ladder, LEVELS[:1] if fast else LEVELS, save)
+        picture_prior(ladder, side, 3 if fast else 60, save)
     picture_basis(network, side, 1 if fast else 8, save)
 
 

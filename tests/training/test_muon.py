@@ -55,12 +55,25 @@ class Fit(Objective):
         return (self.net(batch.x) - batch.x.flip(1)).square().mean()
 
 
-def test_it_learns_and_a_resumed_training_ends_with_the_same_bits(tmp_path):
-    data = Samples(torch.randn(256, 2, generator=torch.manual_seed(0)))
+def linear():
+    return nn.Sequential(nn.Linear(2, 8), nn.Linear(8, 2))
+
+
+def convolutions():
+    """Whose kernels do not lie in memory as their shape says."""
+    layers = nn.Sequential(nn.Conv2d(2, 8, 3, padding=1), nn.Conv2d(8, 2, 3, padding=1))
+    return layers.to(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(("layers", "event"), [(linear, (2,)), (convolutions, (2, 3, 3))])
+def test_it_learns_and_a_resumed_training_ends_with_the_same_bits(layers, event, tmp_path):
+    data = Samples(
+        torch.randn(256, *event, generator=torch.manual_seed(0)), kind="images" if len(event) > 1 else "vectors"
+    )
 
     def run(out=None, **settings):
         torch.manual_seed(0)
-        net = nn.Sequential(nn.Linear(2, 8), nn.Linear(8, 2))
+        net = layers()
         train(net, [Fit(net)], data, Training(steps=60, warmup=5, lr=0.02, **settings), out=out, show=False)
         return net
 

@@ -14,7 +14,7 @@ from monge.data.samples import Samples
 from monge.errors import BadInput
 from monge.progress import bar
 
-FIT_VALUES = 2**26  # in as many rows at most, FEW at least
+FIT_VALUES = 2**26  # that are read at most, in FEW rows or more
 FIT_ROWS, FEW = 65_536, 1024  # evenly spaced rows that the moments are taken on: their relative error is then below 1%
 ALIKE = 4.0  # scales within this factor are taken as one
 CHUNK_VALUES = 2**20

@@ -93,7 +93,9 @@ def minimax_slope(
     1).
 
     The mean squared error of the best denoiser falls as sigma^(2 alpha / (alpha + 1)) (Korostelev and Tsybakov 1993;
-    Kadkhodaie et al. 2024, section 4). levels: of the noise, in the units of the images. The error is the jackknife's.
+    Kadkhodaie et al. 2024, section 4), in the limit of small pixels: a contour that is known to less than a pixel makes
+    an error that falls faster, as sigma^(4 alpha / (2 alpha + 1)). levels: of the noise, in units of the images. The
+    error is the jackknife's.
 
     Raises BadInput for fewer than two levels.
 

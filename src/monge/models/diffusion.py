@@ -177,12 +177,12 @@ class Diffusion(Family):
         if not self.denoiser.homogeneous:  # which is for denoising above all, and looks when it is first asked to draw
             self._look()
 
-    def _look(self) -> None:
+    def _look(self, show: bool = False) -> None:
         """Measure the gains of the denoiser, for rows of the labels that samples have."""
         labels = self.drawn_labels(None, samplers.PATHS, seed=0, start=0)
         event, lowest = tuple(self.record["data"]["event_shape"]), self.levels().sigma_min
         told = self._bound(labels, samplers.PATHS)
-        self.gains = samplers.pilot(told, event, lowest=lowest, device=self.device).gains
+        self.gains = samplers.pilot(told, event, lowest=lowest, device=self.device, show=show).gains
 
     def tensors(self) -> dict[str, Tensor]:
         groups = {"moments": self.moments.state(), "gains": {} if self.gains is None else self.gains._asdict()}
@@ -231,7 +231,7 @@ class Diffusion(Family):
     def draw(self, n: int, seed: int, start: int, *, label: Any = None, **options: Any) -> Any:
         label = self.drawn_labels(label, n, seed, start)
         if self.gains is None:  # in training, and of runs that were saved without
-            self._look()
+            self._look(options.get("show", False))
         quantised = self.units.quantum is not None
         return samplers.reverse_diffusion(
             self._bound(label, n),

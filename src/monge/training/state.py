@@ -93,9 +93,13 @@ class State:
         for i, optimizer in enumerate(self.optimizers):
             whole = optimizer.state_dict()
             whole["state"] = {}
+            moved = [p for group in optimizer.param_groups for p in group["params"]]
             for path, value in groups["optimizer"].items():
                 which, j, field = path.split("/")
                 if int(which) == i:
+                    p = moved[int(j)]
+                    if value.shape == p.shape:  # fused steps take it that all lie in memory as the parameter does
+                        value = torch.empty_like(p, dtype=value.dtype).copy_(value)
                     whole["state"].setdefault(int(j), {})[field] = value
             optimizer.load_state_dict(whole)
 
