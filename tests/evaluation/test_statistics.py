@@ -359,7 +359,7 @@ def test_planted_power_is_the_rate_at_which_the_defect_is_seen():
         lines = [line for line in LINES if line.name == "regions"]
         verdict = audit(modes[x] + torch.randn(500, 8, generator=g), real, seed=r, lines=lines)
         seen.append(verdict.status == "fail")
-        told.append(verdict.defects[0].power)
+        told.append(verdict.lines[0].curves["cluster"]["1.0"])
     power = np.mean(told)
     assert power > 0.7
     assert abs(np.mean(seen) - power) < 0.1 + 3 * math.sqrt(power * (1 - power) / 10)

@@ -185,9 +185,9 @@ def test_reason_names_the_lines(status, words):
 
 
 def test_what_was_found_excluded_and_left_open_is_told_by_defect(page):
-    sees = {"curves": {"region": {"0.5": 0.4, "1.0": 0.9}}, "power": 0.9, "margin": 0.1, "reference": "region"}
+    sees = {"curves": {"cluster": {"0.5": 0.4, "1.0": 0.9}}, "power": 0.9, "margin": 0.1, "reference": "cluster"}
     lines = (
-        line("regions", status="pass", concern="region", excludes={"region": 0.01}, **sees),
+        line("regions", status="pass", concern="region", excludes={"cluster": 0.01}, **sees),
         line("repeats", status="fail", concern="repeats", detail="many"),
         line("outliers", status="undecided", concern="outliers", curves={"outliers": {"1.0": 0.3}}, power=0.3),
     )

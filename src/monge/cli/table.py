@@ -23,11 +23,16 @@ def tell(verdict: Verdict) -> None:
     for name in ("", "value", *(("95% interval",) if wide else ()), "real data", "margin", "p", "power", "status"):
         table.add_column(name, justify="left" if name in ("", "status") else "right", no_wrap=True)
     for section in SECTIONS:
-        lines: tuple[Line, ...] = getattr(verdict, section)
+        lines: list[Line] = [line for line in getattr(verdict, section) if not line.blind]
         if lines:
             table.add_row(Text(section, style="bold"))
         for line in lines:
             table.add_row(*_cells(line, wide))
+    unused = [line for line in verdict.lines if line.blind]
+    if unused:
+        table.add_row(Text("not used", style="bold dim"))
+    for line in unused:
+        table.add_row(*_cells(line, wide), style="dim")
     console.print(Padding(table, (1, 0)))
     for line in verdict.lines:
         if line.status == "fail":
@@ -84,7 +89,7 @@ def _cells(line: Line, wide: bool) -> list[Text | str]:
     low, high = line.interval
     p = "-" if line.p_value is None else "<1e-4" if line.p_value < 1e-4 else f"{line.p_value:.2g}"
     power = "-" if line.power is None else f"{line.power:.0%}"
-    status = Text("no evidence", style="dim") if line.blind else Text(line.status, style=COLOURS[line.status])
+    status = Text("too few rows", style="dim") if line.blind else Text(line.status, style=COLOURS[line.status])
     interval = [f"{_number(low)} to {_number(high)}"] if wide else []
     numbers = [_number(line.value), *interval, _number(line.floor), _number(line.margin)]
     return [f"  {line.name}", *numbers, p, power, status]

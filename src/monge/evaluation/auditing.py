@@ -1,7 +1,7 @@
 """`audit`: any generator's samples against held-out real data, and against the training set for copies."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
@@ -12,22 +12,36 @@ from torch import Tensor
 
 from monge.data import Samples
 from monge.errors import BadInput
-from monge.evaluation.decision import Finding, judge
+from monge.evaluation.decision import Finding, decisive, judge
 from monge.evaluation.defects import Margins
 from monge.evaluation.descriptors import yours
 from monge.evaluation.line import LEVEL
 from monge.evaluation.lines import BROAD, LINES, MeanLine, Measured, RegionLine, worst
+from monge.evaluation.looks import Looks
+from monge.evaluation.pairs import Pairs
+from monge.evaluation.planting import Planting
 from monge.evaluation.prepared import Prepared
-from monge.evaluation.rows import Array, Rounded, Rows, Source, common_scale, refuse_non_finite, seeded_order, to_array
+from monge.evaluation.rows import (
+    Array,
+    Rounded,
+    Rows,
+    Source,
+    blocks,
+    common_scale,
+    refuse_non_finite,
+    seeded_order,
+    to_array,
+)
+from monge.evaluation.split import Labels, Naming, Split
 from monge.evaluation.statistics.resampling import CONFIDENCE
 from monge.evaluation.verdict import SECTIONS, Evidence, Sight, Verdict
-from monge.evaluation.warnings import warnings_of
+from monge.evaluation.warnings import warnings_of, warnings_of_grid
 from monge.progress import bar
 
 ROWS = 10_000
 NEEDED = 100
 SHOWN, IN_REGION = 32, 14
-SHAPING = 4000  # real rows that are learned from, at most
+SHARE, SHAPING = 4, 2500  # of the held-out rows one in so many is learned from, at most so many
 MOST_LABELS = 100
 YOURS = "Squared distance, in standard deviations, of the means of your features."
 
@@ -44,34 +58,38 @@ def audit(
     lines: Sequence[Measured] = LINES,
     likelihood: Sequence[Finding] = (),
     denoiser: Sequence[Finding] = (),
+    level: float = LEVEL,
 ) -> Verdict:
     """Judge whether generated samples have the law of real ones: p_G = p (course, sections 4.4 and 2.8.2).
 
     x: generated, holdout: real samples that the generator never saw, train: those it learned from, or None.
         `Samples`, arrays or tensors [n, *event] of one event shape, in the data's units; only x and holdout are
-        bounded below, by 100 rows. `Samples` and memory-mapped arrays are read a block at a time. Labels of holdout and
-        of train, where both or holdout alone have them, are looked for in x; and where holdout is known to hold
-        integers (`Samples.quantum`, `limits`), x is rounded to them.
-    rows: at most this many rows of x, of holdout, and of train where it stands in for new real samples, chosen by
-        `seed`; exact copies are always sought in the whole of train.
+        bounded below, by 100 rows. `Samples` and memory-mapped arrays are read a block at a time. Where holdout has
+        labels, they are looked for in x, and compared with those of x, if it has any; and where holdout is known to
+        hold integers (`Samples.quantum`), x is rounded to them, after what is off the grid was told.
+    rows: at most this many rows of x and of holdout, chosen by `seed`; exact copies are always sought in the whole of
+        train.
     margins: the smallest defects that must not pass, `Margins(mass=0.05, ...)`.
     features: a function or network of yours, events [n, *event] (float32, standardised by one shift and scale for
         images and fields, column by column for vectors) -> numbers [n, ...], compared as other descriptors are.
     lines: what is measured, all of `monge.evaluation.LINES` if not given. likelihood, denoiser: further lines, of a
         model that has them (`likelihood_lines`), judged together with the others.
+    level: chance of any failure, over all lines, where x has the law of the data.
 
     Each line compares generated with real samples through a descriptor: values, patterns, spectra, wavelets, level
-    sets, regions of the data, labels, neighbours, copies. It holds an interval, the floor that real samples reach at
-    the same n, the p-value of a difference, and, for the reference defect planted in real data, the value that it
-    would take, the chance that it would have been seen (the power), and the p-value of equivalence: that it would look
-    so harmless. Holm's correction runs over all lines, so that real samples in the place of x fail with a chance of at
-    most 5%. A defect is excluded when the line that sees it best excludes it; `pass` means that each is, and that no
-    line fails.
+    sets, averages, regions of the data, labels, neighbours, copies. It holds an interval, the floor that real samples
+    reach at the same n, the p-value of a difference, and, for the reference defect planted in real data, the value
+    that it would take, the chance that it would have been seen (the power), and the p-value of equivalence: that it
+    would look so harmless. Holm's correction runs over all lines, so that real samples in the place of x fail with a
+    chance of at most `level`. A defect is excluded when the line that sees it best excludes it; `pass` means that each
+    is, and that no line fails.
 
-    All that is learned (axes, filters, cells) is learned from a quarter of the real rows, which are not compared: the
-    others and x are exchangeable when they have one law, and permutation tests exact. The numbers depend on the content
-    of the rows and on `seed`, not on the order of the rows. Distances are computed in blocks, in float64: time grows as
-    rows^2 d and rows len(train) d.
+    All that is learned (scale, axes, filters, cells, thresholds) is learned from a quarter of the held-out rows, which
+    are not compared, or from both sides alike; the others and x are exchangeable when they have one law, and
+    permutation tests exact, with as many permutations as a line's share of the level needs to be decided. Rows of train
+    serve to find copies alone: a model was fitted to them, so they are no new samples of the law. The numbers depend on
+    the content of the rows and on `seed`, not on the order of the rows. Distances are computed in blocks, in float64:
+    time grows as rows^2 d and rows len(train) d.
 
     Nothing here is a privacy guarantee: a copy that is transformed enough is not found.
 
@@ -87,24 +105,22 @@ def audit(
     if train is not None:
         arrays["train"] = to_array("train", train)
     _check(arrays, rows)
-    quantum, limits = getattr(holdout, "quantum", None), getattr(holdout, "limits", None)
-    if quantum is not None and limits is not None:
-        arrays["generated"] = Rounded(arrays["generated"], quantum, limits)
-    scale = common_scale([array for name, array in arrays.items() if name != "generated"])
-    sets = {name: Rows(array, *scale) for name, array in arrays.items()}
+    warnings = warnings_of_grid(arrays["generated"], holdout)
+    if getattr(holdout, "quantum", None) is not None and getattr(holdout, "limits", None) is not None:
+        arrays["generated"] = Rounded(arrays["generated"], holdout.quantum, holdout.limits[0])
     order = {name: seeded_order(array, seed, "audit", name)[:rows] for name, array in arrays.items()}
-    drawn = {name: sets[name][order[name]] for name in sets}
-    if bool((drawn["holdout"] == drawn["holdout"][0]).all()):
-        raise BadInput("holdout does not vary: all its rows are the same; give held-out data of the same law")
-    labels, names = _labels(holdout, train, order)
-    columns, texts = getattr(holdout, "columns", None) or (), getattr(holdout, "categories", None) or {}
-    prepared = _prepared(arrays, drawn, sets, order, labels, names, columns, texts, seed, margins or Margins())
-    chosen = [line for line in lines if line.needs(prepared)]
+    split = _split(arrays, order, _labels(x, holdout, order), holdout, seed)
+    looks = Looks(split)
+    chosen = [*lines]
     if features is not None:
         chosen.append(MeanLine("your features", "fidelity", "structure", BROAD, yours(features), YOURS))
+    needed = decisive([line.concern for line in chosen] + [f.concern for f in (*likelihood, *denoiser)], level)
+    prepared = Prepared(split, looks, Planting(looks, margins or Margins()), Pairs(split), needed)
+    chosen = [line for line in chosen if line.needs(prepared)]
+    warnings += warnings_of(prepared, arrays)
     findings = [*_measure(prepared, chosen), *likelihood, *denoiser]
     sections = [line.section for line in chosen] + ["likelihood"] * len(likelihood) + ["denoiser"] * len(denoiser)
-    judged = list(zip(sections, judge(findings), strict=True))
+    judged = list(zip(sections, judge(findings, level), strict=True))
     by_section = {name: tuple(line for section, line in judged if section == name) for name in SECTIONS}
     evidence = _evidence(prepared, arrays, order, _sights(prepared, chosen, arrays, order))
     context = {
@@ -112,74 +128,88 @@ def audit(
         "n_holdout": len(arrays["holdout"]),
         "n_train": len(arrays["train"]) if train is not None else 0,
         "rows_used": {name: len(picked) for name, picked in order.items()},
-        "n_compared": prepared.size,
-        "event_shape": list(arrays["holdout"].shape[1:]),
-        "d": prepared.x.shape[1],
-        "scale": "per coordinate" if arrays["holdout"].ndim == 2 else "one for all coordinates",
+        "n_compared": list(split.sizes),
+        "n_shaping": len(split.shaping),
+        "event_shape": list(split.event),
+        "d": split.counted[0].numel(),
+        "scale": "per coordinate" if len(split.event) == 1 else "one for all coordinates",
         "seed": seed,
-        "margins": asdict(prepared.margins),
+        "level": level,
+        "permutations": needed,
+        "margins": asdict(prepared.planting.margins),
         "confidence": CONFIDENCE,
-        "correction": f"Holm over {len(findings)} lines at level {LEVEL}",
-        "warnings": warnings_of(prepared, arrays),
+        "correction": f"Holm over {len(findings)} lines at level {level:g}",
+        "warnings": warnings,
         "versions": {name: version(name) for name in ("monge", "torch", "numpy")},
         "seconds": round(time.perf_counter() - start, 3),
     }
     return Verdict(**by_section, context=context, evidence=evidence)
 
 
-def _prepared(
-    arrays: dict[str, Source],
-    drawn: dict[str, Tensor],
-    sets: dict[str, Rows],
-    order: dict[str, Array],
-    labels: Tensor | None,
-    names: dict[int, str],
-    columns: Sequence[str],
-    texts: Mapping[str, Sequence[str]],
-    seed: int,
-    margins: Margins,
-) -> Prepared:
-    """Real rows, those of training first, are cut in two: a quarter to learn from, the others to count."""
-    event = tuple(arrays["holdout"].shape[1:])
-    events = {name: drawn[name] for name in drawn}
-    units = sets["holdout"].shift, sets["holdout"].scale
-    offset = torch.zeros(drawn["holdout"].shape[1])
-    if len(event) > 1:  # one shift for all sites, so that a place in the event means nothing
-        shift, scale = units
-        offset = torch.from_numpy((shift - shift.mean()) / scale).float()
-        events = {name: Rows(arrays[name], np.full_like(shift, shift.mean()), scale)[order[name]] for name in drawn}
-        units = shift.mean(keepdims=True), scale[:1]
-    real = torch.cat([events[name] for name in ("train", "holdout") if name in events])
-    apart = min(len(real) // 4, SHAPING)
-    shaping, counted = (part.reshape(-1, *event) for part in (real[:apart], real[apart:]))
-    return Prepared(
-        drawn["generated"],
-        drawn["holdout"],
-        drawn.get("train"),
+def _split(arrays: dict[str, Source], order: dict[str, Array], labels: Labels | None, holdout: Any, seed: int) -> Split:
+    """A quarter of the held-out rows, to learn from; the others, to compare."""
+    real = arrays["holdout"]
+    apart = shaping_of(len(order["holdout"]))
+    shaping, counted = order["holdout"][:apart], order["holdout"][apart:]
+    if all(bool((rows == real[:1]).all()) for _, rows in blocks(real)):
+        raise BadInput("holdout does not vary: all its rows are the same; give held-out data of the same law")
+    try:
+        shift, scale = common_scale([np.asarray(real[np.sort(shaping)])])
+    except BadInput:  # of a column that hardly varies: both sides alike
+        shift, scale = common_scale(
+            [np.asarray(arrays[name][np.sort(order[name])]) for name in ("generated", "holdout")]
+        )
+    if real.ndim > 2:  # one shift for all sites, so that a place in the event means nothing
+        shift = np.full_like(shift, shift.mean())
+    sets = {name: Rows(array, shift, scale) for name, array in arrays.items()}
+
+    def events(name: str, rows: Array) -> Tensor:
+        return sets[name][rows].reshape(-1, *real.shape[1:])
+
+    units = (shift, scale) if real.ndim == 2 else (shift[:1], scale[:1])
+    columns, texts = getattr(holdout, "columns", None) or (), getattr(holdout, "categories", None) or {}
+    return Split(
+        events("generated", order["generated"]),
+        events("holdout", shaping),
+        events("holdout", counted),
         sets.get("train"),
-        events["generated"].reshape(-1, *event),
-        shaping,
-        counted,
-        offset,
-        None if labels is None else (labels[:apart], labels[apart:]),
-        names,
-        columns,
-        texts,
-        units,
+        events("train", order["train"]) if "train" in order else None,
+        labels,
+        Naming(columns, texts, *units),
         seed,
-        margins,
     )
 
 
-def _labels(holdout: Any, train: Any, order: dict[str, Array]) -> tuple[Tensor | None, dict[int, str]]:
-    """Labels of the real rows, those of training first, where all have one and there are at least two; their names."""
-    real = [("train", train)] * (train is not None) + [("holdout", holdout)]
-    if not all(isinstance(s, Samples) and s.y is not None and s.y.ndim == 1 for _, s in real):
-        return None, {}
-    labels = torch.cat([s.y[torch.from_numpy(order[name])] for name, s in real])
-    if not 2 <= len(torch.unique(labels[: len(labels) // 4])) <= MOST_LABELS:
-        return None, {}
-    return labels, dict(enumerate(holdout.classes or ()))
+def shaping_of(n: int) -> int:
+    """How many of n held-out rows are learned from.
+
+    >>> shaping_of(2000)
+    500
+    """
+    return min(n // SHARE, SHAPING)
+
+
+def _labels(x: Any, holdout: Any, order: dict[str, Array]) -> Labels | None:
+    """Labels of the held-out rows, where there are at least two kinds, and of generated ones, by the same names."""
+    if not isinstance(holdout, Samples) or holdout.y is None or holdout.y.ndim != 1:
+        return None
+    mine = holdout.y[torch.from_numpy(order["holdout"])].long()
+    apart = shaping_of(len(mine))
+    if not 2 <= len(torch.unique(mine[:apart])) <= MOST_LABELS:
+        return None
+    given = None
+    if (
+        isinstance(x, Samples)
+        and x.y is not None
+        and x.y.ndim == 1
+        and (x.classes is None) == (holdout.classes is None)
+    ):
+        given = x.y[torch.from_numpy(order["generated"])].long()
+        if x.classes is not None:
+            known = {name: code for code, name in enumerate(holdout.classes or ())}
+            codes = [known.get(name, len(known) + code) for code, name in enumerate(x.classes)]
+            given = torch.tensor(codes)[given]
+    return Labels(mine[:apart], mine[apart:], given, dict(enumerate(holdout.classes or ())))
 
 
 def _check(arrays: dict[str, Source], rows: int) -> None:
@@ -203,7 +233,7 @@ def _check(arrays: dict[str, Source], rows: int) -> None:
 
 def _measure(prepared: Prepared, lines: Sequence[Measured]) -> list[Finding]:
     findings = []
-    regions = [line.look(prepared).name for line in lines if isinstance(line, RegionLine)]
+    regions = {line.look(prepared).name for line in lines if isinstance(line, RegionLine)}
     with bar("auditing", len(lines)) as advance:
         for line in lines:
             findings.append(line.measure(prepared))
@@ -217,29 +247,25 @@ def _sights(p: Prepared, lines: Sequence[Measured], arrays: dict[str, Source], o
     line = next((line for line in lines if isinstance(line, RegionLine)), None)
     if line is None:
         return []
-    features, apart = p.features(line.look(p)), len(p.shaping)
-    real = [(name, row) for name in ("train", "holdout") if name in order for row in order[name]][apart:]
-    found = []
-    for region in worst(features, p):
-        mine = features.x[:, region.column].nonzero().flatten().numpy()[:IN_REGION]
-        theirs = [real[i] for i in region.rows[:IN_REGION].tolist()]
-        found.append(
-            Sight(
-                region.name,
-                region.real,
-                region.generated,
-                np.stack([arrays[name][row] for name, row in theirs]) if theirs else np.array(arrays["holdout"][:0]),
-                np.array(arrays["generated"][order["generated"][mine]]),
-            )
+    features = p.looks.of(line.look(p))
+    real, mine = order["holdout"][len(p.split.shaping) :], order["generated"]
+    return [
+        Sight(
+            region.name,
+            region.real,
+            region.generated,
+            np.array(arrays["holdout"][real[region.rows[:IN_REGION].numpy()]]),
+            np.array(arrays["generated"][mine[features.x[:, region.column].nonzero().flatten().numpy()[:IN_REGION]]]),
         )
-    return found
+        for region in worst(features, p)
+    ]
 
 
 def _evidence(prepared: Prepared, arrays: dict[str, Source], order: dict[str, Array], regions: list[Sight]) -> Evidence:
     x, y = arrays["generated"][order["generated"][:SHOWN]], arrays["holdout"][order["holdout"][:SHOWN]]
-    if prepared.train is None:
+    if prepared.split.train is None:
         return Evidence(np.array(x), np.array(y), regions=tuple(regions))
-    train, found = arrays["train"], prepared.to_training
+    train, found = arrays["train"], prepared.pairs.to_training
     distance, index = found.distance[:, 0].numpy(), found.indices[:, 0].numpy()
     closest = np.argsort(distance, kind="stable")[:SHOWN]
     return Evidence(

@@ -7,11 +7,13 @@ from typing import Literal, NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
+from monge.evaluation.defects import CONCERN, CONCERNS
 from monge.evaluation.line import LEVEL, POWER, Line, Status
 from monge.evaluation.outcomes import EXCLUDED
 from monge.evaluation.statistics.resampling import Interval
 
 OWN = 8.0  # weight, in the correction, of a line that speaks for a reference defect
+DECISIVE = 3  # permutations beyond the critical value
 HELPED = (0.05, 0.99)  # powers at equal weights between which that weight helps
 THOUGH_SEEN = 0.001  # chance of the reference looking so harmless, at most, where a difference is there
 FACTORS = (0.25, 0.5, 1.0, 2.0)  # of the reference size, at which the power is computed
@@ -29,7 +31,7 @@ class Finding(NamedTuple):
     """A line before it is judged.
 
     worse: on which side of the floor a difference is a defect. margin: given, for a line without planted defects.
-    concern: what a difference says, a name of `DEFECTS` or of `OTHER`. statistic: what is tested, large for a
+    concern: what a difference says, of `CONCERNS` or `OTHER`. statistic: what is tested, large for a
     difference; critical: the value of it that chance exceeds with a given probability. planted: by name of the
     reference defect. detail: what differs most, in words.
     """
@@ -72,6 +74,17 @@ def holm(p_values: Sequence[float], weights: Sequence[float] | None = None) -> l
     return adjusted
 
 
+def decisive(concerns: Sequence[str], level: float = LEVEL) -> int:
+    """Permutations that a line with the smallest share of the level needs to be decided: `DECISIVE` of them beyond the
+    critical value.
+
+    >>> decisive(["region", "structure"], 0.05)
+    539
+    """
+    total = sum(OWN if concern in CONCERNS else 1.0 for concern in concerns)
+    return math.ceil(DECISIVE * total / level) - 1
+
+
 def judge(findings: Sequence[Finding], level: float = LEVEL) -> list[Line]:
     """A line for each finding.
 
@@ -96,10 +109,9 @@ def judge(findings: Sequence[Finding], level: float = LEVEL) -> list[Line]:
 
 
 def _weight(f: Finding, single: float) -> float:
-    if f.concern not in f.planted:
-        return 1.0
     low, high = HELPED
-    return OWN if low < curve(f, f.planted[f.concern], single)[1.0] < high else 1.0
+    own = [curve(f, planted, single)[1.0] for name, planted in f.planted.items() if CONCERN[name] == f.concern]
+    return OWN if any(low < power < high for power in own) else 1.0
 
 
 def _line(f: Finding, adjusted: float, level: float, single: float) -> Line:

@@ -1,11 +1,12 @@
 """Reference defects, planted in real data: what a margin is made of."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -20,7 +21,8 @@ from monge.evaluation.statistics.pairwise import squared_distances
 NOISE = 3.0  # of a vector: an outlier is so many times as far from the mean as a real row
 REPLICATES = 40
 TRIED, HALVINGS = 500, 24  # events by which the strength of a defect is found, and steps to it
-CELLS = 20  # of which one, or the heart of one, is the region that is missing
+CELLS = 20  # of which one, or the heart of one, is the cluster that is missing
+AXES = 4  # leading directions along which a half-space or a slab is missing
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Margins:
 
     mass: of the real samples missing from one region, or of one label. repeats: of generated samples that repeat
     another. copies: of generated samples that are training samples. variance: lost along the leading directions. blur:
-    of the small-scale power lost. outliers: of generated samples that are white noise.
+    of the small-scale power lost. outliers: of generated samples that are white noise. waves: of generated fields whose
+    long waves are Gaussian, where those of real ones are not.
 
     Raises BadInput for a share that is not between 0 and 1.
 
@@ -43,6 +46,7 @@ class Margins:
     variance: float = 0.05
     blur: float = 0.10
     outliers: float = 0.01
+    waves: float = 0.50
 
     def __post_init__(self) -> None:
         for name, share in vars(self).items():
@@ -50,24 +54,53 @@ class Margins:
                 raise BadInput(f"margin {name}={share:g}: give a share between 0 and 1, such as 0.05")
 
 
-class Defect(NamedTuple):
-    """name: of the margin or part of it that it is. excluded, found: what is said, {} the size in percent."""
+class Concern(NamedTuple):
+    """What a difference says. margin: its size. excluded: {} the size in percent, then the kinds that were planted.
+    found: what is said when it is there."""
 
-    name: str
     margin: str
     excluded: str
     found: str
 
 
+class Defect(NamedTuple):
+    """A reference defect of a concern. kind: how it is called among those of its concern."""
+
+    name: str
+    concern: str
+    kind: str
+
+
+CONCERNS = {
+    "region": Concern("mass", "{} of the mass missing from a {}", "a region is missing or has the wrong weight"),
+    "label": Concern("mass", "{} of the mass missing from {}", "a label is missing or has the wrong weight"),
+    "repeats": Concern("repeats", "{} repeated {}", "samples are repeated"),
+    "copies": Concern("copies", "{} copies of {}", "training samples are copied"),
+    "variance": Concern(
+        "variance", "{} of the variance lost along {}", "the variance along leading directions is wrong"
+    ),
+    "blur": Concern("blur", "{} of the {} power lost", "the power at some scales is wrong"),
+    "outliers": Concern("outliers", "{} {}", "there are outliers"),
+    "waves": Concern("waves", "{} of samples with {}", "averages over fields are wrong"),
+    "labels": Concern("mass", "{} of samples with {}", "labels are not those that are recognised"),
+}
 DEFECTS = (
-    Defect("region", "mass", "a region with {} of the mass missing", "a region is missing or has the wrong weight"),
-    Defect("label", "mass", "{} of the mass missing from a label", "a label is missing or has the wrong weight"),
-    Defect("repeats", "repeats", "{} repeated samples", "samples are repeated"),
-    Defect("copies", "copies", "{} copies of training samples", "training samples are copied"),
-    Defect("variance", "variance", "{} of the leading variance lost", "the variance along leading directions is wrong"),
-    Defect("blur", "blur", "{} of the small-scale power lost", "the power at some scales is wrong"),
-    Defect("outliers", "outliers", "{} outliers", "there are outliers"),
+    Defect("cluster", "region", "cluster"),
+    Defect("half-space", "region", "half-space"),
+    Defect("slab", "region", "slab across a leading direction"),
+    Defect("column slab", "region", "slab across a column"),
+    Defect("shell", "region", "shell about the mean"),
+    Defect("label", "label", "a label, as recognised"),
+    Defect("repeats", "repeats", "samples"),
+    Defect("copies", "copies", "training samples"),
+    Defect("variance", "variance", "leading directions"),
+    Defect("raw variance", "variance", "leading directions in the data's own units"),
+    Defect("blur", "blur", "small-scale"),
+    Defect("outliers", "outliers", "outliers"),
+    Defect("waves", "waves", "Gaussian long waves"),
+    Defect("mislabelled", "labels", "the label of another"),
 )
+CONCERN = {defect.name: defect.concern for defect in DEFECTS}
 OTHER = {
     "structure": "the structure of samples is wrong",
     "support": "values lie where real ones do not, or miss where they do",
@@ -78,14 +111,16 @@ OTHER = {
 class Pool:
     """Real rows that stand in for both sides.
 
-    events: [n, *event], standardised. near: [n, k] each, features whose distances say what a region is, in turn.
-    labels: [n], or None. seed: of all draws.
+    events: [n, *event], standardised. near: [n, k] each, features whose distances say what a cluster is, in turn; the
+    last are principal coordinates. labels: [n], or None. seed: of all draws. raw: [d], by which vectors are multiplied
+    to have their own units.
     """
 
     events: Float[Tensor, "n *event"]
     near: Sequence[Float[Tensor, "n _"]]
     labels: Int[Tensor, " n"] | None
     seed: int
+    raw: Float[Tensor, " d"] | None = None
 
     def changed(self, name: str, share: float) -> Tensor:
         """The events with a defect that changes all of them, or that replaces a share: [n, *event].
@@ -104,23 +139,18 @@ class Pool:
         return found
 
     def weights(self, name: str, share: float) -> Float[Tensor, "replicates n"]:
-        """What each row weighs in each replicate, where mass is missing from a region or from labels."""
-        n = len(self.events)
-        weights = torch.ones(REPLICATES, n, dtype=torch.float64)
+        """What each row weighs in each replicate, where mass is missing from a region or from labels: rows of the
+        region, at random among those that are equal, weigh nothing."""
+        weights = torch.ones(REPLICATES, len(self.events), dtype=torch.float64)
         generator = rng.generator(self.seed, "planted", name)
-        if name == "region":
-            cells = min(CELLS, max(2, n // 20))
-            distances = [squared_distances(x, cell_centres(x, cells, seed=self.seed + 1)) for x in self.near]
-            for i, row in enumerate(weights):
-                cell = int(torch.randint(cells, (1,), generator=generator))
-                far = distances[i % len(distances)]
-                others = far.clone()
-                others[:, cell] = math.inf
-                depth = others.amin(1) - far[:, cell]  # how far inside of the cell
-                row[depth.argsort(descending=True)[: max(1, round(share * n))]] = 0.0
-        elif name == "label" and self.labels is not None:
+        if name == "label":
             for row in weights:
                 self._thin(row, share, generator)
+        elif name in REGIONS:
+            for row, depth in zip(weights, REGIONS[name](self, generator, share), strict=True):
+                ties = torch.rand(len(row), generator=generator, dtype=torch.float64)
+                order = torch.from_numpy(np.lexsort((ties.numpy(), -depth.double().numpy())))
+                row[order[: max(1, round(share * len(row)))]] = 0.0
         return weights / weights.sum(1, keepdim=True)
 
     def _thin(self, row: Tensor, share: float, generator: torch.Generator) -> None:
@@ -137,17 +167,99 @@ class Pool:
                 return
 
 
+def _clusters(pool: Pool, generator: torch.Generator, share: float) -> Iterator[Tensor]:
+    """How far inside of one of k-means' cells."""
+    cells = min(CELLS, max(2, len(pool.events) // 20))
+    distances = [squared_distances(x, cell_centres(x, cells, seed=pool.seed + 1)) for x in pool.near]
+    for i in range(REPLICATES):
+        cell = int(torch.randint(cells, (1,), generator=generator))
+        far = distances[i % len(distances)]
+        others = far.clone()
+        others[:, cell] = math.inf
+        yield others.amin(1) - far[:, cell]
+
+
+def _half_spaces(pool: Pool, generator: torch.Generator, share: float) -> Iterator[Tensor]:
+    """How far along a leading or, every other time, a random direction of the whitened leading ones."""
+    white = _white(pool)
+    for i in range(REPLICATES):
+        if i % 2:
+            way = torch.randn(white.shape[1], generator=generator, dtype=torch.float64)
+            along = white @ (way / way.norm())
+        else:
+            along = white[:, int(torch.randint(min(AXES, white.shape[1]), (1,), generator=generator))]
+        yield along if torch.rand((), generator=generator) < 0.5 else -along
+
+
+def _slabs(pool: Pool, generator: torch.Generator, share: float) -> Iterator[Tensor]:
+    """How near to a value, of any rank, of a leading direction."""
+    white = _white(pool)
+    for _ in range(REPLICATES):
+        axis = int(torch.randint(min(AXES, white.shape[1]), (1,), generator=generator))
+        yield _between(white[:, axis], generator, share)
+
+
+def _column_slabs(pool: Pool, generator: torch.Generator, share: float) -> Iterator[Tensor]:
+    """How near to a value of a column."""
+    rows = pool.events.flatten(1).double()
+    for _ in range(REPLICATES):
+        yield _between(rows[:, int(torch.randint(rows.shape[1], (1,), generator=generator))], generator, share)
+
+
+def _shells(pool: Pool, generator: torch.Generator, share: float) -> Iterator[Tensor]:
+    """How near to a distance from the mean, as values are or whitened."""
+    rows = pool.events.flatten(1).double()
+    radii = [(rows - rows.mean(0)).norm(dim=1), _white(pool).norm(dim=1)]
+    for i in range(REPLICATES):
+        yield _between(radii[i % 2], generator, share)
+
+
+def _between(values: Tensor, generator: torch.Generator, share: float) -> Tensor:
+    """Minus the distance of each rank from a window that holds this share of the ranks."""
+    centre = share / 2 + (1 - share) * float(torch.rand((), generator=generator))
+    ranks = values.argsort().argsort().double() / len(values)
+    return -(ranks - centre).abs()
+
+
+def _white(pool: Pool) -> Tensor:
+    rows = pool.near[-1].double()
+    deviation = rows.std(0)
+    return (rows - rows.mean(0)) / torch.where(deviation > 0, deviation, 1.0)
+
+
+REGIONS: dict[str, Callable[[Pool, torch.Generator, float], Iterator[Tensor]]] = {
+    "cluster": _clusters,
+    "half-space": _half_spaces,
+    "slab": _slabs,
+    "column slab": _column_slabs,
+    "shell": _shells,
+}
+
+
 def _scaled(pool: Pool, share: float) -> Tensor:
     """The leading directions shrunk until they have lost this share of their variance."""
-    flat = pool.events.flatten(1)
-    mean, axes, _ = principal_axes(flat, leading(flat.shape[1]))
-    turn, centre = axes.float(), mean.float()
+    return _shrunk(pool, share, torch.ones(pool.events[0].numel()))
+
+
+def _scaled_raw(pool: Pool, share: float) -> Tensor:
+    """The same of the leading directions in the data's own units."""
+    assert pool.raw is not None
+    return _shrunk(pool, share, pool.raw)
+
+
+def _shrunk(pool: Pool, share: float, units: Tensor) -> Tensor:
+    flat, units = pool.events.flatten(1).double(), units.double()
+    mean, axes, _ = principal_axes(flat * units, leading(flat.shape[1]))
+    centre, along, back = (mean / units).float(), (units[:, None] * axes).float(), (axes.T / units).float()
 
     def shrunk(events: Tensor, strength: float) -> Tensor:
         rows = events.flatten(1)
-        return (rows - strength * ((rows - centre) @ turn @ turn.T)).reshape(events.shape)
+        return (rows - strength * ((rows - centre) @ along) @ back).reshape(events.shape)
 
-    return _until(pool, shrunk, lambda events: float((events.flatten(1) @ turn).double().var(0).sum()), share, 1.0)
+    def variance(events: Tensor) -> float:
+        return float((events.flatten(1) @ along).double().var(0).sum())
+
+    return _until(pool, shrunk, variance, share, 1.0)
 
 
 def _blurred(pool: Pool, share: float) -> Tensor:
@@ -196,4 +308,37 @@ def _noise(pool: Pool, share: float) -> Tensor:
     return events.mean() + events.std() * rng.normal(tuple(events.shape), pool.seed, "planted", "noise")
 
 
-CHANGES: dict[str, Callable[[Pool, float], Tensor]] = {"variance": _scaled, "blur": _blurred, "outliers": _noise}
+def _gaussian_waves(pool: Pool, share: float) -> Tensor:
+    """The longest waves of fields, the mean among them, replaced by Gaussian ones of their mean and power."""
+    events, axes = pool.events, tuple(range(2, pool.events.ndim))
+    hat = torch.fft.fftn(events, dim=axes)
+    low = long_waves(tuple(events.shape[2:]))
+    white = torch.fft.fftn(rng.normal(tuple(events.shape), pool.seed, "planted", "waves"), dim=axes)
+    mean = hat.mean(0)
+    power = (hat - mean).abs().square().mean(0) / events[0, 0].numel()
+    made: Tensor = torch.fft.ifftn(torch.where(low, mean + white * power.sqrt(), hat), dim=axes).real
+    return torch.where(pool.atoms, events, made)
+
+
+def long_waves(space: tuple[int, ...]) -> Bool[Tensor, "*space"]:
+    """Which frequencies are the longest waves: |k| <= 1, along each axis.
+
+    >>> long_waves((4,)).tolist()
+    [True, True, False, True]
+    """
+    grid = torch.meshgrid(*(torch.fft.fftfreq(side, 1 / side) for side in space), indexing="ij")
+    return torch.stack(grid).square().sum(0) <= 1
+
+
+CHANGES: dict[str, Callable[[Pool, float], Tensor]] = {
+    "variance": _scaled,
+    "raw variance": _scaled_raw,
+    "blur": _blurred,
+    "outliers": _noise,
+    "waves": _gaussian_waves,
+}
+REPLACED = (
+    "outliers",
+    "waves",
+    "mislabelled",
+)  # of a share of the events, which are not changed a little, but replaced

@@ -1,23 +1,32 @@
-"""What an audit says of each defect: excluded, found, or neither, and the smallest that it would have found."""
+"""What an audit says of each defect: excluded, found, or neither, the smallest that it would have found, and how many
+rows would decide."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import NormalDist
+from typing import Any
 
-from monge.evaluation.defects import DEFECTS, OTHER
+from monge.evaluation.defects import CONCERNS, DEFECTS, OTHER, Defect
 from monge.evaluation.line import POWER, Line, Status
 
 EXCLUDED = 0.025  # chance of the reference defect looking so harmless, at most, for it to be excluded
 FOUND = 0.95  # chance with which the smallest defect that is told would be found
+FARTHEST = 30.0  # times the rows there are: beyond, no number is told
+CERTAIN = 1e-4  # a power is known to this from 0 and 1
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A defect: `pass` when it was excluded, `fail` when found, else `undecided`.
+    """A concern: `pass` when each kind of the reference defect that could be seen was excluded, `fail` when it was
+    found, else `undecided`.
 
     size: its reference size, a share; None for a difference that has none. power: the chance that it would have been
-    seen. smallest: the size that would have been found with a chance of 95%; None where it is beyond twice the
-    reference. curve: power by size. lines: that found it, or the one that speaks for it. words: a sentence.
+    seen, of the kind that is seen worst among those that are seen at all. smallest: the size that would have been found
+    with a chance of 95%; None where it is beyond twice the reference. curve: power by size. lines: that found it, or
+    those that speak for it. words: a sentence. kinds: of the defect that were excluded. needed: by kind that could not
+    be seen the rows, of both sides alike, that would show it; None where that is not known.
     """
 
     name: str
@@ -28,59 +37,114 @@ class Outcome:
     curve: Mapping[str, float] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
     words: str = ""
+    kinds: tuple[str, ...] = ()
+    needed: Mapping[str, int | None] = field(default_factory=dict)
 
 
-def outcomes(lines: Sequence[Line], margins: Mapping[str, float]) -> tuple[Outcome, ...]:
-    """The outcome of each reference defect that some line was tested against, then of what else lines found.
+def outcomes(lines: Sequence[Line], context: Mapping[str, Any]) -> tuple[Outcome, ...]:
+    """The outcome of each concern that has a reference defect which some line was tested against, then of what else
+    lines found. context: of the verdict: its margins, and n_compared, the numbers of rows of both sides.
 
-    A defect is found when a line whose concern it is fails, and excluded when the line that sees it best excludes it.
-    The line that sees best is known before the generated samples are looked at.
+    A concern is found when a line whose concern it is fails. A kind of its defect is excluded when the line that sees
+    it best excludes it; which that is is known before the generated samples are looked at.
 
     >>> outcomes([Line("energy", 1.0, (0.9, 1.1), 0.0, 1e-6, None, "fail", "")], {})[0].words
     'the structure of samples is wrong (energy)'
     """
     found = []
-    for defect in DEFECTS:
-        failed = [line for line in lines if line.concern == defect.name and line.status == "fail"]
-        seeing = [line for line in lines if defect.name in line.curves]
-        size = margins.get(defect.margin)
-        if not failed and (not seeing or size is None):
-            continue
-        own = [line for line in seeing if line.concern == defect.name]
-        best = max(own or seeing, key=lambda line: line.curves[defect.name]["1.0"], default=None)
-        curve = (
-            {}
-            if best is None or size is None
-            else {f"{float(k) * size:.4g}": v for k, v in best.curves[defect.name].items()}
-        )
-        power = None if best is None else best.curves[defect.name]["1.0"]
-        told = "" if size is None else defect.excluded.format(f"{size:.3g}" if size < 0.001 else f"{100 * size:.3g}%")
-        if failed:
-            status: Status = "fail"
-            words = f"{defect.found} ({_because(failed)})"
-        elif (
-            best is not None
-            and power is not None
-            and power >= POWER
-            and best.excludes.get(defect.name, 1.0) <= EXCLUDED
-        ):
-            less = f", but less of it is there ({best.name} {best.value:.3g})" if best.significant else ""
-            status, words = "pass", f"{told}: excluded{less}"
-        else:
-            status = "undecided"
-            words = (
-                f"{told}: neither seen nor excluded"
-                if power is not None and power >= POWER
-                else (f"{told}: would have been seen with a chance of {power or 0.0:.0%} only")
-            )
-        names = tuple(line.name for line in failed) or (() if best is None else (best.name,))
-        found.append(Outcome(defect.name, status, size, power, smallest(curve), curve, names, words))
-    for concern, words in OTHER.items():
-        failed = [line for line in lines if line.concern == concern and line.status == "fail"]
+    for name, concern in CONCERNS.items():
+        failed = [line for line in lines if line.concern == name and line.status == "fail"]
+        size = context.get("margins", {}).get(concern.margin)
+        seeing = {d: _best(lines, d) for d in DEFECTS if d.concern == name and _planted(lines, d)} if size else {}
         if failed:
             names = tuple(line.name for line in failed)
-            found.append(Outcome(concern, "fail", None, None, None, {}, names, f"{words} ({_because(failed)})"))
+            best = min(seeing.items(), key=_power, default=None)
+            told = _numbers(best, size)
+            found.append(Outcome(name, "fail", size, *told, names, f"{concern.found} ({_because(failed)})"))
+        elif seeing and size is not None:
+            found.append(_unless_found(name, seeing, size, context))
+    for name, words in OTHER.items():
+        failed = [line for line in lines if line.concern == name and line.status == "fail"]
+        if failed:
+            names = tuple(line.name for line in failed)
+            found.append(Outcome(name, "fail", None, None, None, {}, names, f"{words} ({_because(failed)})"))
     return tuple(found)
+
+
+def _planted(lines: Sequence[Line], defect: Defect) -> list[Line]:
+    seeing = [line for line in lines if defect.name in line.curves]
+    return [line for line in seeing if line.concern == defect.concern] or seeing
+
+
+def _best(lines: Sequence[Line], defect: Defect) -> Line:
+    """Of the lines of its concern, else of all, the one that sees a defect best."""
+    return max(_planted(lines, defect), key=lambda line: line.curves[defect.name]["1.0"])
+
+
+def _power(seen: tuple[Defect, Line]) -> float:
+    defect, line = seen
+    return line.curves[defect.name]["1.0"]
+
+
+def _numbers(
+    seen: tuple[Defect, Line] | None, size: float | None
+) -> tuple[float | None, float | None, dict[str, float]]:
+    """Power, smallest size that is found, and power by size, of a kind of defect."""
+    if seen is None or size is None:
+        return None, None, {}
+    defect, line = seen
+    curve = {f"{float(k) * size:.4g}": v for k, v in line.curves[defect.name].items()}
+    return _power(seen), smallest(curve), curve
+
+
+def _unless_found(name: str, seeing: Mapping[Defect, Line], size: float, context: Mapping[str, Any]) -> Outcome:
+    told = f"{size:.3g}" if size < 0.001 else f"{100 * size:.3g}%"
+    seen = {d: line for d, line in seeing.items() if _power((d, line)) >= POWER}
+    open_ = [d for d, line in seen.items() if line.excludes.get(d.name, 1.0) > EXCLUDED]
+    n, m = context.get("n_compared", (0, 0))
+    rows = 2 * n * m / (n + m) if n and m else 0.0
+    needed = {d.kind: needs(line.curves[d.name], rows) for d, line in seeing.items() if d not in seen and rows}
+    of_each = min((seen or seeing).items(), key=_power) if seen else max(seeing.items(), key=_power)
+    numbers, lines = _numbers(of_each, size), tuple(dict.fromkeys(line.name for line in (seen or seeing).values()))
+    unseen = "; ".join(
+        f"a {kind} would show with {_rows(k)}" if name == "region" else f"{kind}: it would show with {_rows(k)}"
+        for kind, k in needed.items()
+    )
+    excluded = CONCERNS[name].excluded
+    if not seen:
+        words = f"{excluded.format(told, _or([d.kind for d in seeing]))}: would have been seen with a chance of "
+        words += f"{numbers[0] or 0.0:.0%} only"
+        most = [k for k in needed.values() if k is not None]
+        words += f" (with {_rows(min(most))} it would show)" if most else ""
+        return Outcome(name, "undecided", size, *numbers, lines, words, (), needed)
+    if open_:
+        words = f"{excluded.format(told, _or([d.kind for d in open_]))}: neither seen nor excluded"
+        return Outcome(name, "undecided", size, *numbers, lines, words, (), needed)
+    kinds = tuple(d.kind for d in seen)
+    less = [line for line in seen.values() if line.significant]
+    but = "".join(f", but less of it is there ({line.name} {line.value:.3g})" for line in less[:1])
+    words = f"{excluded.format(told, _or(kinds))}: excluded{but}" + (f" ({unseen})" if unseen else "")
+    return Outcome(name, "pass", size, *numbers, lines, words, kinds, needed)
+
+
+def needs(curve: Mapping[str, float], rows: float) -> int | None:
+    """How many rows, of both sides alike, would give a power of .8, when `rows` give this curve by factor of the
+    reference size: what so many rows show of f times the defect, f^2 times as many show of the defect itself. Between
+    the factors, and beyond them, the normal deviate of the power is taken to be linear.
+
+    >>> needs({"0.5": 0.1, "1.0": 0.5, "2.0": 0.999}, 1000)
+    1600
+    """
+    law = NormalDist()
+    points = [(float(k), law.inv_cdf(min(1 - CERTAIN, max(CERTAIN, v)))) for k, v in curve.items()]
+    wanted = law.inv_cdf(POWER)
+    for (a, low), (b, high) in itertools.pairwise(points):
+        if low < high and (high >= wanted or (b, high) == points[-1]):
+            factor = a + (wanted - low) / (high - low) * (b - a)
+            if factor**2 > FARTHEST:
+                return None
+            return int(float(f"{max(1.0, factor**2) * rows:.2g}"))
+    return None
 
 
 def smallest(curve: Mapping[str, float]) -> float | None:
@@ -97,6 +161,14 @@ def smallest(curve: Mapping[str, float]) -> float | None:
             return float(f"{math.exp(math.log(below[0] or size) + share * math.log(size / (below[0] or size))):.2g}")
         below = (size, power)
     return None
+
+
+def _rows(count: int | None) -> str:
+    return "more rows than can be told" if count is None else f"about {count:,} rows of each"
+
+
+def _or(kinds: Sequence[str]) -> str:
+    return kinds[0] if len(kinds) == 1 else f"{', '.join(kinds[:-1])} or {kinds[-1]}"
 
 
 def _because(failed: Sequence[Line]) -> str:

@@ -1,6 +1,5 @@
 """Samples at the door: checked, flattened and put on the scale of the real data, a few rows at a time."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,23 +21,23 @@ CONSTANT = 1e-9  # a spread below this fraction of the values is rounding, not d
 
 
 class Rounded:
-    """Rows of an array, rounded as they are read to the grid of integer data: steps of `quantum` within `limits`.
+    """Rows of an array, rounded as they are read to the grid of integer data: steps of `quantum` from `low`. What lies
+    beyond the data's limits stays there, for the audit to see.
 
-    >>> Rounded(np.array([[0.4], [7.2]]), 1.0, (0.0, 5.0))[:]
+    >>> Rounded(np.array([[0.4], [7.2]]), 1.0, 0.0)[:]
     array([[0.],
-           [5.]])
+           [7.]])
     """
 
-    def __init__(self, x: Any, quantum: float, limits: tuple[float, float]) -> None:
-        self._x, self._quantum, self._limits = x, quantum, limits
+    def __init__(self, x: Any, quantum: float, low: float) -> None:
+        self._x, self._quantum, self._low = x, quantum, low
         self.shape, self.dtype, self.ndim = x.shape, x.dtype, x.ndim
 
     def __len__(self) -> int:
         return len(self._x)
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
-        low, high = self._limits
-        found: NDArray[Any] = (low + np.round((self._x[index] - low) / self._quantum) * self._quantum).clip(low, high)
+        found: NDArray[Any] = self._low + np.round((self._x[index] - self._low) / self._quantum) * self._quantum
         return found
 
 
@@ -118,24 +117,22 @@ class Rows:
 
 
 def seeded_order(x: Source, *address: int | str) -> Array:
-    """A shuffle of the rows that depends on their float32 content and the address, not on the order they came in, [n].
+    """A shuffle of the rows that depends on their content and the address, not on the order they came in, nor on units.
 
-    Rows are sorted by a hash of their content, which is the same for any order that they come in, and then shuffled:
-    equal rows are neighbours in the hash, and must not stay so.
+    Rows are sorted by a random mixture of their values, which is in the same order when they come in another, or as
+    s x + m, s > 0, and then shuffled: equal rows are neighbours in the mixture, and must not stay so.
 
     >>> x = np.arange(5.0).reshape(-1, 1)
-    >>> bool((x[seeded_order(x, 0)] == x[::-1][seeded_order(x[::-1], 0)]).all())
+    >>> bool((x[seeded_order(x, 0)] == x[::-1][seeded_order(7 * x[::-1] + 1, 0)]).all())
     True
     """
-    keys = np.empty(len(x), np.uint64)
-    for start, rows in blocks(x):
-        with np.errstate(over="ignore"):  # beyond float32 is infinite: still a row like another
-            flat = rows.reshape(len(rows), -1).astype(np.float32)
-        flat += 0.0  # -0.0 and 0.0 are one value
-        for i, row in enumerate(flat):
-            digest = hashlib.blake2b(row.tobytes(), digest_size=8).digest()
-            keys[start + i] = int.from_bytes(digest, "little")
-    shuffle = torch.randperm(len(x), generator=rng.generator(int(address[0]), *address[1:])).numpy()
+    generator = rng.generator(int(address[0]), *address[1:])
+    weights = torch.rand(x[0].size if len(x) else 0, generator=generator, dtype=torch.float64).numpy()
+    keys = np.empty(len(x))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start, rows in blocks(x):
+            keys[start : start + len(rows)] = rows.reshape(len(rows), -1).astype(np.float64) @ weights
+    shuffle = torch.randperm(len(x), generator=generator).numpy()
     shuffled: Array = np.argsort(keys, kind="stable")[shuffle]
     return shuffled
 

@@ -92,7 +92,7 @@ class Verdict:
     @property
     def defects(self) -> tuple[Outcome, ...]:
         """Of each reference defect whether it was excluded, found or neither; and what else was found."""
-        return outcomes(self.lines, self.context.get("margins", {}))
+        return outcomes(self.lines, self.context)
 
     def to_dict(self) -> dict[str, Any]:
         """Status, the five lists of lines and the context, in types that JSON knows."""
@@ -114,13 +114,19 @@ class Verdict:
         return json.dumps(self.to_dict(), indent=2, allow_nan=False)
 
     def __str__(self) -> str:
-        text = [f"{outcome.status.upper():10}{outcome.words}" for outcome in self.defects]
+        text = []
+        for outcome in self.defects:
+            told = f"{outcome.status.upper():10}{outcome.words}"
+            text += textwrap.wrap(told, WIDTH, subsequent_indent=10 * " ")
         rows: list[tuple[str, ...]] = [("", "value", "95% interval", "real data", "margin", "p", "power", "status")]
         for section in SECTIONS:
-            lines: Sequence[Line] = getattr(self, section)
+            lines: Sequence[Line] = [line for line in getattr(self, section) if not line.blind]
             rows += [(section.upper(), "", "", "", "", "", "", "")] if lines else []
             rows += [_row(line) for line in lines]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        unused = [line for line in self.lines if line.blind]
+        rows += [("NOT USED: too few rows to see a reference defect", "", "", "", "", "", "", "")] if unused else []
+        rows += [_row(line) for line in unused]
+        widths = [max(len(row[i]) for row in rows if any(row[1:])) for i in range(len(rows[0]))]
         text += [""] if text else []
         for name, *numbers, status in rows:
             cells = [name.ljust(widths[0]), *(n.rjust(w) for n, w in zip(numbers, widths[1:-1], strict=True))]
@@ -142,7 +148,7 @@ def _row(line: Line) -> tuple[str, ...]:
         "-" if line.margin is None else _number(line.margin),
         "-" if line.p_value is None else f"{line.p_value:.2g}",
         "-" if line.power is None else f"{line.power:.0%}",
-        "no evidence" if line.blind else line.status,
+        "-" if line.blind else line.status,
     )
 
 

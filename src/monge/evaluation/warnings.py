@@ -1,28 +1,76 @@
 """What an audit should be told about the data before its numbers are read."""
 
-import numpy as np
+from typing import Any
 
-from monge.evaluation.prepared import REPEATED, SAME, Prepared
-from monge.evaluation.rows import Source
+import numpy as np
+import torch
+
+from monge.errors import BadInput
+from monge.evaluation.pairs import REPEATED, SAME
+from monge.evaluation.prepared import Prepared
+from monge.evaluation.rows import Source, blocks
 
 LOOKED = 2000  # rows whose range is looked at
+OFF = 1e-3  # of the step of a grid: values farther from it are off it
+INSIDE = 0.5  # share of held-out rows that are in the training set once: where rows repeat by chance, at most 1 / e
+
+
+def warnings_of_grid(generated: Source, holdout: Any) -> list[str]:
+    """What is off the grid of integer data, or beyond their limits, before generated values are rounded to it."""
+    quantum, limits = getattr(holdout, "quantum", None), getattr(holdout, "limits", None)
+    if quantum is None or limits is None:
+        return []
+    off = beyond = total = 0
+    for _, rows in blocks(generated):
+        steps = (rows.astype(np.float64) - limits[0]) / quantum
+        off += int((np.abs(steps - np.round(steps)) > OFF).sum())
+        beyond += int(((np.round(steps) < 0) | (np.round(steps) > round((limits[1] - limits[0]) / quantum))).sum())
+        total += rows.size
+    found = []
+    if off:
+        found.append(
+            f"{_percent(off / total)} of the generated values are off the grid of the data, whose step is {quantum:g}: "
+            "they were rounded to it before they were judged"
+        )
+    if beyond:
+        found.append(
+            f"{_percent(beyond / total)} of the generated values lie beyond the data's limits, {limits[0]:g} and "
+            f"{limits[1]:g}"
+        )
+    return found
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}%"
 
 
 def warnings_of(p: Prepared, arrays: dict[str, Source]) -> list[str]:
     """Sentences: no training set, held-out rows in it, real rows that repeat, constants, units that do not fit."""
     found = []
-    if p.train is None:
+    pairs, labels = p.pairs, p.split.labels
+    if p.split.train is None:
         found.append("no training set was given, so copying could not be looked for")
-    elif shared := int((p.held_out_to_training.distance <= SAME).sum()):
+    else:
+        equal = torch.cat([pairs.counted_to_training.distance, pairs.shaping_to_training.distance]) <= SAME
+        n, shared, once = len(equal), int(equal[:, 0].sum()), int((equal.sum(1) == 1).sum())
+        if once > INSIDE * n:
+            raise BadInput(
+                f"{once} of {n} held-out rows are in the training set too: give rows that the generator never saw, "
+                "or split the data again"
+            )
+        if shared:
+            found.append(
+                f"{shared} of {n} held-out rows are in the training set too, which hides copying: split the data again"
+            )
+    if labels is not None and labels.generated is None:
         found.append(
-            f"{shared} of {len(p.y)} held-out rows are in the training set too, which hides copying and makes the "
-            f"floors "
-            "too good: split the data again"
+            "labels of generated samples were not read (give Samples with the same classes): whether they fit is not "
+            "judged"
         )
-    if p.repeated > REPEATED:
+    if pairs.repeated > REPEATED:
         found.append(
-            f"{p.repeated:.1%} of the held-out rows occur twice: real data repeat, and repeats of x are held against "
-            f"that"
+            f"{pairs.repeated:.1%} of the held-out rows occur twice: real data repeat, and repeats of x are held "
+            "against that"
         )
     mine, real = (np.asarray(arrays[name][:LOOKED], dtype=np.float64) for name in ("generated", "holdout"))
     constant = int((np.ptp(real.reshape(len(real), -1), axis=0) == 0).sum())

@@ -107,13 +107,20 @@ def write(
         counts=counts(verdict),
         defects=verdict.defects,
         warnings=verdict.context.get("warnings", []),
-        sections=[(name, SECTIONS[name], getattr(verdict, name)) for name in SECTIONS if getattr(verdict, name)],
+        sections=_sections(verdict),
         panels=shown,
         commands=(provenance or {}).get("commands", []),
         facts=_facts(verdict, provenance or {}),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     return write_atomic(path, page)
+
+
+def _sections(verdict: Verdict) -> list[tuple[str, str, list[Line]]]:
+    """Name, question and lines of each section that has any; last those that are not used."""
+    found = [(name, SECTIONS[name], [line for line in getattr(verdict, name) if not line.blind]) for name in SECTIONS]
+    found.append(("not used", "these could not have seen a reference defect", [li for li in verdict.lines if li.blind]))
+    return [section for section in found if section[2]]
 
 
 def _facts(verdict: Verdict, provenance: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -1,14 +1,16 @@
 """What samples are looked at through: features of an event, several for each kind of data."""
 
+from monge.evaluation.descriptors.averages import AVERAGES
 from monge.evaluation.descriptors.base import Descriptor, Fitted, describe, kinds, yours
 from monge.evaluation.descriptors.filters import FILTERS
 from monge.evaluation.descriptors.morphology import MORPHOLOGY
 from monge.evaluation.descriptors.scattering import SCATTERING
+from monge.evaluation.descriptors.slices import SLICES
 from monge.evaluation.descriptors.spectra import SPECTRUM
 from monge.evaluation.descriptors.support import SUPPORT
-from monge.evaluation.descriptors.values import ENERGIES, FOURIER, PRINCIPAL, RANKS
+from monge.evaluation.descriptors.values import ENERGIES, FOURIER, PRINCIPAL, RANKS, VALUES, energies_in
 
-DESCRIPTORS = (PRINCIPAL, ENERGIES, RANKS, FOURIER, FILTERS, SPECTRUM, SCATTERING, MORPHOLOGY, SUPPORT)
+DESCRIPTORS = (PRINCIPAL, ENERGIES, RANKS, FOURIER, FILTERS, SPECTRUM, SCATTERING, MORPHOLOGY, AVERAGES, SUPPORT)
 
 
 def main_descriptor(event: tuple[int, ...]) -> Descriptor:
@@ -30,6 +32,7 @@ def spaces(event: tuple[int, ...]) -> tuple[Descriptor, ...]:
 
 
 __all__ = [
+    "AVERAGES",
     "DESCRIPTORS",
     "ENERGIES",
     "FILTERS",
@@ -38,11 +41,14 @@ __all__ = [
     "PRINCIPAL",
     "RANKS",
     "SCATTERING",
+    "SLICES",
     "SPECTRUM",
     "SUPPORT",
+    "VALUES",
     "Descriptor",
     "Fitted",
     "describe",
+    "energies_in",
     "kinds",
     "main_descriptor",
     "spaces",

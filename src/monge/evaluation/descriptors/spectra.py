@@ -16,11 +16,11 @@ def spectrum(real: Tensor, seed: int) -> Fitted:
     """log of the power of each event in at most ten bands of |k|, of equal ratio, and its mean: [n, C (bands + 1)]."""
     usual = power_spectrum(real).power.mean(0)  # [C, rings]
     edges = band_edges(usual.shape[1] - 1)
-    usual = _bands(usual[None], edges)[0]
+    usual = bands(usual[None], edges)[0]
 
     def measure(x: Tensor) -> Tensor:
-        bands = _bands(power_spectrum(x).power, edges) / usual.clamp(min=1e-30)
-        return torch.cat([(bands + TINY).log().flatten(1), x.flatten(2).mean(2)], 1)
+        found = bands(power_spectrum(x).power, edges) / usual.clamp(min=1e-30)
+        return torch.cat([(found + TINY).log().flatten(1), x.flatten(2).mean(2)], 1)
 
     of = [""] if real.shape[1] == 1 else [f", channel {c + 1}" for c in range(real.shape[1])]
     shown = [f"power at k = {a}" + (f"-{b - 1}" if b - 1 > a else "") for a, b in itertools.pairwise(edges)]
@@ -37,7 +37,12 @@ def band_edges(highest: int) -> list[int]:
     return sorted(set(wanted))
 
 
-def _bands(power: Tensor, edges: list[int]) -> Tensor:
+def bands(power: Tensor, edges: list[int]) -> Tensor:
+    """Mean power, [..., rings], in each band.
+
+    >>> bands(torch.tensor([9.0, 1.0, 2.0, 4.0]), [1, 2, 4]).tolist()
+    [1.0, 3.0]
+    """
     return torch.stack([power[..., a:b].mean(-1) for a, b in itertools.pairwise(edges)], -1)
 
 

@@ -1,6 +1,7 @@
 """Descriptors of the values themselves, for any event: principal coordinates, their energies, ranks, random Fourier."""
 
 import itertools
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -57,6 +58,21 @@ def leading(d: int) -> int:
     return max(1, min(MOST, d // 4))
 
 
+def energies_in(raw: Float[Tensor, " d"]) -> Descriptor:
+    """Energies of directions of standardised vectors, and of vectors in units of their own, `raw` times as large."""
+    own = bool((raw < 1).any())
+
+    def fit(real: Tensor, seed: int) -> Fitted:
+        first = energies(real, seed)
+        if not own:
+            return first
+        second = energies(real * raw, seed)
+        names = (*first.names, *(f"{name} in their own units" for name in second.names))
+        return Fitted(lambda x: torch.cat([first(x), second(x * raw)], 1), names)
+
+    return Descriptor(f"energies of directions{' in two units' * own}", fit, ANY, "n d k", ENERGIES.invariances)
+
+
 def energies(real: Tensor, seed: int) -> Fitted:
     """log of |coordinates|^2 in bands of principal directions: four each to 16, then twice as many each time to 128, an
     edge of them where the leading ones end; and of what is left. Of fewer than four values, squares."""
@@ -103,19 +119,30 @@ def ranks(real: Tensor, seed: int) -> Fitted:
     def look(x: Tensor) -> Tensor:
         return x.flatten(1) @ turn - shift if wide else x.flatten(1)
 
-    table = look(rows).T.contiguous().sort(1).values
+    of_ranks = legendre_of_ranks(look(rows))
+    of = ("mean", "spread", "skew", "tails")
+    return Fitted(lambda x: of_ranks(look(x)), tuple(f"{o} of {name}" for name in told for o in of))
+
+
+def legendre_of_ranks(real: Float[Tensor, "n k"]) -> Callable[[Tensor], Tensor]:
+    """A function of rows [n, k]: Legendre polynomials of degree 1 to 4 of the rank, from -1 to 1, of each value among
+    the real ones of its column, ties in the middle, [n, 4 k].
+
+    >>> legendre_of_ranks(torch.arange(4.0)[:, None])(torch.tensor([[1.5]])).tolist()
+    [[0.0, -0.5, -0.0, 0.375]]
+    """
+    table = real.T.contiguous().sort(1).values
 
     def measure(x: Tensor) -> Tensor:
-        values = look(x).T.contiguous()
+        values = x.T.contiguous()
         below = torch.searchsorted(table, values) + torch.searchsorted(table, values, right=True)
-        u = (below.T.float() / table.shape[1] - 1.0).clamp(-1, 1)  # ties in the middle, from -1 to 1
+        u = (below.T.float() / table.shape[1] - 1.0).clamp(-1, 1)
         polynomials = [torch.ones_like(u), u]
         for n in range(1, DEGREES):
             polynomials.append(((2 * n + 1) * u * polynomials[n] - n * polynomials[n - 1]) / (n + 1))
         return torch.stack(polynomials[1:], 2).flatten(1)
 
-    of = ("mean", "spread", "skew", "tails")
-    return Fitted(measure, tuple(f"{o} of {name}" for name in told for o in of))
+    return measure
 
 
 def fourier(real: Tensor, seed: int) -> Fitted:
@@ -138,6 +165,7 @@ def fourier(real: Tensor, seed: int) -> Fitted:
 
 
 ANY = kinds(vectors=True, spatial=True)
+VALUES = Descriptor("values", lambda real, seed: Fitted(lambda x: x.flatten(1)), ANY, "n d", "none")
 PRINCIPAL = Descriptor("principal coordinates", principal, ANY, "n d k", "none, within the leading 64 directions")
 ENERGIES = Descriptor("energies of directions", energies, ANY, "n d k", "signs and turns within a band of directions")
 RANKS = Descriptor("one coordinate at a time", ranks, ANY, "n d log n", "whatever joins coordinates")

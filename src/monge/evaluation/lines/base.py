@@ -10,20 +10,14 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm
 from torch import Tensor
 
-from monge.evaluation.decision import FACTORS, Finding, Planted
-from monge.evaluation.defects import REPLICATES
+from monge.evaluation.decision import Finding
 from monge.evaluation.prepared import Prepared
-from monge.evaluation.statistics.resampling import (
-    Interval,
-    difference_interval,
-    larger_share_p_value,
-    numpy_generator,
-)
+from monge.evaluation.statistics.resampling import Interval, difference_interval
 
 
 @runtime_checkable
 class Measured(Protocol):
-    """name: of the line. section: of the verdict. concern: what a difference says, of `DEFECTS` or `OTHER`. defects:
+    """name: of the line. section: of the verdict. concern: what a difference says, of `CONCERNS` or `OTHER`. defects:
     those that are planted, to set its margin."""
 
     @property
@@ -57,7 +51,7 @@ class OneLine:
 
 
 MOST_Z = 40.0
-BROAD = ("blur", "variance", "region")  # defects of a line that is for no one of them
+BROAD = ("blur", "variance", "cluster")  # defects of a line that is for no one of them
 Share = tuple[float, Interval, float]
 
 
@@ -80,21 +74,6 @@ def deviate(level: float) -> float:
     return float(norm.isf(level))
 
 
-def planted_shares(
-    p: Prepared, defect: str, usual: float, with_defect: Callable[[float], float], sizes: tuple[int, int]
-) -> Planted:
-    """Real rows with a defect, of which a share `with_defect`(its size) shows, `usual` of them without: counts of
-    `sizes` rows of either side, compared by Fisher's exact test."""
-    n, m = sizes
-    drawn = {}
-    for factor in FACTORS:
-        generator = numpy_generator(p.seed, "replicates", defect, str(factor))
-        share = with_defect(p.share(defect, factor))
-        some = generator.binomial(n, share, REPLICATES), generator.binomial(m, usual, REPLICATES)
-        drawn[factor] = as_deviates([larger_share_p_value(int(a), n, int(b), m) for a, b in zip(*some, strict=True)])
-    return Planted(drawn, with_defect(p.share(defect)))
-
-
 def planted_of(line: Measured, p: Prepared) -> list[str]:
     """The defects of the line that mean anything for these samples."""
-    return [defect for defect in line.defects if p.applies(defect)]
+    return [defect for defect in line.defects if p.planting.applies(defect)]

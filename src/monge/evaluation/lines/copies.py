@@ -1,97 +1,154 @@
 """Lines on copying: of each other, of training samples as they are, moved by a site, turned over."""
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy.stats import betabinom
+from numpy.typing import NDArray
+from scipy.stats import betabinom, hypergeom
 from torch import Tensor
 
 from monge.evaluation.decision import FACTORS, Finding, Planted, tail
 from monge.evaluation.defects import REPLICATES
 from monge.evaluation.descriptors import FILTERS, describe
 from monge.evaluation.descriptors.values import principal_axes
-from monge.evaluation.lines.base import OneLine, as_deviates, deviate, planted_shares, share
-from monge.evaluation.prepared import REPEATED, Prepared
+from monge.evaluation.lines.base import OneLine, as_deviates, deviate, share
+from monge.evaluation.pairs import REPEATED, SAME
+from monge.evaluation.prepared import Prepared
 from monge.evaluation.statistics.memorisation import near_copies
 from monge.evaluation.statistics.pairwise import Neighbours, nearest
+from monge.evaluation.statistics.repeats import more_repeats, same
 from monge.evaluation.statistics.resampling import Z, larger_share_p_value, numpy_generator
 
+Numbers = NDArray[Any]
 COPY = 1e-3  # of the usual nearest distance: nearer than this is a copy up to rounding
+OFTEN = 8  # rows of a class that occurs again and again
 NEAR_LEVELS = (0.001, 0.01, 0.05)
 LEADING = 16
-PERMUTATIONS = 1999
 MOVED_ROWS = 2000  # generated and held-out rows whose moves are compared with training
 PRIVACY = "Not a guarantee of privacy: what was changed more is not found."
 
 
 def repeats(line: OneLine, p: Prepared) -> Finding:
-    """Share of rows with a copy among the `size` rows of their own block, generated against held out."""
-    n = p.size
-    real = p.real_neighbours.distance[:, 0]
-    copy = max(COPY * float(real.median()), 1e-6)
-    blocks = [p.x[start : start + n] for start in range(0, len(p.x) // n * n, n)]
-    near = torch.cat([nearest(block, block, skip_self=True).distance[:, 0] for block in blocks])
+    """Rows that occur twice on their own side, of equal numbers. Rows that are equal up to rounding, of both sides, are
+    one class, c, with a of the generated and b of the real rows, d = f(a) - f(b), f(a) = a if a > 1 else 0. Where both
+    sides have one law, d and -d are alike, whatever the law's own repeats and however they come in clusters: the sum of
+    d against its signs turned, exactly; and, of a row that occurs again and again, its count by Fisher's test."""
+    n, shaping = min(p.split.sizes), p.split.shaping.flatten(1)
+    copy = _up_to_rounding(nearest(shaping, shaping, skip_self=True).distance[:, 0])
+    kind = same(torch.cat([p.pairs.x[:n], p.pairs.y[:n]]), copy)
+    mine, real = (np.bincount(part, minlength=len(kind)) for part in (kind[:n], kind[n:]))
+    hits, usual = int(mine[mine > 1].sum()), int(real[real > 1].sum())
+    p_value = min(1.0, 2 * min(more_repeats(mine, real), _again_and_again(mine, real, n)))
+    natural, drawn = real[real > 1], {}
+    for factor in FACTORS:
+        generator = numpy_generator(p.seed, "replicates", "repeats", str(factor))
+        pairs = generator.binomial(n, p.planting.share("repeats", factor) * (1 - usual / n), REPLICATES)
+        found = []
+        for count in pairs:
+            own = [
+                generator.choice(natural, generator.poisson(len(natural))) if len(natural) else natural[:0]
+                for _ in "xy"
+            ]
+            sides = (
+                np.concatenate([np.full(count, 2), own[0], 0 * own[1]]),
+                np.concatenate([np.zeros(count), 0 * own[0], own[1]]),
+            )
+            found.append(min(1.0, 2 * more_repeats(*sides)))
+        drawn[factor] = as_deviates(found)
     note = f"Share of generated samples that occur twice, up to rounding, among {n} of them."
+    told = usual / n + (1 - usual / n) * 2 * p.planting.share("repeats")
+    return Finding(
+        line.name, *share(hits, n, usual, n), None, p_value, "higher", note,
+        statistic=float(as_deviates([p_value])[0]), critical=deviate,
+        planted={"repeats": Planted(drawn, min(1.0, told))},
+    )  # fmt: skip
 
-    def both(usual: float, s: float) -> float:  # repeats make their originals repeat, too
-        return usual + (1 - usual) * (s + (1 - s) * (1 - math.exp(-s / (1 - s))))
 
-    return _shares(line, p, near <= copy, real <= copy, both, note)
+def _again_and_again(mine: Numbers, real: Numbers, n: int) -> float:
+    """Fisher's p-value of the class that occurs more often among generated rows, Bonferroni over those of `OFTEN`."""
+    often = mine + real >= OFTEN
+    if not often.any():
+        return 1.0
+    return min(1.0, int(often.sum()) * float(hypergeom.sf(mine[often] - 1, 2 * n, (mine + real)[often], n).min()))
 
 
 def copies(line: OneLine, p: Prepared) -> Finding:
-    """Share of rows found in the training set up to rounding, generated against held out."""
-    generated, held_out = p.to_training.distance[:, 0], p.held_out_to_training.distance[:, 0]
-    copy = max(COPY * float(held_out.median()), 1e-6)
+    """Rows found in the training set up to rounding, generated against held out: of those that are copies of one
+    training row, one, at random, counts, so that repeats are no more evidence than one; Fisher's exact test."""
+    copy = _up_to_rounding(p.pairs.shaping_to_training.distance[:, 0])
+    mine, real = (_copied_rows(found, copy) for found in (p.pairs.to_training, p.pairs.counted_to_training))
+    n, m = p.split.sizes
+    generator = numpy_generator(p.seed, "copies")
+    p_value = _once_each(mine, real, n, m, generator)
+    rows, usual = p.planting.share("copies"), float((real >= 0).mean())
+    drawn = {}
+    for factor in FACTORS:
+        found = []
+        for _ in range(REPLICATES):
+            some, others = (generator.choice(real, size) for size in (n, m))
+            taken = generator.random(n) < p.planting.share("copies", factor)
+            assert p.split.train is not None
+            some = np.where(taken, generator.integers(len(p.split.train), size=n), some)
+            found.append(_once_each(some, others, n, m, generator))
+        drawn[factor] = as_deviates(found)
     note = "Share of generated samples that are training samples, up to rounding; held-out samples reach the floor. "
-    return _shares(
-        line, p, generated <= copy, held_out <= copy, lambda usual, s: usual + (1 - usual) * s, note + PRIVACY
-    )
-
-
-def _shares(
-    line: OneLine, p: Prepared, mine: Tensor, real: Tensor, planted_share: Callable[[float, float], float], note: str
-) -> Finding:
-    """Share of generated rows that are copies against that of real ones: Fisher's exact test."""
-    hits, n, real_hits, m = int(mine.sum()), len(mine), int(real.sum()), len(real)
-    usual = real_hits / m
-    planted = planted_shares(p, line.concern, usual, lambda size: planted_share(usual, size), (n, m))
-    p_value = larger_share_p_value(hits, n, real_hits, m)
+    hits, real_hits = int((mine >= 0).sum()), int((real >= 0).sum())
     return Finding(
-        line.name, *share(hits, n, real_hits, m), None, p_value, "higher", note,
-        statistic=float(as_deviates([p_value])[0]), critical=deviate, planted={line.concern: planted},
+        line.name, *share(hits, n, real_hits, m), None, p_value, "higher", note + PRIVACY,
+        statistic=float(as_deviates([p_value])[0]), critical=deviate,
+        planted={"copies": Planted(drawn, usual + (1 - usual) * rows)},
     )  # fmt: skip
+
+
+def _copied_rows(found: Neighbours, copy: float) -> Numbers:
+    """The training row that each row is a copy of; -1 of others."""
+    index: Numbers = torch.where(found.distance[:, 0] <= copy, found.indices[:, 0], -1).numpy()
+    return index
+
+
+def _once_each(mine: Numbers, real: Numbers, n: int, m: int, generator: np.random.Generator) -> float:
+    """Fisher's p-value that of the rows that stand for what was copied too many are generated."""
+    both = np.concatenate([mine[mine >= 0], real[real >= 0]])
+    order = generator.permutation(len(both))
+    first = order[np.unique(both[order], return_index=True)[1]]
+    return larger_share_p_value(int((first < (mine >= 0).sum()).sum()), n, int((first >= (mine >= 0).sum()).sum()), m)
+
+
+def _up_to_rounding(distance: Tensor) -> float:
+    return max(COPY * float(distance.median()), SAME)
 
 
 def closer(line: OneLine, p: Prepared) -> Finding:
     """Share of generated rows whose nearest real row is a training one, against what the number of those makes of it:
     exact by permuting which real rows are called training, whatever the generated rows are like."""
-    assert p.train is not None
-    to_held = nearest(p.x, p.y)
-    spaces = [_called_training(p.to_training, len(p.train), to_held, len(p.y), p.seed)]
-    if p.x.shape[1] > LEADING and p.t is not None:
-        x, t, y = _leading(p)
-        spaces.append(_called_training(nearest(x, t), len(t), nearest(x, y), len(y), p.seed))
+    assert p.split.train is not None
+    n, m = len(p.split.train), len(p.pairs.y)
+    spaces = [_called_training(p.pairs.to_training, n, nearest(p.pairs.x, p.pairs.y), m, p)]
+    if p.pairs.x.shape[1] > LEADING:
+        x, t, y, _ = _leading(p)
+        spaces.append(_called_training(nearest(x, t), len(t), nearest(x, y), len(y), p))
     value, error = spaces[0].value, spaces[0].error
-    copied = {factor: torch.stack([s.copied(p.share("copies", factor)) for s in spaces]).amax(0) for factor in FACTORS}
+    copied = {
+        factor: torch.stack([s.copied(p.planting.share("copies", factor)) for s in spaces]).amax(0)
+        for factor in FACTORS
+    }
     note = (
         "Share of generated samples whose nearest real sample is one of training, not a held-out one; the floor is the "
         "share of training samples among both. Tested along leading directions, too, where noise is dull. Blind to: a "
         "few copies."
     )
-    floor = len(p.train) / (len(p.train) + len(p.y))
+    floor = n / (n + m)
     interval = (max(0.0, value - Z * error), min(1.0, value + Z * error))
     p_value = min(1.0, len(spaces) * min(found.p_value for found in spaces))
-    if p.repeated > REPEATED:
+    if p.pairs.repeated > REPEATED:
         p_value, note = math.nan, f"{note} Not tested here: real samples repeat, and are as near as each other."
     return Finding(
         line.name, value, interval, floor, None, p_value, "higher", note,
         statistic=max(found.statistic for found in spaces),
         critical=lambda level: max(tail(found.null)(level / len(spaces)) for found in spaces),
-        planted={"copies": Planted(copied, floor + (1 - floor) * p.share("copies"))},
+        planted={"copies": Planted(copied, floor + (1 - floor) * p.planting.share("copies"))},
     )  # fmt: skip
 
 
@@ -112,17 +169,17 @@ class Called(NamedTuple):
         return self.null[:REPLICATES] + share * (self.usual - self.null[:REPLICATES])
 
 
-def _called_training(to_training: Neighbours, n: int, to_held: Neighbours, m: int, seed: int) -> Called:
+def _called_training(to_training: Neighbours, n: int, to_held: Neighbours, m: int, p: Prepared) -> Called:
     mine = to_training.distance[:, 0] <= to_held.distance[:, 0]
     trained = torch.bincount(to_training.indices[mine, 0]).numpy()
     held = torch.bincount(to_held.indices[~mine, 0]).numpy()
     visits = np.sort(np.concatenate([trained[trained > 0], held[held > 0]]))  # of each row that is somebody's nearest
-    generator = numpy_generator(seed, "called training")
-    null = np.empty(PERMUTATIONS)
-    for i, count in enumerate(generator.hypergeometric(m, n, len(visits), PERMUTATIONS)):
+    generator = numpy_generator(p.seed, "called training")
+    null = np.empty(p.permutations)
+    for i, count in enumerate(generator.hypergeometric(m, n, len(visits), p.permutations)):
         null[i] = generator.permutation(visits)[:count].sum()  # rows nearest to one that is called held out
     total, away = len(mine), int(held.sum())
-    p_value = (1 + int((null <= away).sum())) / (1 + PERMUTATIONS)
+    p_value = (1 + int((null <= away).sum())) / (1 + p.permutations)
     usual, spread = float(null.mean()), max(1e-9, float(null.std()))
     deviations = torch.from_numpy((usual - null) / spread)
     return Called(1 - away / total, spread / total, p_value, (usual - away) / spread, deviations, usual / spread)
@@ -132,23 +189,22 @@ def near(line: OneLine, p: Prepared) -> Finding:
     """Share of generated rows below low quantiles of held-out rows' distance to training over that to held-out rows,
     which is small for copies alone, not for samples that are smooth: as they are, or of fields moved by a site or
     turned over; along the leading directions, where noise is dull; and by patterns, where small moves are."""
-    spaces = [_ratios(p, p.x, p.y, p.t, moves=len(p.event) > 1)]
-    if p.x.shape[1] > LEADING:
-        x, t, y = _leading(p)
-        spaces.append(_ratios(p, x, y, t, moves=False))
-    if FILTERS.applies(p.event):
-        x, t, y = _patterns(p)
-        spaces.append(_ratios(p, x, y, t, moves=False))
+    event, rows = p.split.event, (p.pairs.x, *_real(p))
+    spaces = [_ratios(p, *rows, moves=len(event) > 1)]
+    if p.pairs.x.shape[1] > LEADING:
+        spaces.append(_ratios(p, *_leading(p), moves=False))
+    if FILTERS.applies(event):
+        spaces.append(_ratios(p, *_patterns(p), moves=False))
     shown = near_copies(*spaces[0], level=NEAR_LEVELS[-1], seed=p.seed)
     found = [_nearer(*ratios, level) for ratios in spaces for level in NEAR_LEVELS]
-    moved = ", moved by a site or turned over" if len(p.event) > 1 else ""
+    moved = ", moved by a site or turned over" if len(event) > 1 else ""
     note = (
         f"Share of generated samples that are nearer to a training sample{moved}, measured by how near held-out ones "
         f"are, than all but {NEAR_LEVELS[-1]:.0%} of held-out samples are; tested at three such shares, along leading "
         f"directions, and by patterns. {PRIVACY}"
     )
     p_value = min(1.0, len(found) * min(found))
-    size = p.share("copies")
+    size = p.planting.share("copies")
     return Finding(
         line.name, *shown[:3], None, p_value, "higher", note,
         statistic=float(as_deviates([p_value])[0]), critical=deviate,
@@ -162,7 +218,7 @@ def _copied(p: Prepared, generated: Tensor, held_out: Tensor, tests: int) -> dic
     for factor in FACTORS:
         generator = numpy_generator(p.seed, "replicates", "near copies", str(factor))
         p_values = np.ones(REPLICATES)
-        hits = generator.binomial(n, p.share("copies", factor), REPLICATES)
+        hits = generator.binomial(n, p.planting.share("copies", factor), REPLICATES)
         for level in NEAR_LEVELS:
             rank = max(1, int(level * m))
             near = hits + generator.binomial(n - hits, generator.beta(rank, m + 1 - rank, REPLICATES))
@@ -179,34 +235,39 @@ def _nearer(generated: Tensor, held_out: Tensor, level: float) -> float:
     return float(betabinom.sf(hits - 1, n, rank, m + 1 - rank))
 
 
-def _leading(p: Prepared) -> tuple[Tensor, Tensor, Tensor]:
-    """Generated, training and held-out rows along the leading 16 directions, of their natural sizes."""
-    assert p.t is not None
-    _, axes, _ = principal_axes(p.t, LEADING)
+def _real(p: Prepared) -> tuple[Tensor, Tensor, Tensor]:
+    """Training, counted and shaping rows."""
+    assert p.split.learned is not None
+    return p.split.learned.flatten(1), p.pairs.y, p.split.shaping.flatten(1)
+
+
+def _leading(p: Prepared) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Generated, training, counted and shaping rows along the leading 16 directions, of their natural sizes."""
+    rows = (p.pairs.x, *_real(p))
+    _, axes, _ = principal_axes(rows[3], LEADING)
     turn = axes.float()
-    return p.x @ turn, p.t @ turn, p.y @ turn
+    x, t, y, s = (part @ turn for part in rows)
+    return x, t, y, s
 
 
-def _patterns(p: Prepared) -> tuple[Tensor, Tensor, Tensor]:
-    """Features of generated, training and held-out rows, of their natural sizes."""
-    assert p.t is not None
-    fitted = p.features(FILTERS).fitted
-    x, t, y = (
-        fitted.sized(describe(fitted, p.events_of(rows)))
-        for rows in (p.x[:MOVED_ROWS], p.t[: 2 * MOVED_ROWS], p.y[:MOVED_ROWS])
-    )
-    return x, t, y
+def _patterns(p: Prepared) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Features of generated, training, counted and shaping rows, of their natural sizes."""
+    split = p.split
+    assert split.learned is not None
+    found = p.looks.of(FILTERS)
+    learned = describe(found.fitted, split.learned[: 2 * MOVED_ROWS])
+    x, t, y, s = (found.fitted.sized(part) for part in (found.x, learned, found.y, found.shaping))
+    return x, t, y, s
 
 
-def _ratios(p: Prepared, x: Tensor, y: Tensor, t: Tensor | None, *, moves: bool) -> tuple[Tensor, Tensor]:
-    """Distance to the nearest training row over that to the nearest other held-out row, of generated and held-out
-    rows; of up to 2,000 each, and over small moves where asked."""
-    assert t is not None
-    t, y, found = t[: 2 * MOVED_ROWS], y[:MOVED_ROWS], []
-    for rows, held in ((x[:MOVED_ROWS], False), (y, True)):
+def _ratios(p: Prepared, x: Tensor, t: Tensor, y: Tensor, s: Tensor, *, moves: bool) -> tuple[Tensor, Tensor]:
+    """Distance to the nearest training row over that to the nearest shaping row, of generated and counted rows; of up
+    to 2,000 each, and over small moves where asked."""
+    t, found = t[: 2 * MOVED_ROWS], []
+    for rows in (x[:MOVED_ROWS], y[:MOVED_ROWS]):
         best = [torch.full((len(rows),), torch.inf), torch.full((len(rows),), torch.inf)]
         for moved in _moves(p, rows) if moves else [rows]:
-            to = nearest(moved, t).distance[:, 0], nearest(moved, y, skip_self=held).distance[:, 0]
+            to = nearest(moved, t).distance[:, 0], nearest(moved, s).distance[:, 0]
             best = [torch.minimum(a, b) for a, b in zip(best, to, strict=True)]
         found.append((best[0], best[1]))
     small = 1e-6 * (1 + float(found[1][1].median()))
@@ -216,6 +277,6 @@ def _ratios(p: Prepared, x: Tensor, y: Tensor, t: Tensor | None, *, moves: bool)
 
 def _moves(p: Prepared, rows: Tensor) -> list[Tensor]:
     """The rows as they are, moved by a site along each axis, and turned over."""
-    events = p.events_of(rows)
+    events = rows.reshape(-1, *p.split.event)
     moved = [events.roll(step, axis) for axis in range(2, events.ndim) for step in (1, -1)] + [events.flip(-1)]
-    return [rows, *(event.flatten(1) - p.offset for event in moved)]
+    return [rows, *(event.flatten(1) for event in moved)]

@@ -31,7 +31,7 @@ class FrechetLine(MeanLine):
     """Frechet's distance through means of products of two features."""
 
     def look(self, p: Prepared) -> Descriptor:
-        base = main_descriptor(p.event)
+        base = main_descriptor(p.split.event)
 
         def fit(real: Tensor, seed: int) -> Fitted:
             return Fitted(lambda x: moments(x[:, :LEADING]))

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from monge.evaluation.decision import FACTORS, Finding, Planted, tail
-from monge.evaluation.defects import CHANGES
+from monge.evaluation.defects import CHANGES, CONCERN
 from monge.evaluation.descriptors import Descriptor
 from monge.evaluation.lines.base import planted_of
-from monge.evaluation.prepared import Features, Prepared
+from monge.evaluation.looks import Features
+from monge.evaluation.prepared import Prepared
 from monge.evaluation.statistics.means import Compare, aggregated, means_test, whitened
+from monge.evaluation.statistics.resampling import Interval, Z
 
 SHOWN = 2  # features that differ most, told
 FAR = 100  # standard deviations, beyond which a number says no more
@@ -19,14 +22,17 @@ HANDICAP = (1.2, 1.2)  # of the statistics that aim at nothing, beside one that 
 
 
 def by_moments(line: "MeanLine", features: Features, p: Prepared) -> Compare:
-    return whitened(torch.cat([features.x, features.y]), p.aim(line.look(p), line.concern))
+    aimed = [p.planting.aim(line.look(p), defect) for defect in line.defects if CONCERN[defect] == line.concern]
+    return whitened(torch.cat([features.x, features.y]), torch.cat(aimed) if aimed else None)
 
 
 @dataclass(frozen=True)
 class MeanLine:
     """A line on the mean features of a descriptor.
 
-    compare: (line, features, prepared) -> statistics of two mean vectors. told: what differs most, in words.
+    compare: (line, features, prepared) -> statistics of two mean vectors. told: what differs most, in words. shown: a
+    number of mean features [b, k] -> [b] to be told of each side, in place of the first statistic; worse: on which side
+    of the real samples' it is a defect.
     """
 
     name: str
@@ -37,34 +43,46 @@ class MeanLine:
     note: str
     compare: Callable[["MeanLine", Features, Prepared], Compare] = by_moments
     told: Callable[[Features, Prepared], str] | None = None
+    shown: Callable[[Tensor], Tensor] | None = None
+    worse: Literal["higher", "lower"] = "higher"
 
     def needs(self, p: Prepared) -> bool:
-        return self.descriptor.applies(p.event)
+        return self.descriptor.applies(p.split.event)
 
     def look(self, p: Prepared) -> Descriptor:
         return self.descriptor
 
+    def features(self, p: Prepared) -> Features:
+        return p.looks.of(self.look(p))
+
+    def means(self, p: Prepared, defect: str, factor: float) -> tuple[Tensor, Tensor]:
+        """Mean features of both sides in replicates with a planted defect."""
+        return p.planting.means(self.look(p), defect, factor)
+
     def measure(self, p: Prepared) -> Finding:
         descriptor = self.look(p)
-        features = p.features(descriptor)
+        features = self.features(p)
         compare = self.compare(self, features, p)
-        aimed = self.concern in CHANGES and self.concern in planted_of(self, p)
+        mine = planted_of(self, p)
+        aimed = self.compare is by_moments and any(d in CHANGES for d in mine if CONCERN[d] == self.concern)
         test = means_test(features.x, features.y, compare, p.relabellings, HANDICAP if aimed else ())
-        plain = features.y[: len(p.pool.events)]
+        value, interval, floor = test.value, test.interval, test.floor
+        if self.shown is not None:
+            value, interval, floor = _of_each(self.shown, features)
         planted = {}
-        for defect in planted_of(self, p):
-            changed = p.changed_features(descriptor, defect) if defect in CHANGES else None
-            drawn = {factor: compare(*p.planted(defect, plain, changed, factor)) for factor in FACTORS}
-            statistics = {factor: aggregated(values.double(), test.standard) for factor, values in drawn.items()}
-            planted[defect] = Planted(statistics, float(drawn[1.0][:, 0].mean()))
+        for defect in mine:
+            drawn = {factor: self.means(p, defect, factor) for factor in FACTORS}
+            statistics = {k: aggregated(compare(*sides).double(), test.standard) for k, sides in drawn.items()}
+            told = compare(*drawn[1.0])[:, 0] if self.shown is None else self.shown(drawn[1.0][0])
+            planted[defect] = Planted(statistics, float(told.mean()))
         return Finding(
             self.name,
-            test.value,
-            test.interval,
-            test.floor,
+            value,
+            interval,
+            floor,
             None,
             test.p_value,
-            "higher",
+            self.worse,
             f"{self.note} Blind to: {descriptor.invariances}.",
             self.concern,
             test.statistic,
@@ -74,21 +92,35 @@ class MeanLine:
         )
 
 
+def _of_each(shown: Callable[[Tensor], Tensor], features: Features) -> tuple[float, Interval, float]:
+    """A number of the mean features of generated rows, its interval against that of real ones, and that."""
+    values, spread = [], 0.0
+    for rows in (features.x, features.y):
+        mean = rows.double().mean(0).float().requires_grad_()
+        value = shown(mean[None])[0]
+        (slope,) = torch.autograd.grad(value, mean)
+        spread += float((rows @ slope).double().var()) / len(rows)
+        values.append(float(value.detach()))
+    half = Z * spread**0.5
+    return values[0], (max(0.0, values[0] - half), values[0] + half), values[1]
+
+
 def most_different(features: Features, p: Prepared) -> str:
     """The features whose means differ most, in standard errors, in words."""
     names = features.fitted.names
-    z, gap = differences(features)
-    if not names or not len(z):
+    if not names or not len(names):
         return ""
+    z, gap = differences(features)
     worst = z.abs().argsort(descending=True)[:SHOWN].tolist()
     size = [f"{abs(g):.2g} sd" if abs(g) < FAR else f"more than {FAR} sd" for g in gap[worst].tolist()]
     way = ["higher" if gap[i] > 0 else "lower" for i in worst]
-    return ", ".join(f"{p.named(names[i])} {w} by {s}" for i, w, s in zip(worst, way, size, strict=True))
+    return ", ".join(f"{p.split.naming.named(names[i])} {w} by {s}" for i, w, s in zip(worst, way, size, strict=True))
 
 
 def differences(features: Features) -> tuple[Tensor, Tensor]:
-    """Of each feature the difference of its means in standard errors, and in standard deviations of real samples."""
+    """Of each feature the difference of its means in standard errors, and in standard deviations of all rows."""
     x, y = features.x.double(), features.y.double()
     gap = x.mean(0) - y.mean(0)
     error = (x.var(0) / len(x) + y.var(0) / len(y)).sqrt()
-    return gap / error.clamp(min=1e-300), gap / y.std(0).clamp(min=1e-9)
+    spread = ((x.var(0) + y.var(0)) / 2 + gap.square() / 4).sqrt()
+    return gap / error.clamp(min=1e-300), gap / spread.clamp(min=1e-300)

@@ -8,15 +8,18 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from monge.evaluation.descriptors import PRINCIPAL, Descriptor, Fitted, main_descriptor, spaces
+from monge.evaluation.descriptors import PRINCIPAL, SLICES, Descriptor, Fitted, spaces
+from monge.evaluation.descriptors.slices import PARTS
 from monge.evaluation.lines.means import MeanLine, differences
-from monge.evaluation.prepared import Features, Prepared
+from monge.evaluation.looks import Features
+from monge.evaluation.prepared import Prepared
 from monge.evaluation.statistics.cells import cell_centres
 from monge.evaluation.statistics.means import Compare, histograms, one_hot
 from monge.evaluation.statistics.pairwise import nearest
 
 SIZES = (20, 32) * 10 + (64, 128) * 2  # many cuts into cells: some cell is much like a region that is wrong
 ROWS_PER_CELL = 15
+WINDOWS = (1, 2, 4)  # neighbouring parts
 COLUMNS_TOLD = 2
 
 
@@ -61,13 +64,13 @@ class RegionLine(MeanLine):
 
     def sizes(self, p: Prepared) -> tuple[int, ...]:
         """Cells of each cut, fewer where there are few rows."""
-        most = max(2, min(len(p.event_x), len(p.counted), 4 * len(p.shaping)) // ROWS_PER_CELL)
+        most = max(2, min(*p.split.sizes, 4 * len(p.split.shaping)) // ROWS_PER_CELL)
         return tuple(min(size, most) for size in SIZES)
 
     def look(self, p: Prepared) -> Descriptor:
-        base = spaces(p.event)
-        fitted = [p.features(b).fitted for b in base]
-        widths = [p.features(b).shaping.shape[1] for b in base]
+        base = spaces(p.split.event)
+        fitted = [p.looks.of(b).fitted for b in base]
+        widths = [p.looks.of(b).shaping.shape[1] for b in base]
 
         def sized(x: Tensor) -> list[Tensor]:
             return [f.sized(part) for f, part in zip(fitted, torch.split(x, widths, 1), strict=True)]
@@ -77,19 +80,54 @@ class RegionLine(MeanLine):
 
 def by_cells(line: MeanLine, features: Features, p: Prepared) -> Compare:
     assert isinstance(line, RegionLine)
-    return histograms(line.sizes(p), len(p.event_x) / (len(p.event_x) + len(p.counted)))
+    n, m = p.split.sizes
+    return histograms(line.sizes(p), n / (n + m))
 
 
 REGIONS = RegionLine(
     "regions",
     "diversity",
     "region",
-    ("region",),
+    ("cluster", "half-space", "slab", "shell"),
     PRINCIPAL,
     "How differently generated and real samples are shared out over regions of real data (k-means cells), from 0 "
     "(alike) to 1 (disjoint): a missing region of weight w adds about w/2.",
     by_cells,
     lambda features, p: told(worst(features, p)),
+)
+
+
+def in_windows(line: MeanLine, features: Features, p: Prepared) -> Compare:
+    """The mean over numbers of the triangular discrimination of their parts, and the largest (p - q)^2 / (mean of both)
+    of windows of one, two and four neighbouring parts."""
+    n, m = p.split.sizes
+    share = n / (n + m)
+
+    def compare(mine: Tensor, real: Tensor) -> Tensor:
+        mine, real = (side.reshape(len(side), -1, PARTS) for side in (mine, real))
+        square = (mine - real).square() / (mine + real).clamp(min=1e-30) / 2
+        found = [square.sum((1, 2)) / mine.shape[1]]
+        for width in WINDOWS:
+            a, b = (side.cumsum(2) for side in (mine, real))
+            a, b = (
+                torch.cat([side[:, :, width - 1 : width], side[:, :, width:] - side[:, :, :-width]], 2)
+                for side in (a, b)
+            )
+            found.append(((a - b).square() / (share * a + (1 - share) * b).clamp(min=1e-30)).amax((1, 2)))
+        return torch.stack(found, 1)
+
+    return compare
+
+
+SLICED = MeanLine(
+    "slices",
+    "diversity",
+    "region",
+    ("half-space", "slab", "column slab", "shell"),
+    SLICES,
+    f"How differently generated and real samples are shared out over {PARTS} parts of the real law along leading "
+    "directions, columns and radii, from 0 (alike) to 1 (disjoint).",
+    in_windows,
 )
 
 
@@ -111,18 +149,19 @@ def worst(features: Features, p: Prepared, most: int = 3) -> list[Region]:
 
 def place(p: Prepared, rows: Tensor) -> str:
     """Where in a table counted rows lie: the columns that set them apart most, and their means there."""
-    if len(p.event) != 1 or len(rows) < 2:
+    if len(p.split.event) != 1 or len(rows) < 2:
         return ""
-    inside = p.counted[rows]
-    apart = (inside.mean(0) - p.counted.mean(0)).abs() / (inside.std(0) + 0.1 * p.counted.std(0) + 1e-9)
-    shift, scale = p.units
+    counted, naming = p.split.counted, p.split.naming
+    inside, shift, scale = counted[rows], naming.shift, naming.scale
+    apart = (inside.mean(0) - counted.mean(0)).abs() / (inside.std(0) + 0.1 * counted.std(0) + 1e-9)
 
     def where(c: int) -> str:
-        text = p.text(c, shift[c] + float(inside[:, c].mode().values) * scale[c])
+        text = naming.text(c, shift[c] + float(inside[:, c].mode().values) * scale[c])
         return f"mostly {text}" if text else f"about {shift[c] + float(inside[:, c].mean()) * scale[c]:.3g}"
 
     told = [
-        f"{p.named(f'column {c + 1}')} {where(c)}" for c in apart.topk(min(COLUMNS_TOLD, len(apart))).indices.tolist()
+        f"{naming.named(f'column {c + 1}')} {where(c)}"
+        for c in apart.topk(min(COLUMNS_TOLD, len(apart))).indices.tolist()
     ]
     return f" ({', '.join(told)})"
 
@@ -132,50 +171,3 @@ def told(regions: list[Region]) -> str:
         return ""
     first = regions[0]
     return f"{first.name} holds {first.real:.1%} of real samples and {first.generated:.1%} of yours"
-
-
-@dataclass(frozen=True)
-class LabelLine(MeanLine):
-    """Mean probabilities of each label, by a logistic regression that learned from the shaping rows."""
-
-    def needs(self, p: Prepared) -> bool:
-        return p.labels is not None
-
-    def look(self, p: Prepared) -> Descriptor:
-        assert p.labels is not None
-        base = main_descriptor(p.event)
-        labels = p.labels[0]
-
-        def fit(real: Tensor, seed: int) -> Fitted:
-            from sklearn.linear_model import LogisticRegression
-
-            model = LogisticRegression(max_iter=300, C=0.1).fit(real.numpy(), labels.numpy())
-            weight = torch.from_numpy(model.coef_).float()
-            bias = torch.from_numpy(model.intercept_).float()
-
-            def measure(x: Tensor) -> Tensor:
-                logits = x @ weight.T + bias
-                return logits.softmax(1) if len(weight) > 1 else torch.sigmoid(torch.cat([-logits, logits], 1))
-
-            return Fitted(measure, tuple(f"label {p.names.get(int(label), label)}" for label in model.classes_))
-
-        return Descriptor("labels, as recognised", fit, base.applies, base.cost, "everything within a label", (base,))
-
-
-def shares(features: Features, p: Prepared) -> str:
-    """The label whose share differs most."""
-    z, _ = differences(features)
-    i = int(z.abs().argmax())
-    real, generated = float(features.y[:, i].mean()), float(features.x[:, i].mean())
-    return f"{features.fitted.names[i]} is {real:.1%} of real samples and {generated:.1%} of yours, as recognised"
-
-
-LABELS = LabelLine(
-    "labels",
-    "diversity",
-    "label",
-    ("label",),
-    PRINCIPAL,
-    "Whether each label has its share of generated samples, as a classifier trained on real ones recognises them.",
-    told=shares,
-)

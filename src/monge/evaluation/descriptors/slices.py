@@ -1,0 +1,48 @@
+"""Slices: which of forty equal parts of the real law, along directions, columns and radii, an event falls in."""
+
+import torch
+from torch import Tensor
+
+from monge import rng
+from monge.evaluation.descriptors.base import Descriptor, Fitted
+from monge.evaluation.descriptors.values import PRINCIPAL, VALUES, principal_axes
+
+PARTS = 40
+COLUMNS, LEADING, RANDOM = 16, 8, 6  # columns of vectors of so few, leading directions, random ones
+
+
+def _numbers(real: Tensor, seed: int) -> tuple[Tensor, list[str], Tensor, Tensor]:
+    """Directions [d, q], what they are called, the mean [d] and the whitener [d, k]."""
+    mean, axes, deviation = principal_axes(real)
+    white = (axes / deviation).float()
+    k, d = white.shape[1], real.shape[1]
+    columns = torch.eye(d) if d <= COLUMNS else torch.zeros(d, 0)
+    random = white @ torch.nn.functional.normalize(rng.normal((k, RANDOM), seed, "slices"), dim=0)
+    leading = white[:, :LEADING]
+    told = [f"column {i + 1}" for i in range(columns.shape[1])]
+    told += [f"direction {i + 1}" for i in range(leading.shape[1])] + [f"mixture {i + 1}" for i in range(RANDOM)]
+    return torch.cat([columns, leading, random], 1), [*told, "radius", "whitened radius"], mean.float(), white
+
+
+def slices(real: Tensor, seed: int) -> Fitted:
+    turn, told, mean, white = _numbers(real, seed)
+
+    def numbers(x: Tensor) -> Tensor:
+        centred = x - mean
+        radii = torch.stack([centred.norm(dim=1), (centred @ white).norm(dim=1)], 1)
+        return torch.cat([centred @ turn, radii], 1)
+
+    table = numbers(real)
+    levels = torch.linspace(0, 1, PARTS + 1)[1:-1]
+    edges = torch.quantile(table, levels, dim=0).T.contiguous()  # [q, parts - 1]
+
+    def measure(x: Tensor) -> Tensor:
+        part = torch.searchsorted(edges, numbers(x).T.contiguous())  # [q, n]
+        return torch.nn.functional.one_hot(part.T, PARTS).flatten(1).float()
+
+    return Fitted(measure, tuple(f"part {p + 1} of {PARTS} of {name}" for name in told for p in range(PARTS)))
+
+
+SLICES = Descriptor(
+    "slices", slices, VALUES.applies, f"{PARTS} n q", f"what no such slice shows; {PRINCIPAL.invariances}", (VALUES,)
+)

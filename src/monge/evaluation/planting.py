@@ -1,0 +1,145 @@
+"""Real rows with a reference defect in them, in place of the generated ones: what a line would have shown."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from monge.evaluation.defects import CHANGES, CONCERN, CONCERNS, DEFECTS, REPLACED, REPLICATES, Margins, Pool
+from monge.evaluation.descriptors import Descriptor, describe, spaces
+from monge.evaluation.looks import Looks
+from monge.evaluation.statistics.resampling import numpy_generator
+
+POOL_ROWS = 2000
+AIMED_ROWS = 1000  # shaping rows in which a defect is planted, to aim at it
+GAUSSIAN = 0.3  # skewness or excess kurtosis of means of fields below which their long waves are called Gaussian
+SURE = 3.0  # standard errors of these by which they must differ from zero
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Planting:
+    """Defects of the reference sizes, planted in counted rows, and in shaping rows to aim at them."""
+
+    looks: Looks
+    margins: Margins
+    changes: dict[tuple[str, str, bool], Tensor] = field(default_factory=dict)
+    drawn: dict[tuple[str, float], tuple[Counts, Counts]] = field(default_factory=dict)
+
+    def applies(self, defect: str) -> bool:
+        """Whether a reference defect means anything for these data."""
+        split = self.looks.split
+        if defect == "label":
+            return split.labels is not None
+        if defect == "mislabelled":
+            return split.labels is not None and split.labels.generated is not None
+        if defect == "blur":
+            return len(split.event) > 1 and min(split.event[1:]) >= 4
+        if defect == "waves":
+            return len(split.event) > 1 and min(split.event[1:]) >= 4 and self._waves
+        if defect == "column slab":
+            return len(split.counted[0].flatten()) > 1 and len(split.event) == 1
+        if defect == "raw variance":
+            return len(split.event) == 1 and len(split.raw) > 1 and bool(split.raw.min() < 0.999)
+        return defect != "copies" or split.train is not None
+
+    @cached_property
+    def _waves(self) -> bool:
+        """Whether means of shaping fields are clearly not Gaussian, in some channel."""
+        from scipy.stats import kurtosis, skew
+
+        means = self.looks.split.shaping.flatten(2).mean(2).double().numpy()
+        n = len(means)
+        usual = ((skew, (6 / n) ** 0.5), (kurtosis, (24 / n) ** 0.5))
+        return any(bool((np.abs(of(means)) > max(GAUSSIAN, SURE * error)).any()) for of, error in usual)
+
+    def share(self, defect: str, factor: float = 1.0) -> float:
+        margin = CONCERNS[CONCERN[defect]].margin
+        return min(0.95, factor * float(getattr(self.margins, margin)))
+
+    def aim(self, descriptor: Descriptor, defect: str) -> Float[Tensor, "q k"]:
+        """How a defect that changes events moves the mean features of shaping rows, [1, k]; of another, [0, k]."""
+        plain = self.looks.of(descriptor).shaping[:AIMED_ROWS]
+        if defect not in CHANGES or not self.applies(defect):
+            return plain[:0]
+        return (self.features(descriptor, defect, shaping=True).mean(0) - plain.mean(0))[None]
+
+    def features(self, descriptor: Descriptor, defect: str, *, shaping: bool = False) -> Tensor:
+        """Features of the pool's events, or of shaping ones, with a defect that changes events, [rows, k]."""
+        key = (descriptor.name, defect, shaping)
+        if key not in self.changes:
+            if descriptor.base:
+                events = torch.cat([self.features(base, defect, shaping=shaping) for base in descriptor.base], 1)
+            else:
+                events = self._shaping_pool.changed(defect, self.share(defect)) if shaping else self.changed[defect]
+            self.changes[key] = describe(self.looks.of(descriptor).fitted, events)
+        return self.changes[key]
+
+    def forget(self, kept: set[str]) -> None:
+        """Drop features of all descriptors but those that are named."""
+        for key in [key for key in self.changes if key[0] not in kept]:
+            del self.changes[key]
+
+    @cached_property
+    def pool(self) -> Pool:
+        """Counted real rows that stand in for both sides."""
+        split = self.looks.split
+        found = [self.looks.of(space) for space in spaces(split.event)]
+        near = [features.fitted.sized(features.y[:POOL_ROWS]) for features in found]
+        labels = None if split.labels is None else split.labels.counted[:POOL_ROWS]
+        return Pool(split.counted[:POOL_ROWS], near, labels, split.seed, torch.from_numpy(split.raw).float())
+
+    @cached_property
+    def _shaping_pool(self) -> Pool:
+        split = self.looks.split
+        rows = split.shaping[:AIMED_ROWS]
+        return Pool(rows, [rows.flatten(1)], None, split.seed, torch.from_numpy(split.raw).float())
+
+    @cached_property
+    def changed(self) -> dict[str, Tensor]:
+        """Events of the pool with each defect that changes events, at its reference size."""
+        return {
+            defect.name: self.pool.changed(defect.name, self.share(defect.name))
+            for defect in DEFECTS
+            if defect.name in CHANGES and self.applies(defect.name)
+        }
+
+    def draws(self, defect: str, factor: float) -> tuple[Counts, Counts]:
+        """How often each row of the pool is drawn for either side in each replicate of the audit, [replicates, pool],
+        with a defect of `factor` times its reference size on the first; where the defect replaces rows, [replicates, 2
+        pool], those of the changed pool behind. As many are drawn as the audit compares, with replacement."""
+        if (defect, factor) not in self.drawn:
+            self.drawn[defect, factor] = self._draws(defect, factor)
+        return self.drawn[defect, factor]
+
+    def _draws(self, defect: str, factor: float) -> tuple[Counts, Counts]:
+        share, rows = self.share(defect, factor), len(self.pool.events)
+        weights = torch.ones(REPLICATES, rows, dtype=torch.float64)
+        if defect in REPLACED:
+            weights = torch.cat([weights * (1 - share), weights * share], 1)
+        elif defect not in CHANGES:
+            weights = self.pool.weights(defect, share)
+        generator = numpy_generator(self.looks.split.seed, "replicates", defect, str(factor))
+        n, m = self.looks.split.sizes
+        mine = generator.multinomial(n, (weights / weights.sum(1, keepdim=True)).numpy())
+        return mine, generator.multinomial(m, np.full(rows, 1 / rows), size=REPLICATES)
+
+    def means(self, descriptor: Descriptor, defect: str, factor: float) -> tuple[Tensor, Tensor]:
+        """Mean features of both sides in replicates with a defect; of one that changes events, sizes other than the
+        reference are taken to move features in proportion."""
+        plain = self.looks.of(descriptor).y[: len(self.pool.events)]
+        rows = plain
+        if defect in CHANGES:
+            changed = self.features(descriptor, defect)
+            rows = torch.cat([plain, changed]) if defect in REPLACED else plain + factor * (changed - plain)
+        return self.drawn_means(defect, factor, rows, plain)
+
+    def drawn_means(self, defect: str, factor: float, rows: Tensor, plain: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean features of both sides, whose rows are drawn from these."""
+        mine, other = (torch.from_numpy(counts).float() for counts in self.draws(defect, factor))
+        n, m = self.looks.split.sizes
+        return mine @ rows / n, other @ plain / m

@@ -1,0 +1,99 @@
+"""The one split of an audit: rows to learn from, rows to compare, and rows that a model was fitted to."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from monge.evaluation.rows import Array, Rows
+
+VALUE = re.compile(r"\b(value|level) (-?[\d.]+(?:e[+-]?\d+)?)( in (?:column|channel) (\d+))?")  # in names of features
+
+
+class Labels(NamedTuple):
+    """Labels of the shaping, of the counted and, where they were given, of the generated events; names of labels."""
+
+    shaping: Int[Tensor, " s"]
+    counted: Int[Tensor, " m"]
+    generated: Int[Tensor, " n"] | None
+    names: Mapping[int, str]
+
+    def name(self, label: int) -> str:
+        return self.names.get(label, str(label))
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How features are told: columns: names of the columns of vectors, or none; texts: what the numbers of some of them
+    stand for; shift, scale: of each column of vectors, or one of all values.
+
+    >>> Naming((), {}, np.array([10.0]), np.array([2.0])).named("share of value 1.5")
+    'share of value 13'
+    """
+
+    columns: Sequence[str]
+    texts: Mapping[str, Sequence[str]]
+    shift: Array
+    scale: Array
+
+    def named(self, feature: str) -> str:
+        """The name of a feature, values of it in the data's units, and columns by the user's names."""
+        feature = VALUE.sub(lambda found: self._value(*found.groups()), feature)
+        return re.sub(r"column (\d+)", lambda found: self._column(int(found[1])), feature) if self.columns else feature
+
+    def text(self, column: int, value: float) -> str | None:
+        """What a value, in the data's units, stands for in a column of texts; None elsewhere."""
+        texts = self.texts.get(self.columns[column]) if column < len(self.columns) else None
+        return texts[min(max(round(value), 0), len(texts) - 1)] if texts else None
+
+    def _value(self, what: str, value: str, where: str | None, column: str | None) -> str:
+        at = int(column) - 1 if column and len(self.shift) > 1 else 0
+        found = self.shift[at] + float(value) * self.scale[at]
+        number = f"{0.0 if abs(found) < 1e-5 * self.scale[at] else found:.4g}"
+        return f"{what} {self.text(int(column or 1) - 1, found) or number}{where or ''}"
+
+    def _column(self, number: int) -> str:
+        return self.columns[number - 1] if number <= len(self.columns) else f"column {number}"
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Events [rows, *event] on one scale, which is the shaping rows' own.
+
+    generated, counted: the two sides of every difference, at most the audit's number of rows each; counted are held-out
+    rows. shaping: the other held-out rows: all that is learned (scale, axes, filters, cells, thresholds) is learned
+    from them, or from both sides alike, so that generated and counted events are exchangeable when they have one law.
+    train: every row that the generator learned from, flat, read when asked for; learned: some of them, as events; None
+    where no training set was given. They serve to find copies, never as the real side of a difference.
+    """
+
+    generated: Float[Tensor, "n *event"]
+    shaping: Float[Tensor, "s *event"]
+    counted: Float[Tensor, "m *event"]
+    train: Rows | None
+    learned: Float[Tensor, "t *event"] | None
+    labels: Labels | None
+    naming: Naming
+    seed: int
+
+    @property
+    def event(self) -> tuple[int, ...]:
+        return tuple(self.counted.shape[1:])
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Numbers of generated and of counted rows."""
+        return len(self.generated), len(self.counted)
+
+    @property
+    def raw(self) -> Array:
+        """By what vectors are multiplied to have the data's own units of variance, [d], the largest being one, and none
+        below a millionth; ones for images and fields, whose values have one scale."""
+        if len(self.event) > 1:
+            return np.ones(self.counted[0].numel())
+        scale: Array = self.naming.scale / self.naming.scale.max()
+        return np.maximum(scale, 1e-6)
