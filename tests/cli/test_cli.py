@@ -146,7 +146,7 @@ def test_categories_go_through_fit_sample_and_audit_by_name(monge, tmp_path):
     assert drawn.column_names == ["size", "colour"]
     assert set(drawn["colour"].to_pylist()) <= {"blue", "green", "red"}
     status, out, _ = monge("audit", "--generated", tmp_path / "new.csv", "--holdout", tmp_path / "t.csv")
-    assert status in (0, 1)
+    assert status in (0, 1, 3)
     assert "150 generated · 600 held out" in out
 
 

@@ -1,6 +1,7 @@
 """`monge audit`."""
 
 import shlex
+from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +27,9 @@ def audit(
         list[str] | None,
         typer.Option("--margin", help="Smallest defect that must not pass: mass=0.05, copies=0.02, ..."),
     ] = None,
+    plan: Annotated[
+        str | None, typer.Option("--plan", help="Held-out data: how many rows would see what, before there are others.")
+    ] = None,
     seed: Seed = 0,
     json: Annotated[Path | None, typer.Option("--json", help="Write the verdict as JSON, too.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write the report here.")] = None,
@@ -35,9 +39,14 @@ def audit(
 
     Of several RUNs, trained with different seeds, each is judged, and then each line over all of them.
 
+    --plan tells, for HOLDOUT alone, the chance of seeing each reference defect with -n generated samples (as many as
+    are held out, if not given), and how many rows would see it.
+
     Exit status: 0 pass, 1 fail, 3 undecided. A RUN's samples are those of RUN/samples.npz, if it holds n of them, else
     2,000 (or n) new ones, drawn with the seed and kept there. RUN/verdict.json and the report are written anew.
     """
+    if plan is not None:
+        return _plan(plan, n, seed, margin or [], folders or [generated, holdout, train, data, json, html])
     for path in (json, html):
         if path is not None:
             refuse_overwrite(path, force=force)
@@ -88,6 +97,21 @@ def audit(
     return STATUS[verdict.status]
 
 
+def _plan(source: str, n: int | None, seed: int, margin: list[str], others: Sequence[object]) -> int:
+    """Tell what an audit against these held-out data would see."""
+    if any(other is not None for other in others):
+        raise BadInput("--plan is of held-out data alone, with -n, --margin and --seed: leave out the rest")
+    typer.echo(f"monge audit: what {source} as held-out data would see")
+
+    from monge import data
+    from monge.cli.table import tell_plan
+    from monge.cli.verdicts import margins_of
+    from monge.evaluation import plan
+
+    tell_plan(plan(data.load(source), n=n, margins=margins_of(margin), seed=seed))
+    return 0
+
+
 def _audit_runs(
     folders: list[Path],
     n: int | None,
@@ -97,9 +121,10 @@ def _audit_runs(
     html: Path | None,
     margin: list[str],
 ) -> int:
-    """Judge each of several runs; the worst verdict is the verdict."""
+    """Judge each of several runs at its part of the level; the worst verdict is the verdict."""
     from monge.cli.table import tell_across
     from monge.cli.verdicts import judge_run, margins_of
+    from monge.evaluation import LEVEL
 
     if html is not None:
         raise BadInput("--html is for one RUN: of several, each has its report in its folder")
@@ -109,8 +134,8 @@ def _audit_runs(
     verdicts = []
     for run in runs:
         typer.echo(f"monge audit: the samples of {run.folder} against data that it did not see")
-        margins = margins_of(margin)
-        verdicts.append(judge_run(run, n=n, seed=seed, source=data, html=run.report, margins=margins))
+        margins, level = margins_of(margin), LEVEL / len(runs)
+        verdicts.append(judge_run(run, n=n, seed=seed, source=data, html=run.report, margins=margins, level=level))
     if json is not None:
         together = {str(run.folder): verdict.to_dict() for run, verdict in zip(runs, verdicts, strict=True)}
         write_atomic(json, dumps(together, indent=2, allow_nan=False) + "\n")

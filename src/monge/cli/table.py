@@ -1,5 +1,6 @@
 """The verdict on the terminal."""
 
+import itertools
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -8,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monge import report
-from monge.evaluation import Distance, Line, Outcome, Verdict, across
+from monge.evaluation import CONCERNS, POWER, Distance, Line, Outcome, Plan, Verdict, across
 
 COLOURS = {"pass": "green", "fail": "red", "undecided": "yellow"}
 WIDE = 100  # columns of a terminal that has room for intervals
@@ -48,6 +49,35 @@ def tell(verdict: Verdict) -> None:
         Padding(Text.assemble((word, f"bold {COLOURS[verdict.status]}"), f"  {report.reason(verdict)}"), (1, 0, 0, 0))
     )
     console.print(Text(f"  {report.counts(verdict)}", style="dim"))
+
+
+def tell_plan(found: Plan) -> None:
+    """Print the chance of seeing each reference defect, and the rows that it needs."""
+    console = Console()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("reference defect", "seen by", "power", "generated", "held out"):
+        table.add_column(name, justify="left" if name in ("reference defect", "seen by") else "right")
+    for concern, needs in itertools.groupby(found.needs, lambda need: need.concern):
+        kinds = list(needs)
+        told = CONCERNS[concern].excluded.format(f"{100 * kinds[0].size:g}%", "...")
+        if len(kinds) > 1:
+            table.add_row(told)
+        for need in kinds:
+            enough = need.power >= POWER
+            rows = ("enough", "enough") if enough else ("-", "-")
+            if not enough and need.rows is not None:
+                rows = f"{need.rows:,}", f"{float(f'{need.rows * found.held_out / found.compared:.2g}'):,.0f}"
+            words = f"  {need.kind}" if len(kinds) > 1 else told.replace("...", need.kind)
+            table.add_row(words, need.line, Text(f"{need.power:.0%}", style="" if enough else "yellow"), *rows)
+    console.print(Padding(table, (1, 0)))
+    console.print(
+        Text(
+            f"  With {found.generated:,} generated and {found.held_out:,} held-out rows, of which "
+            f"{found.held_out - found.compared:,} are learned from. A defect is seen with a chance of {POWER:.0%} "
+            "where its rows are enough; an audit cannot exclude what it would not see.",
+            style="dim",
+        )
+    )
 
 
 def tell_distance(a: str, b: str, found: Distance) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from monge import data, models, report
+from monge import data, models, report, rng
 from monge.cli import names
 from monge.cli.again import load_like, split_again
 from monge.cli.drawing import draw, how_drawn, write_samples
@@ -18,7 +18,7 @@ from monge.cli.runs import Run
 from monge.cli.settings import as_options
 from monge.data import Samples
 from monge.errors import BadInput
-from monge.evaluation import NEEDED, Finding, Margins, Verdict, audit, likelihood_lines
+from monge.evaluation import LEVEL, NEEDED, Finding, Margins, Verdict, audit, likelihood_lines
 from monge.files import write_atomic
 from monge.models import Family
 from monge.objects import words
@@ -41,6 +41,7 @@ def judge_run(
     title: str | None = None,
     commands: Sequence[str] = (),
     margins: Margins | None = None,
+    level: float = LEVEL,
 ) -> Verdict:
     """Audit a run's samples against what it did not see; write verdict.json and the report.
 
@@ -58,7 +59,7 @@ def judge_run(
     model = models.load(run.folder)
     x, drawn = _samples(run, model, holdout, n, seed)
     likelihood = _likelihood(model, train, holdout, seed)
-    verdict = audit(x, holdout=holdout, train=train, seed=seed, margins=margins, likelihood=likelihood)
+    verdict = audit(x, holdout=holdout, train=train, seed=seed, margins=margins, likelihood=likelihood, level=level)
     if not run.samples.exists():
         write_samples(run.samples, x, record["data"], seed=seed)
     for path in (run.verdict, *([json] if json else [])):
@@ -203,6 +204,7 @@ def judge_files(
     texts = {"categories": y.categories} if y.categories else {}
     x = load_like(generated, y.kind, y.event_shape, **texts)
     t = load_like(train, y.kind, y.event_shape, **texts) if train is not None else None
-    drawn = x if n is None else x.take(range(min(n, len(x))))
+    order = torch.randperm(len(x), generator=rng.generator(seed, "audit", "some"))
+    drawn = x if n is None else x.take(order[:n].sort().values.tolist())
     verdict = audit(drawn, holdout=y, train=t, seed=seed, margins=margins)
     return verdict, x, y

@@ -3,7 +3,7 @@
 from monge.evaluation.across import Across, across
 from monge.evaluation.auditing import NEEDED, audit
 from monge.evaluation.decision import Finding, holm, judge
-from monge.evaluation.defects import DEFECTS, Margins
+from monge.evaluation.defects import CONCERNS, DEFECTS, Margins
 from monge.evaluation.descriptors import DESCRIPTORS, Descriptor, Fitted, describe
 from monge.evaluation.distance import (
     Distance,
@@ -16,9 +16,10 @@ from monge.evaluation.distance import (
     interval_of,
 )
 from monge.evaluation.jacobian import Jacobian, Slope, jacobian, minimax_slope
-from monge.evaluation.line import Line
+from monge.evaluation.line import LEVEL, POWER, Line
 from monge.evaluation.lines import LINES, MeanLine, Measured, OneLine, likelihood_lines
 from monge.evaluation.outcomes import Outcome
+from monge.evaluation.plan import Need, Plan, plan
 from monge.evaluation.restoration import psnr, ssim
 from monge.evaluation.statistics.cells import cell_centres
 from monge.evaluation.statistics.classifier import TwoSampleAccuracy, classifier_two_sample
@@ -42,10 +43,13 @@ from monge.evaluation.verdict import Evidence, Sight, Verdict
 from monge.ot import directions, sliced_wasserstein
 
 __all__ = [
+    "CONCERNS",
     "DEFECTS",
     "DESCRIPTORS",
+    "LEVEL",
     "LINES",
     "NEEDED",
+    "POWER",
     "Across",
     "Closeness",
     "Coverage",
@@ -63,9 +67,11 @@ __all__ = [
     "MeansTest",
     "Measured",
     "Metric",
+    "Need",
     "Neighbours",
     "OneLine",
     "Outcome",
+    "Plan",
     "Relabellings",
     "Sight",
     "SinkhornDivergence",
@@ -100,6 +106,7 @@ __all__ = [
     "minimax_slope",
     "near_copies",
     "nearest",
+    "plan",
     "precision",
     "psnr",
     "sliced_floor",

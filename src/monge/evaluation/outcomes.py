@@ -55,7 +55,7 @@ def outcomes(lines: Sequence[Line], context: Mapping[str, Any]) -> tuple[Outcome
     for name, concern in CONCERNS.items():
         failed = [line for line in lines if line.concern == name and line.status == "fail"]
         size = context.get("margins", {}).get(concern.margin)
-        seeing = {d: _best(lines, d) for d in DEFECTS if d.concern == name and _planted(lines, d)} if size else {}
+        seeing = {d: best_line(lines, d) for d in DEFECTS if d.concern == name and _planted(lines, d)} if size else {}
         if failed:
             names = tuple(line.name for line in failed)
             best = min(seeing.items(), key=_power, default=None)
@@ -76,7 +76,7 @@ def _planted(lines: Sequence[Line], defect: Defect) -> list[Line]:
     return [line for line in seeing if line.concern == defect.concern] or seeing
 
 
-def _best(lines: Sequence[Line], defect: Defect) -> Line:
+def best_line(lines: Sequence[Line], defect: Defect) -> Line:
     """Of the lines of its concern, else of all, the one that sees a defect best."""
     return max(_planted(lines, defect), key=lambda line: line.curves[defect.name]["1.0"])
 

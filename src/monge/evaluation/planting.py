@@ -61,11 +61,9 @@ class Planting:
         margin = CONCERNS[CONCERN[defect]].margin
         return min(0.95, factor * float(getattr(self.margins, margin)))
 
-    def aim(self, descriptor: Descriptor, defect: str) -> Float[Tensor, "q k"]:
-        """How a defect that changes events moves the mean features of shaping rows, [1, k]; of another, [0, k]."""
+    def aim(self, descriptor: Descriptor, defect: str) -> Float[Tensor, "1 k"]:
+        """How a defect that changes events moves the mean features of shaping rows."""
         plain = self.looks.of(descriptor).shaping[:AIMED_ROWS]
-        if defect not in CHANGES or not self.applies(defect):
-            return plain[:0]
         return (self.features(descriptor, defect, shaping=True).mean(0) - plain.mean(0))[None]
 
     def features(self, descriptor: Descriptor, defect: str, *, shaping: bool = False) -> Tensor:

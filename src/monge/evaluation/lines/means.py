@@ -22,7 +22,8 @@ HANDICAP = (1.2, 1.2)  # of the statistics that aim at nothing, beside one that 
 
 
 def by_moments(line: "MeanLine", features: Features, p: Prepared) -> Compare:
-    aimed = [p.planting.aim(line.look(p), defect) for defect in line.defects if CONCERN[defect] == line.concern]
+    own = [defect for defect in planted_of(line, p) if CONCERN[defect] == line.concern and defect in CHANGES]
+    aimed = [p.planting.aim(line.look(p), defect) for defect in own]
     return whitened(torch.cat([features.x, features.y]), torch.cat(aimed) if aimed else None)
 
 
@@ -64,7 +65,7 @@ class MeanLine:
         features = self.features(p)
         compare = self.compare(self, features, p)
         mine = planted_of(self, p)
-        aimed = self.compare is by_moments and any(d in CHANGES for d in mine if CONCERN[d] == self.concern)
+        aimed = self.compare is by_moments and any(d in CHANGES and CONCERN[d] == self.concern for d in mine)
         test = means_test(features.x, features.y, compare, p.relabellings, HANDICAP if aimed else ())
         value, interval, floor = test.value, test.interval, test.floor
         if self.shown is not None:
