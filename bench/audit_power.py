@@ -13,6 +13,7 @@ beyond the worst twentieth of these, `prdc` where one of its four numbers is wor
 import argparse
 import contextlib
 import itertools
+import math
 import os
 import platform
 import time
@@ -116,6 +117,37 @@ def pool(t: Trial) -> Pool:
     return Pool(t.x, [t.x.flatten(1)], None, 0)
 
 
+def region(depth: Callable[[Tensor, torch.Generator], Tensor], share: float = 0.05) -> Callable[[Trial], Tensor]:
+    """Rows of the greatest depth are missing; depth: (whitened leading coordinates, generator) -> [rows]."""
+
+    def plant(t: Trial) -> Tensor:
+        both = torch.cat([t.x, t.spare])
+        mean, axes, deviation = principal_axes(both.flatten(1), 16)
+        far = depth((both.flatten(1) - mean.float()) @ (axes / deviation).float(), t.g)
+        return both[far <= far.quantile(1 - share)][: len(t.x)]
+
+    return plant
+
+
+def way(z: Tensor, g: torch.Generator, most: int | None = None) -> Tensor:
+    """Coordinates along a random one of the leading directions, or along a random direction."""
+    if most is not None:
+        return z[:, int(torch.randint(most, (), generator=g))]
+    return z @ torch.nn.functional.normalize(torch.randn(z.shape[1], generator=g), dim=0)
+
+
+def near_rank(values: Tensor, g: torch.Generator) -> Tensor:
+    """Minus the distance of each rank from a random one."""
+    ranks = values.argsort().argsort() / len(values)
+    return -(ranks - 0.025 - 0.95 * float(torch.rand((), generator=g))).abs()
+
+
+def ball(z: Tensor, g: torch.Generator) -> Tensor:
+    """How near to a row in three random directions: a region of no family that the audit plants."""
+    three = z @ torch.randn(z.shape[1], 3, generator=g)
+    return -(three - three[int(torch.randint(len(z), (), generator=g))]).norm(dim=1)
+
+
 def noise(t: Trial) -> Tensor:
     return t.x.mean() + t.x.std() * torch.randn(t.x.shape, generator=t.g)
 
@@ -143,6 +175,12 @@ DEFECTS: dict[str, tuple[Callable[[Trial], Tensor], set[str], bool]] = {
     "real": (lambda t: t.x, set(), False),
     "class dropped": (drop(0.0), {"region", "label"}, True),
     "class halved": (drop(0.5), {"region", "label"}, True),
+    "half-space of 5%": (region(lambda z, g: way(z, g, 4)), {"region"}, True),
+    "half-space of 5%, any direction": (region(way), {"region"}, True),
+    "slab of 5%": (region(lambda z, g: near_rank(way(z, g, 4), g)), {"region"}, True),
+    "shell of 5%": (region(lambda z, g: near_rank(z.norm(dim=1), g)), {"region"}, True),
+    "ball of 5% in three directions": (region(ball), {"region"}, False),
+    "slab of 5%, any direction": (region(lambda z, g: near_rank(way(z, g), g)), {"region"}, False),
     "copies 1%": (part(0.01, lambda t: t.train), {"copies"}, False),
     "copies 10%": (part(0.1, lambda t: t.train), {"copies"}, True),
     "all copies": (lambda t: t.train[: len(t.x)], {"copies"}, True),
@@ -156,6 +194,7 @@ DEFECTS: dict[str, tuple[Callable[[Trial], Tensor], set[str], bool]] = {
     "blur, 10% of small scales": (lambda t: CHANGES["blur"](pool(t), 0.1), {"blur"}, True),
     "leading variance -5%": (lambda t: CHANGES["variance"](pool(t), 0.05), {"variance"}, True),
     "outliers 1%": (part(0.01, noise), {"outliers"}, True),
+    "outliers 10%": (part(0.1, noise), {"outliers"}, True),
     "truncated, farthest 10%": (truncated, {"variance", "region", "structure"}, True),
     "Gaussian, right spectrum": (phases, {"structure"}, True),
     "atoms lost": (no_atoms, {"support"}, True),
@@ -231,7 +270,11 @@ def rows(
                 beyond = np.array([g[1] for g in got]) < low
                 peer = f"{beyond[:, 1:].any(1).mean():.0%}" if prdc else "-"
                 mark, naming = " *" if reference else "", f"{right} of {len(got)}" if named else "-"
-                yield f"| {law} | {n} | {name}{mark} | {told} | {naming} | {beyond[:, 0].mean():.0%} | {peer} |"
+                wrongly = sum(any(g[2].get(d, ("",))[0] == "pass" for d in named) for g in got) if named else "-"
+                powers = [max((g[2][d][1] or 0.0 for d in named if d in g[2]), default=math.nan) for g in got]
+                power = f"{np.mean(powers):.0%}" if named and not np.isnan(powers).any() else "-"
+                numbers = f"{naming} | {wrongly} | {power} | {beyond[:, 0].mean():.0%} | {peer}"
+                yield f"| {law} | {n} | {name}{mark} | {told} | {numbers} |"
 
 
 LAWS: dict[str, Law] = {}
@@ -245,6 +288,7 @@ def main() -> None:
     parser.add_argument("--n", default="500,2000")
     parser.add_argument("--trials", type=int, default=2)
     parser.add_argument("--real", type=int, default=6)
+    parser.add_argument("--planted", help="some of the defects, with commas between their names' beginnings")
     given = parser.parse_args()
     if given.digits:
         LAWS["digits"] = digits(given.digits)
@@ -255,10 +299,12 @@ def main() -> None:
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, one thread each; * at or above the reference size", flush=True
     )
-    print("| law | n | planted | verdicts | named | Frechet alone fails | prdc fails |")
-    print(7 * "|---" + "|")
+    print("| law | n | planted | verdicts | named | excluded | told power | Frechet alone fails | prdc fails |")
+    print(9 * "|---" + "|")
     few = (1, 1) if given.fast else (given.trials, given.real)
     names = ["real", "copies 10%", "Gaussian, right spectrum"] if given.fast else list(DEFECTS)
+    if given.planted:
+        names = [name for name in names if name.startswith(tuple(given.planted.split(",")))]
     for row in rows(laws, sizes, *few, names):
         print(row, flush=True)
     print(f"{time.perf_counter() - begun:.0f} s")

@@ -95,7 +95,7 @@ def test_support_finds_atoms_and_what_lies_beyond():
 
 
 def test_energies_and_ranks_are_centred_on_real_ones():
-    real = draw(2000, (20,)) * torch.arange(1, 21)
+    real = draw(2000, (24,)) * torch.arange(1, 25)
     energy, rank = ENERGIES.fit(real, 0)(0.9 * real), RANKS.fit(real, 0)(real)
     assert (ENERGIES.fit(real, 0)(real) - energy).mean(0) == pytest.approx(
         -2 * np.log(0.9) * torch.ones(energy.shape[1]), abs=0.02

@@ -22,7 +22,7 @@ def test_dict_has_exactly_the_fixed_keys_and_survives_json():
     ]  # fmt: skip
     keys = ["name", "value", "interval", "floor", "p_value", "margin", "status", "note", "concern", "detail",
             "reference", "p_equivalence", "power", "curves", "excludes",
-        "p_adjusted"]  # fmt: skip
+        "p_adjusted", "growth"]  # fmt: skip
     assert [list(line) for line in values["fidelity"] + values["diversity"]] == [keys, keys]
     assert json.loads(verdict.to_json()) == values
     assert Verdict.from_dict(json.loads(verdict.to_json())) == verdict

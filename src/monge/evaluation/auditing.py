@@ -41,7 +41,7 @@ from monge.progress import bar
 ROWS = 10_000
 NEEDED = 100
 SHOWN, IN_REGION = 32, 14
-SHARE, SHAPING = 4, 2500  # of the held-out rows one in so many is learned from, at most so many
+SHARE, SHAPING = 5, 2000  # of the held-out rows one in so many is learned from, at most so many
 MOST_LABELS = 100
 YOURS = "Squared distance, in standard deviations, of the means of your features."
 
@@ -84,7 +84,7 @@ def audit(
     chance of at most `level`. A defect is excluded when the line that sees it best excludes it; `pass` means that each
     is, and that no line fails.
 
-    All that is learned (scale, axes, filters, cells, thresholds) is learned from a quarter of the held-out rows, which
+    All that is learned (scale, axes, filters, cells, thresholds) is learned from a fifth of the held-out rows, which
     are not compared, or from both sides alike; the others and x are exchangeable when they have one law, and
     permutation tests exact, with as many permutations as a line's share of the level needs to be decided. Rows of train
     serve to find copies alone: a model was fitted to them, so they are no new samples of the law. The numbers depend on
@@ -147,7 +147,7 @@ def audit(
 
 
 def _split(arrays: dict[str, Source], order: dict[str, Array], labels: Labels | None, holdout: Any, seed: int) -> Split:
-    """A quarter of the held-out rows, to learn from; the others, to compare."""
+    """A fifth of the held-out rows, to learn from; the others, to compare."""
     real = arrays["holdout"]
     apart = shaping_of(len(order["holdout"]))
     shaping, counted = order["holdout"][:apart], order["holdout"][apart:]
@@ -184,7 +184,7 @@ def shaping_of(n: int) -> int:
     """How many of n held-out rows are learned from.
 
     >>> shaping_of(2000)
-    500
+    400
     """
     return min(n // SHARE, SHAPING)
 

@@ -17,14 +17,17 @@ DECISIVE = 3  # permutations beyond the critical value
 HELPED = (0.05, 0.99)  # powers at equal weights between which that weight helps
 THOUGH_SEEN = 0.001  # chance of the reference looking so harmless, at most, where a difference is there
 FACTORS = (0.25, 0.5, 1.0, 2.0)  # of the reference size, at which the power is computed
+TIMES = (2, 4, 8, 16)  # the rows there are, with which it is computed, too
 
 
 class Planted(NamedTuple):
     """A line over real data with a defect in them: by factor of the reference size the test statistic in each
-    replicate, and the line's mean value at the reference size."""
+    replicate, and the line's mean value at the reference size. growth: the statistic at the reference size with so many
+    times the rows, on the scale of the null of the rows there are."""
 
     statistic: Mapping[float, Float[Tensor, " replicates"]]
     value: float
+    growth: Mapping[float, Float[Tensor, " replicates"]] = {}
 
 
 class Finding(NamedTuple):
@@ -110,12 +113,15 @@ def judge(findings: Sequence[Finding], level: float = LEVEL) -> list[Line]:
 
 def _weight(f: Finding, single: float) -> float:
     low, high = HELPED
-    own = [curve(f, planted, single)[1.0] for name, planted in f.planted.items() if CONCERN[name] == f.concern]
+    own = [
+        curve(f, planted.statistic, single)[1.0] for name, planted in f.planted.items() if CONCERN[name] == f.concern
+    ]
     return OWN if any(low < power < high for power in own) else 1.0
 
 
 def _line(f: Finding, adjusted: float, level: float, single: float) -> Line:
-    powers = {name: curve(f, planted, single) for name, planted in f.planted.items()}
+    powers = {name: curve(f, planted.statistic, single) for name, planted in f.planted.items()}
+    growth = {name: curve(f, planted.growth, single) for name, planted in f.planted.items() if planted.growth}
     best = _reference(f, powers)
     equivalence = math.nan if best is None else as_harmless(f.statistic, f.planted[best].statistic[1.0])
     power = None if best is None else powers[best][1.0]
@@ -150,6 +156,7 @@ def _line(f: Finding, adjusted: float, level: float, single: float) -> Line:
             if powers[name][1.0] >= POWER
         },
         detail=f.detail,
+        growth={name: {str(k): round(v, 4) for k, v in found.items()} for name, found in growth.items()},
         p_adjusted=None if math.isnan(adjusted) else adjusted,
     )
 
@@ -177,12 +184,13 @@ def as_harmless(statistic: float, planted: Float[Tensor, " replicates"]) -> floa
     return float(t.cdf(gap / spread, n - 1)) if spread > 0 else float(gap >= 0)
 
 
-def curve(f: Finding, planted: Planted, single: float) -> dict[float, float]:
-    """Power against the size of a defect: the chance that the statistic exceeds what chance exceeds with `single`."""
+def curve(f: Finding, planted: Mapping[float, Tensor], single: float) -> dict[float, float]:
+    """Power against the size of a defect, or against rows: the chance that the statistic exceeds what chance exceeds
+    with `single`."""
     assert f.critical is not None
     bar = f.critical(single)
     found = {}
-    for factor, statistic in planted.statistic.items():
+    for factor, statistic in planted.items():
         mean, spread = float(statistic.double().mean()), float(statistic.double().std())
         found[factor] = 0.5 * math.erfc((bar - mean) / (spread * math.sqrt(2))) if spread > 0 else float(mean > bar)
     return found

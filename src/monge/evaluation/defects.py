@@ -86,7 +86,8 @@ CONCERNS = {
 }
 DEFECTS = (
     Defect("cluster", "region", "cluster"),
-    Defect("half-space", "region", "half-space"),
+    Defect("half-space", "region", "half-space across a leading direction"),
+    Defect("any half-space", "region", "half-space across any direction"),
     Defect("slab", "region", "slab across a leading direction"),
     Defect("column slab", "region", "slab across a column"),
     Defect("shell", "region", "shell about the mean"),
@@ -180,15 +181,19 @@ def _clusters(pool: Pool, generator: torch.Generator, share: float) -> Iterator[
 
 
 def _half_spaces(pool: Pool, generator: torch.Generator, share: float) -> Iterator[Tensor]:
-    """How far along a leading or, every other time, a random direction of the whitened leading ones."""
+    """How far along a leading direction."""
     white = _white(pool)
-    for i in range(REPLICATES):
-        if i % 2:
-            way = torch.randn(white.shape[1], generator=generator, dtype=torch.float64)
-            along = white @ (way / way.norm())
-        else:
-            along = white[:, int(torch.randint(min(AXES, white.shape[1]), (1,), generator=generator))]
+    for _ in range(REPLICATES):
+        along = white[:, int(torch.randint(min(AXES, white.shape[1]), (1,), generator=generator))]
         yield along if torch.rand((), generator=generator) < 0.5 else -along
+
+
+def _any_half_spaces(pool: Pool, generator: torch.Generator, share: float) -> Iterator[Tensor]:
+    """How far along a random direction of the leading ones, whitened."""
+    white = _white(pool)
+    for _ in range(REPLICATES):
+        way = torch.randn(white.shape[1], generator=generator, dtype=torch.float64)
+        yield white @ (way / way.norm())
 
 
 def _slabs(pool: Pool, generator: torch.Generator, share: float) -> Iterator[Tensor]:
@@ -230,6 +235,7 @@ def _white(pool: Pool) -> Tensor:
 REGIONS: dict[str, Callable[[Pool, torch.Generator, float], Iterator[Tensor]]] = {
     "cluster": _clusters,
     "half-space": _half_spaces,
+    "any half-space": _any_half_spaces,
     "slab": _slabs,
     "column slab": _column_slabs,
     "shell": _shells,

@@ -25,6 +25,7 @@ class Line:
     reference: the defect that the margin is of. p_equivalence: the chance that it looks so harmless. power: the chance
         that it would have been seen. curves: that chance by defect and by factor of the reference size. excludes:
         p_equivalence of each defect that the line sees with a power of .8. p_adjusted: p_value after correction.
+    growth: the power at the reference size by defect and by how many times the rows there are.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Line:
     curves: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     excludes: Mapping[str, float] = field(default_factory=dict)
     p_adjusted: float | None = None
+    growth: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def significant(self) -> bool:

@@ -13,7 +13,6 @@ from monge.evaluation.line import POWER, Line, Status
 
 EXCLUDED = 0.025  # chance of the reference defect looking so harmless, at most, for it to be excluded
 FOUND = 0.95  # chance with which the smallest defect that is told would be found
-FARTHEST = 30.0  # times the rows there are: beyond, no number is told
 CERTAIN = 1e-4  # a power is known to this from 0 and 1
 
 
@@ -72,12 +71,11 @@ def outcomes(lines: Sequence[Line], context: Mapping[str, Any]) -> tuple[Outcome
 
 
 def _planted(lines: Sequence[Line], defect: Defect) -> list[Line]:
-    seeing = [line for line in lines if defect.name in line.curves]
-    return [line for line in seeing if line.concern == defect.concern] or seeing
+    return [line for line in lines if defect.name in line.curves]
 
 
 def best_line(lines: Sequence[Line], defect: Defect) -> Line:
-    """Of the lines of its concern, else of all, the one that sees a defect best."""
+    """The line that sees a defect best."""
     return max(_planted(lines, defect), key=lambda line: line.curves[defect.name]["1.0"])
 
 
@@ -103,7 +101,7 @@ def _unless_found(name: str, seeing: Mapping[Defect, Line], size: float, context
     open_ = [d for d, line in seen.items() if line.excludes.get(d.name, 1.0) > EXCLUDED]
     n, m = context.get("n_compared", (0, 0))
     rows = 2 * n * m / (n + m) if n and m else 0.0
-    needed = {d.kind: needs(line.curves[d.name], rows) for d, line in seeing.items() if d not in seen and rows}
+    needed = {d.kind: needs(line, d.name, rows) for d, line in seeing.items() if d not in seen and rows}
     of_each = min((seen or seeing).items(), key=_power) if seen else max(seeing.items(), key=_power)
     numbers, lines = _numbers(of_each, size), tuple(dict.fromkeys(line.name for line in (seen or seeing).values()))
     unseen = "; ".join(
@@ -127,23 +125,26 @@ def _unless_found(name: str, seeing: Mapping[Defect, Line], size: float, context
     return Outcome(name, "pass", size, *numbers, lines, words, kinds, needed)
 
 
-def needs(curve: Mapping[str, float], rows: float) -> int | None:
-    """How many rows, of both sides alike, would give a power of .8, when `rows` give this curve by factor of the
-    reference size: what so many rows show of f times the defect, f^2 times as many show of the defect itself. Between
-    the factors, and beyond them, the normal deviate of the power is taken to be linear.
+def needs(line: Line, defect: str, rows: float) -> int | None:
+    """How many rows, of both sides alike, would give a power of .8 for a defect, when there are `rows`; None where that
+    is beyond what can be told. By the line's power against rows, linear in its normal deviate and the logarithm of the
+    rows; or else by that against size: what so many rows show of f times the defect, f^2 times as many show of it.
 
-    >>> needs({"0.5": 0.1, "1.0": 0.5, "2.0": 0.999}, 1000)
-    1600
+    >>> curves = {"blur": {"0.5": 0.1, "1.0": 0.5, "2.0": 0.99}}
+    >>> needs(Line("a", 0.0, (0.0, 0.0), 0.0, None, None, "pass", "", curves=curves), "blur", 1000)
+    1700
     """
-    law = NormalDist()
-    points = [(float(k), law.inv_cdf(min(1 - CERTAIN, max(CERTAIN, v)))) for k, v in curve.items()]
+    law, by_size = NormalDist(), line.curves[defect]
+    growth = {1.0: by_size["1.0"]} | {float(k): power for k, power in line.growth.get(defect, {}).items()}
+    by_rows = growth if len(growth) > 1 else {float(k) ** 2: power for k, power in by_size.items()}
+    points = [(math.log(k), law.inv_cdf(min(1 - CERTAIN, max(CERTAIN, v)))) for k, v in by_rows.items()]
     wanted = law.inv_cdf(POWER)
+    if by_size["1.0"] >= POWER:
+        return round(rows)
     for (a, low), (b, high) in itertools.pairwise(points):
-        if low < high and (high >= wanted or (b, high) == points[-1]):
-            factor = a + (wanted - low) / (high - low) * (b - a)
-            if factor**2 > FARTHEST:
-                return None
-            return int(float(f"{max(1.0, factor**2) * rows:.2g}"))
+        if low < wanted <= high:
+            times = math.exp(a + (wanted - low) / (high - low) * (b - a))
+            return int(float(f"{max(1.0, times) * rows:.2g}"))
     return None
 
 

@@ -44,14 +44,13 @@ def plan(
     """What an audit of n generated rows (as many as are held out, if not given) against these held-out rows would see.
 
     Half of the rows play generated ones against the other half, with every reference defect planted; the power at other
-    numbers follows from the curve of power against the size of a defect: with f^2 times the rows a defect looks f times
-    as large.
+    numbers is that of as many rows drawn from these.
 
     Raises BadInput for fewer than 200 rows, which leave too few in a half.
 
     >>> found = plan(np.random.default_rng(0).standard_normal((400, 2)))
-    >>> found.held_out, [need.kind for need in found.needs][:2]
-    (400, ['cluster', 'half-space'])
+    >>> found.held_out, [need.kind for need in found.needs][:1]
+    (400, ['cluster'])
     """
     rows = to_array("holdout", holdout)
     if len(rows) < 2 * NEEDED:
@@ -60,7 +59,8 @@ def plan(
     order = np.random.default_rng(seed).permutation(len(rows))[:most]
     half = most // 2
     mine, real = (np.sort(part) for part in (order[:half], order[half:]))
-    some, others = (holdout.take(torch.from_numpy(part)) if isinstance(holdout, Samples) else rows[part] for part in (mine, real))
+    given = isinstance(holdout, Samples)
+    some, others = (holdout.take(torch.from_numpy(part)) if given else rows[part] for part in (mine, real))
     verdict = audit(some, others, train, seed=seed, margins=margins)
     a, b = verdict.context["n_compared"]
     compared = len(rows) - shaping_of(len(rows))
@@ -80,8 +80,10 @@ def _seen(verdict: Verdict, defect: Defect) -> bool:
 
 def _need(verdict: Verdict, defect: Defect, at_hand: float, planned: float) -> Need:
     line = best_line(verdict.lines, defect)
-    curve = {float(k): v for k, v in line.curves[defect.name].items()}
-    factor = (planned / at_hand) ** 0.5
-    power = float(np.interp(factor, list(curve), list(curve.values())))
+    by_size = {float(k) ** 2: v for k, v in line.curves[defect.name].items()}
+    by_rows = {1.0: by_size[1.0]} | {float(k): v for k, v in line.growth.get(defect.name, {}).items()}
+    smaller = {times: power for times, power in by_size.items() if times < 1.0}
+    powers = smaller | (by_rows if len(by_rows) > 1 else by_size)
+    power = float(np.interp(np.log(planned / at_hand), np.log(sorted(powers)), [powers[k] for k in sorted(powers)]))
     size = float(verdict.context["margins"][CONCERNS[defect.concern].margin])
-    return Need(defect.concern, defect.kind, size, line.name, power, needs(line.curves[defect.name], at_hand))
+    return Need(defect.concern, defect.kind, size, line.name, power, needs(line, defect.name, at_hand))

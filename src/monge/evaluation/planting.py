@@ -17,6 +17,7 @@ from monge.evaluation.statistics.resampling import numpy_generator
 POOL_ROWS = 2000
 AIMED_ROWS = 1000  # shaping rows in which a defect is planted, to aim at it
 GAUSSIAN = 0.3  # skewness or excess kurtosis of means of fields below which their long waves are called Gaussian
+UNLIKE = 0.8  # of the largest scale: columns above have one scale, nearly
 SURE = 3.0  # standard errors of these by which they must differ from zero
 Counts = NDArray[np.int64]
 
@@ -28,7 +29,7 @@ class Planting:
     looks: Looks
     margins: Margins
     changes: dict[tuple[str, str, bool], Tensor] = field(default_factory=dict)
-    drawn: dict[tuple[str, float], tuple[Counts, Counts]] = field(default_factory=dict)
+    drawn: dict[tuple[str, float, int], tuple[Counts, Counts]] = field(default_factory=dict)
 
     def applies(self, defect: str) -> bool:
         """Whether a reference defect means anything for these data."""
@@ -44,7 +45,7 @@ class Planting:
         if defect == "column slab":
             return len(split.counted[0].flatten()) > 1 and len(split.event) == 1
         if defect == "raw variance":
-            return len(split.event) == 1 and len(split.raw) > 1 and bool(split.raw.min() < 0.999)
+            return len(split.event) == 1 and len(split.raw) > 1 and bool(split.raw.min() < UNLIKE)
         return defect != "copies" or split.train is not None
 
     @cached_property
@@ -106,27 +107,27 @@ class Planting:
             if defect.name in CHANGES and self.applies(defect.name)
         }
 
-    def draws(self, defect: str, factor: float) -> tuple[Counts, Counts]:
+    def draws(self, defect: str, factor: float, times: int = 1) -> tuple[Counts, Counts]:
         """How often each row of the pool is drawn for either side in each replicate of the audit, [replicates, pool],
         with a defect of `factor` times its reference size on the first; where the defect replaces rows, [replicates, 2
-        pool], those of the changed pool behind. As many are drawn as the audit compares, with replacement."""
-        if (defect, factor) not in self.drawn:
-            self.drawn[defect, factor] = self._draws(defect, factor)
-        return self.drawn[defect, factor]
+        pool], those of the changed pool behind. `times` as many are drawn as the audit compares, with replacement."""
+        if (defect, factor, times) not in self.drawn:
+            self.drawn[defect, factor, times] = self._draws(defect, factor, times)
+        return self.drawn[defect, factor, times]
 
-    def _draws(self, defect: str, factor: float) -> tuple[Counts, Counts]:
+    def _draws(self, defect: str, factor: float, times: int) -> tuple[Counts, Counts]:
         share, rows = self.share(defect, factor), len(self.pool.events)
         weights = torch.ones(REPLICATES, rows, dtype=torch.float64)
         if defect in REPLACED:
             weights = torch.cat([weights * (1 - share), weights * share], 1)
         elif defect not in CHANGES:
             weights = self.pool.weights(defect, share)
-        generator = numpy_generator(self.looks.split.seed, "replicates", defect, str(factor))
-        n, m = self.looks.split.sizes
+        generator = numpy_generator(self.looks.split.seed, "replicates", defect, str(factor), str(times))
+        n, m = (times * size for size in self.looks.split.sizes)
         mine = generator.multinomial(n, (weights / weights.sum(1, keepdim=True)).numpy())
         return mine, generator.multinomial(m, np.full(rows, 1 / rows), size=REPLICATES)
 
-    def means(self, descriptor: Descriptor, defect: str, factor: float) -> tuple[Tensor, Tensor]:
+    def means(self, descriptor: Descriptor, defect: str, factor: float, times: int = 1) -> tuple[Tensor, Tensor]:
         """Mean features of both sides in replicates with a defect; of one that changes events, sizes other than the
         reference are taken to move features in proportion."""
         plain = self.looks.of(descriptor).y[: len(self.pool.events)]
@@ -134,10 +135,10 @@ class Planting:
         if defect in CHANGES:
             changed = self.features(descriptor, defect)
             rows = torch.cat([plain, changed]) if defect in REPLACED else plain + factor * (changed - plain)
-        return self.drawn_means(defect, factor, rows, plain)
+        return self.drawn_means(defect, factor, times, rows, plain)
 
-    def drawn_means(self, defect: str, factor: float, rows: Tensor, plain: Tensor) -> tuple[Tensor, Tensor]:
+    def drawn_means(self, defect: str, factor: float, times: int, rows: Tensor, plain: Tensor) -> tuple[Tensor, Tensor]:
         """Mean features of both sides, whose rows are drawn from these."""
-        mine, other = (torch.from_numpy(counts).float() for counts in self.draws(defect, factor))
-        n, m = self.looks.split.sizes
+        mine, other = (torch.from_numpy(counts).float() for counts in self.draws(defect, factor, times))
+        n, m = (times * size for size in self.looks.split.sizes)
         return mine @ rows / n, other @ plain / m

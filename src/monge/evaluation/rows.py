@@ -17,6 +17,7 @@ from monge.errors import BadInput
 Array = NDArray[Any]
 BLOCK_BYTES = 32 * 2**20  # one float64 block of rows while reading
 FARTHEST = 1e15  # standardised values are cut here, so that squares of an exploded generator stay finite
+STEP, OFFSET = 1e-6, 0.3819  # of a hash of rows: their values lie on no edge of its steps
 CONSTANT = 1e-9  # a spread below this fraction of the values is rounding, not data
 
 
@@ -117,10 +118,12 @@ class Rows:
 
 
 def seeded_order(x: Source, *address: int | str) -> Array:
-    """A shuffle of the rows that depends on their content and the address, not on the order they came in, nor on units.
+    """A shuffle of the rows that depends on their content and the address, not on the order they came in, nor on
+    units, and in which the place of a row says nothing of its values.
 
-    Rows are sorted by a random mixture of their values, which is in the same order when they come in another, or as
-    s x + m, s > 0, and then shuffled: equal rows are neighbours in the mixture, and must not stay so.
+    A row is hashed by a random mixture of its values, in steps of a millionth of how far mixtures lie from their
+    median, which are the same for s x + m, s > 0. Rows are sorted by their hash, and then shuffled: equal rows are
+    neighbours in the hash, and must not stay so.
 
     >>> x = np.arange(5.0).reshape(-1, 1)
     >>> bool((x[seeded_order(x, 0)] == x[::-1][seeded_order(7 * x[::-1] + 1, 0)]).all())
@@ -128,13 +131,25 @@ def seeded_order(x: Source, *address: int | str) -> Array:
     """
     generator = rng.generator(int(address[0]), *address[1:])
     weights = torch.rand(x[0].size if len(x) else 0, generator=generator, dtype=torch.float64).numpy()
-    keys = np.empty(len(x))
+    mixture = np.empty(len(x))
     with np.errstate(over="ignore", invalid="ignore"):
         for start, rows in blocks(x):
-            keys[start : start + len(rows)] = rows.reshape(len(rows), -1).astype(np.float64) @ weights
+            mixture[start : start + len(rows)] = rows.reshape(len(rows), -1).astype(np.float64) @ weights
+        mixture -= np.median(mixture) if len(x) else 0.0
+        spread = np.abs(mixture).mean() if len(x) else 1.0
+        steps = np.nan_to_num(np.floor(mixture / (STEP * spread) + OFFSET), posinf=2.0**62, neginf=-(2.0**62))
     shuffle = torch.randperm(len(x), generator=generator).numpy()
-    shuffled: Array = np.argsort(keys, kind="stable")[shuffle]
+    shuffled: Array = np.argsort(_hash(steps.clip(-(2.0**62), 2.0**62).astype(np.int64)), kind="stable")[shuffle]
     return shuffled
+
+
+def _hash(values: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """splitmix64 (Steele et al. 2014)."""
+    z = values.view(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: NDArray[np.uint64] = z ^ (z >> np.uint64(31))
+    return mixed
 
 
 def common_scale(real: Sequence[Source]) -> tuple[Array, Array]:

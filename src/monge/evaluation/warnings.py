@@ -41,7 +41,7 @@ def warnings_of_grid(generated: Source, holdout: Any) -> list[str]:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2g}%"
+    return f"{100 * share:.3g}%"
 
 
 def warnings_of(p: Prepared, arrays: dict[str, Source]) -> list[str]:

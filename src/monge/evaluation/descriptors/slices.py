@@ -1,4 +1,4 @@
-"""Slices: which of forty equal parts of the real law, along directions, columns and radii, an event falls in."""
+"""Slices: which of sixty equal parts of the real law, along directions, columns and radii, an event falls in."""
 
 import torch
 from torch import Tensor
@@ -7,8 +7,9 @@ from monge import rng
 from monge.evaluation.descriptors.base import Descriptor, Fitted
 from monge.evaluation.descriptors.values import PRINCIPAL, VALUES, principal_axes
 
-PARTS = 40
+PARTS = 60
 COLUMNS, LEADING, RANDOM = 16, 8, 6  # columns of vectors of so few, leading directions, random ones
+RADII = 2
 
 
 def _numbers(real: Tensor, seed: int) -> tuple[Tensor, list[str], Tensor, Tensor]:

@@ -60,7 +60,7 @@ def leading(d: int) -> int:
 
 def energies_in(raw: Float[Tensor, " d"]) -> Descriptor:
     """Energies of directions of standardised vectors, and of vectors in units of their own, `raw` times as large."""
-    own = bool((raw < 1).any())
+    own = bool((raw < 0.999).any())
 
     def fit(real: Tensor, seed: int) -> Fitted:
         first = energies(real, seed)
@@ -74,8 +74,9 @@ def energies_in(raw: Float[Tensor, " d"]) -> Descriptor:
 
 
 def energies(real: Tensor, seed: int) -> Fitted:
-    """log of |coordinates|^2 in bands of principal directions: four each to 16, then twice as many each time to 128, an
-    edge of them where the leading ones end; and of what is left. Of fewer than four values, squares."""
+    """log of |coordinates|^2 in bands of principal directions: four each to 16, then twice as many each time to 128,
+    an edge of them where the leading ones end; and of what is left. Of one direction, and of fewer than four values,
+    squares."""
     rows = real.flatten(1)
     mean, axes, deviation = principal_axes(rows, 2 * MOST)
     k = axes.shape[1]
@@ -95,8 +96,11 @@ def energies(real: Tensor, seed: int) -> Fitted:
         flat = x.flatten(1)
         squares = (flat @ turn - shift).square()
         parts = [squares[:, a:b].sum(1) / u for (a, b), u in zip(bands, usual, strict=True)]
-        rest = ((flat - centre).square().sum(1) - squares.sum(1)).clamp(min=0) / left
-        return torch.stack([(part + TINY).log() for part in (*parts, *([rest] if k < rows.shape[1] else []))], 1)
+        alone = [b - a == 1 for a, b in bands]
+        if k < rows.shape[1]:
+            parts.append(((flat - centre).square().sum(1) - squares.sum(1)).clamp(min=0) / left)
+            alone.append(False)
+        return torch.stack([part if one else (part + TINY).log() for part, one in zip(parts, alone, strict=True)], 1)
 
     names = [f"variance of directions {a + 1}-{b}" for a, b in bands]
     return Fitted(measure, (*names, *(["variance of other directions"] if k < rows.shape[1] else [])))

@@ -80,7 +80,7 @@ LINES: tuple[Measured, ...] = (
         "outliers",
         ("outliers",),
         VALUES,
-        "Share of samples that lie farther from real ones than any real one of a quarter of the held-out samples does; "
+        "Share of samples that lie farther from real ones than any of a fifth of the held-out samples does; "
         "tested by how far, too, in values, patterns and spectra.",
         distances.above,
         nothing,

@@ -50,7 +50,7 @@ class OneLine:
         return self.function(self, p)._replace(name=self.name, concern=self.concern)
 
 
-MOST_Z = 40.0
+LEAST_Z, MOST_Z = -2.0, 40.0
 BROAD = ("blur", "variance", "cluster")  # defects of a line that is for no one of them
 Share = tuple[float, Interval, float]
 
@@ -66,7 +66,7 @@ def share(hits: int, n: int, real_hits: int, m: int) -> Share:
 
 def as_deviates(p_values: ArrayLike) -> Tensor:
     """p-values as standard normal deviates, cut where they say no more."""
-    return torch.from_numpy(np.clip(norm.isf(np.asarray(p_values, dtype=np.float64)), -MOST_Z, MOST_Z))
+    return torch.from_numpy(np.clip(norm.isf(np.asarray(p_values, dtype=np.float64)), LEAST_Z, MOST_Z))
 
 
 def deviate(level: float) -> float:

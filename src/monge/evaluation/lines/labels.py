@@ -53,13 +53,13 @@ class GivenLine(LabelLine):
         labels, generated = _given(p)
         return self._of(p, generated, labels.counted)
 
-    def means(self, p: Prepared, defect: str, factor: float) -> tuple[Tensor, Tensor]:
+    def means(self, p: Prepared, defect: str, factor: float, times: int = 1) -> tuple[Tensor, Tensor]:
         """With the label of another row on a share of the rows."""
         labels, generated = _given(p)
         other = labels.counted[torch.randperm(len(labels.counted), generator=rng.generator(p.seed, "other labels"))]
         rows = len(p.planting.pool.events)
         plain, changed = (self._of(p, generated, y).y[:rows] for y in (labels.counted, other))
-        return p.planting.drawn_means(defect, factor, torch.cat([plain, changed]), plain)
+        return p.planting.drawn_means(defect, factor, times, torch.cat([plain, changed]), plain)
 
     def _of(self, p: Prepared, mine: Tensor, real: Tensor) -> Features:
         recognised, (labels, generated) = p.looks.of(self.look(p)), _given(p)

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from monge.evaluation.decision import FACTORS, Finding, Planted, tail
+from monge.evaluation.decision import FACTORS, TIMES, Finding, Planted, tail
 from monge.evaluation.defects import CHANGES, CONCERN
 from monge.evaluation.descriptors import Descriptor
 from monge.evaluation.lines.base import planted_of
@@ -31,9 +31,9 @@ def by_moments(line: "MeanLine", features: Features, p: Prepared) -> Compare:
 class MeanLine:
     """A line on the mean features of a descriptor.
 
-    compare: (line, features, prepared) -> statistics of two mean vectors. told: what differs most, in words. shown: a
-    number of mean features [b, k] -> [b] to be told of each side, in place of the first statistic; worse: on which side
-    of the real samples' it is a defect.
+    compare: (line, features, prepared) -> statistics of two mean vectors, all of second order in their difference.
+    told: what differs most, in words. shown: a number of mean features [b, k] -> [b] to be told of each side, in place
+    of the first statistic; worse: on which side of the real samples' it is a defect.
     """
 
     name: str
@@ -56,9 +56,9 @@ class MeanLine:
     def features(self, p: Prepared) -> Features:
         return p.looks.of(self.look(p))
 
-    def means(self, p: Prepared, defect: str, factor: float) -> tuple[Tensor, Tensor]:
-        """Mean features of both sides in replicates with a planted defect."""
-        return p.planting.means(self.look(p), defect, factor)
+    def means(self, p: Prepared, defect: str, factor: float, times: int = 1) -> tuple[Tensor, Tensor]:
+        """Mean features of both sides, of so many times the rows, in replicates with a planted defect."""
+        return p.planting.means(self.look(p), defect, factor, times)
 
     def measure(self, p: Prepared) -> Finding:
         descriptor = self.look(p)
@@ -75,7 +75,9 @@ class MeanLine:
             drawn = {factor: self.means(p, defect, factor) for factor in FACTORS}
             statistics = {k: aggregated(compare(*sides).double(), test.standard) for k, sides in drawn.items()}
             told = compare(*drawn[1.0])[:, 0] if self.shown is None else self.shown(drawn[1.0][0])
-            planted[defect] = Planted(statistics, float(told.mean()))
+            more = {k: k * compare(*self.means(p, defect, 1.0, k)).double() for k in TIMES}  # on the scale of the null
+            growth = {float(k): aggregated(values, test.standard) for k, values in more.items()}
+            planted[defect] = Planted(statistics, float(told.mean()), growth)
         return Finding(
             self.name,
             value,

@@ -9,7 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from monge.evaluation.descriptors import PRINCIPAL, SLICES, Descriptor, Fitted, spaces
-from monge.evaluation.descriptors.slices import PARTS
+from monge.evaluation.descriptors.slices import PARTS, RADII, RANDOM
 from monge.evaluation.lines.means import MeanLine, differences
 from monge.evaluation.looks import Features
 from monge.evaluation.prepared import Prepared
@@ -19,7 +19,7 @@ from monge.evaluation.statistics.pairwise import nearest
 
 SIZES = (20, 32) * 10 + (64, 128) * 2  # many cuts into cells: some cell is much like a region that is wrong
 ROWS_PER_CELL = 15
-WINDOWS = (1, 2, 4)  # neighbouring parts
+WINDOWS = (1, 3, 6)  # neighbouring parts
 COLUMNS_TOLD = 2
 
 
@@ -88,7 +88,7 @@ REGIONS = RegionLine(
     "regions",
     "diversity",
     "region",
-    ("cluster", "half-space", "slab", "shell"),
+    ("cluster", "half-space", "any half-space", "slab", "shell"),
     PRINCIPAL,
     "How differently generated and real samples are shared out over regions of real data (k-means cells), from 0 "
     "(alike) to 1 (disjoint): a missing region of weight w adds about w/2.",
@@ -99,7 +99,7 @@ REGIONS = RegionLine(
 
 def in_windows(line: MeanLine, features: Features, p: Prepared) -> Compare:
     """The mean over numbers of the triangular discrimination of their parts, and the largest (p - q)^2 / (mean of both)
-    of windows of one, two and four neighbouring parts."""
+    of windows of one, three and six neighbouring parts: of directions and columns, of mixtures, and of radii."""
     n, m = p.split.sizes
     share = n / (n + m)
 
@@ -107,13 +107,12 @@ def in_windows(line: MeanLine, features: Features, p: Prepared) -> Compare:
         mine, real = (side.reshape(len(side), -1, PARTS) for side in (mine, real))
         square = (mine - real).square() / (mine + real).clamp(min=1e-30) / 2
         found = [square.sum((1, 2)) / mine.shape[1]]
+        total = mine.cumsum(2), real.cumsum(2)
+        groups = (slice(None, -RADII - RANDOM), slice(-RADII - RANDOM, -RADII), slice(-RADII, None))
         for width in WINDOWS:
-            a, b = (side.cumsum(2) for side in (mine, real))
-            a, b = (
-                torch.cat([side[:, :, width - 1 : width], side[:, :, width:] - side[:, :, :-width]], 2)
-                for side in (a, b)
-            )
-            found.append(((a - b).square() / (share * a + (1 - share) * b).clamp(min=1e-30)).amax((1, 2)))
+            a, b = (torch.cat([t[:, :, width - 1 : width], t[:, :, width:] - t[:, :, :-width]], 2) for t in total)
+            each = (a - b).square() / (share * a + (1 - share) * b).clamp(min=1e-30)
+            found += [each[:, group].amax((1, 2)) for group in groups]
         return torch.stack(found, 1)
 
     return compare
@@ -123,7 +122,7 @@ SLICED = MeanLine(
     "slices",
     "diversity",
     "region",
-    ("half-space", "slab", "column slab", "shell"),
+    ("half-space", "any half-space", "slab", "column slab", "shell"),
     SLICES,
     f"How differently generated and real samples are shared out over {PARTS} parts of the real law along leading "
     "directions, columns and radii, from 0 (alike) to 1 (disjoint).",

@@ -14,6 +14,7 @@ from monge.evaluation.statistics.resampling import Interval, permutation_p_value
 
 PERMUTATIONS = 1999
 RIDGE = 0.01  # added to a correlation before it is inverted
+ROUNDING = 1e-5  # of statistics of float32 means
 CHUNK = 250  # relabellings at once
 Compare = Callable[[Tensor, Tensor], Tensor]  # mean features [b, k] of x, of y -> statistics [b, s], none negative
 
@@ -158,7 +159,7 @@ def means_test(
         float(drawn[:, 0].mean()),
         statistic,
         null,
-        permutation_p_value(statistic, null),
+        permutation_p_value(statistic, null, ROUNDING),
         standard,
     )
 

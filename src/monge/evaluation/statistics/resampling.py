@@ -107,14 +107,17 @@ def difference_interval(hits: int, n: int, real_hits: int, real_n: int) -> Inter
     return max(0.0, share - down), min(1.0, share + up)
 
 
-def permutation_p_value(value: float, null: Float[Tensor, " p"]) -> float:
+def permutation_p_value(value: float, null: Float[Tensor, " p"], slack: float = 1e-12) -> float:
     """(1 + number of permuted values >= value) / (1 + number of permutations): exact under exchangeability.
+
+    slack: relative error of the values, within which two are equal: ties that rounding broke would count for the value.
 
     >>> permutation_p_value(2.0, torch.tensor([0.0, 1.0, 3.0]))
     0.5
     """
-    slack = 1e-12 * abs(value)
-    return (1 + int((null >= value - slack).sum())) / (1 + len(null))
+    return (1 + int((null >= value - slack * max(abs(value), float(null.abs().max()) if len(null) else 0.0)).sum())) / (
+        1 + len(null)
+    )
 
 
 def normal_upper_tail(z: float) -> float:
