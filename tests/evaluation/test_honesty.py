@@ -257,7 +257,7 @@ def test_the_rows_that_would_decide_are_told():
     first, second = (outcome(verdict, "variance").needed["leading directions"] for verdict in (few, many))
     assert first > 3200 > 800
     assert 0.5 < first / second < 2  # the same need, told from a fourth of the rows
-    assert "it would show" in outcome(few, "variance").words
+    assert "would decide" in outcome(few, "variance").words
     dull = dataclasses.replace(few.lines[0], curves={"blur": {"1.0": 0.01, "2.0": 0.01}}, growth={})
     assert needs(dull, "blur", 1000) is None
 

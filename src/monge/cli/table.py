@@ -33,7 +33,8 @@ def tell(verdict: Verdict) -> None:
     if unused:
         table.add_row(Text("not used", style="bold dim"))
     for line in unused:
-        table.add_row(*_cells(line, wide), style="dim")
+        rows = verdict.needed(line)
+        table.add_row(*_cells(line, wide)[:-1], "too few rows" if rows is None else f"needs {rows:,} rows", style="dim")
     console.print(Padding(table, (1, 0)))
     for line in verdict.lines:
         if line.status == "fail":
@@ -119,7 +120,7 @@ def _cells(line: Line, wide: bool) -> list[Text | str]:
     low, high = line.interval
     p = "-" if line.p_value is None else "<1e-4" if line.p_value < 1e-4 else f"{line.p_value:.2g}"
     power = "-" if line.power is None else f"{line.power:.0%}"
-    status = Text("too few rows", style="dim") if line.blind else Text(line.status, style=COLOURS[line.status])
+    status = Text(line.status, style=COLOURS[line.status])
     interval = [f"{_number(low)} to {_number(high)}"] if wide else []
     numbers = [_number(line.value), *interval, _number(line.floor), _number(line.margin)]
     return [f"  {line.name}", *numbers, p, power, status]

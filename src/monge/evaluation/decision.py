@@ -121,7 +121,7 @@ def _weight(f: Finding, single: float) -> float:
 
 def _line(f: Finding, adjusted: float, level: float, single: float) -> Line:
     powers = {name: curve(f, planted.statistic, single) for name, planted in f.planted.items()}
-    growth = {name: curve(f, planted.growth, single) for name, planted in f.planted.items() if planted.growth}
+    growth = {name: _deciding(f, planted.growth, single) for name, planted in f.planted.items() if planted.growth}
     best = _reference(f, powers)
     equivalence = math.nan if best is None else as_harmless(f.statistic, f.planted[best].statistic[1.0])
     power = None if best is None else powers[best][1.0]
@@ -151,9 +151,9 @@ def _line(f: Finding, adjusted: float, level: float, single: float) -> Line:
         power=power,
         curves={name: {str(k): round(v, 4) for k, v in found.items()} for name, found in powers.items()},
         excludes={
-            name: as_harmless(f.statistic, f.planted[name].statistic[1.0])
-            for name in powers
-            if powers[name][1.0] >= POWER
+            name: as_harmless(f.statistic, planted.statistic[1.0])
+            for name, planted in f.planted.items()
+            if powers[name][1.0] >= POWER and _excludable(f, planted.statistic[1.0])
         },
         detail=f.detail,
         growth={name: {str(k): round(v, 4) for k, v in found.items()} for name, found in growth.items()},
@@ -194,6 +194,18 @@ def curve(f: Finding, planted: Mapping[float, Tensor], single: float) -> dict[fl
         mean, spread = float(statistic.double().mean()), float(statistic.double().std())
         found[factor] = 0.5 * math.erfc((bar - mean) / (spread * math.sqrt(2))) if spread > 0 else float(mean > bar)
     return found
+
+
+def _excludable(f: Finding, planted: Tensor) -> bool:
+    """Whether real samples would exclude a defect with a chance of 80%."""
+    assert f.critical is not None
+    return as_harmless(f.critical(1 - POWER), planted) <= EXCLUDED
+
+
+def _deciding(f: Finding, planted: Mapping[float, Tensor], single: float) -> dict[float, float]:
+    """The power against rows, below .8 where real samples would not exclude the defect."""
+    found = curve(f, planted, single)
+    return {k: power if _excludable(f, planted[k]) else min(power, POWER - 0.01) for k, power in found.items()}
 
 
 def tail(null: Float[Tensor, " p"]) -> Callable[[float], float]:

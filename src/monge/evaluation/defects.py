@@ -23,6 +23,7 @@ REPLICATES = 40
 TRIED, HALVINGS = 500, 24  # events by which the strength of a defect is found, and steps to it
 CELLS = 20  # of which one, or the heart of one, is the cluster that is missing
 AXES = 4  # leading directions along which a half-space or a slab is missing
+WHITENED, FEW = 16, 3  # leading directions that random ones mix; of these, so many hold a ball
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,10 @@ DEFECTS = (
     Defect("half-space", "region", "half-space across a leading direction"),
     Defect("any half-space", "region", "half-space across any direction"),
     Defect("slab", "region", "slab across a leading direction"),
+    Defect("any slab", "region", "slab across any direction"),
     Defect("column slab", "region", "slab across a column"),
     Defect("shell", "region", "shell about the mean"),
+    Defect("ball", "region", "ball in any three directions"),
     Defect("label", "label", "a label, as recognised"),
     Defect("repeats", "repeats", "samples"),
     Defect("copies", "copies", "training samples"),
@@ -112,9 +115,8 @@ OTHER = {
 class Pool:
     """Real rows that stand in for both sides.
 
-    events: [n, *event], standardised. near: [n, k] each, features whose distances say what a cluster is, in turn; the
-    last are principal coordinates. labels: [n], or None. seed: of all draws. raw: [d], by which vectors are multiplied
-    to have their own units.
+    events: [n, *event], standardised. near: [n, k] each, features whose distances say what a cluster is, in turn.
+    labels: [n], or None. seed: of all draws. raw: [d], by which vectors are multiplied to have their own units.
     """
 
     events: Float[Tensor, "n *event"]
@@ -129,6 +131,13 @@ class Pool:
         Raises LookupError for a defect that only weighs them.
         """
         return CHANGES[name](self, share)
+
+    @cached_property
+    def white(self) -> Float[Tensor, "n k"]:
+        """Coordinates of unit variance along the rows' own leading directions, which are not quite those of others."""
+        rows = self.events.flatten(1).double()
+        mean, axes, deviation = principal_axes(rows, WHITENED)
+        return (rows - mean) @ (axes / deviation)
 
     @cached_property
     def atoms(self) -> Bool[Tensor, "n *event"]:
@@ -182,26 +191,24 @@ def _clusters(pool: Pool, generator: torch.Generator, share: float) -> Iterator[
 
 def _half_spaces(pool: Pool, generator: torch.Generator, share: float) -> Iterator[Tensor]:
     """How far along a leading direction."""
-    white = _white(pool)
     for _ in range(REPLICATES):
-        along = white[:, int(torch.randint(min(AXES, white.shape[1]), (1,), generator=generator))]
+        along = _leading_way(pool, generator)
         yield along if torch.rand((), generator=generator) < 0.5 else -along
 
 
 def _any_half_spaces(pool: Pool, generator: torch.Generator, share: float) -> Iterator[Tensor]:
     """How far along a random direction of the leading ones, whitened."""
-    white = _white(pool)
-    for _ in range(REPLICATES):
-        way = torch.randn(white.shape[1], generator=generator, dtype=torch.float64)
-        yield white @ (way / way.norm())
+    return (_random_ways(pool, generator, 1)[:, 0] for _ in range(REPLICATES))
 
 
 def _slabs(pool: Pool, generator: torch.Generator, share: float) -> Iterator[Tensor]:
     """How near to a value, of any rank, of a leading direction."""
-    white = _white(pool)
-    for _ in range(REPLICATES):
-        axis = int(torch.randint(min(AXES, white.shape[1]), (1,), generator=generator))
-        yield _between(white[:, axis], generator, share)
+    return (_between(_leading_way(pool, generator), generator, share) for _ in range(REPLICATES))
+
+
+def _any_slabs(pool: Pool, generator: torch.Generator, share: float) -> Iterator[Tensor]:
+    """The same of a random direction of the leading ones, whitened."""
+    return (_between(_random_ways(pool, generator, 1)[:, 0], generator, share) for _ in range(REPLICATES))
 
 
 def _column_slabs(pool: Pool, generator: torch.Generator, share: float) -> Iterator[Tensor]:
@@ -212,11 +219,25 @@ def _column_slabs(pool: Pool, generator: torch.Generator, share: float) -> Itera
 
 
 def _shells(pool: Pool, generator: torch.Generator, share: float) -> Iterator[Tensor]:
-    """How near to a distance from the mean, as values are or whitened."""
+    """How near to a distance from the mean."""
     rows = pool.events.flatten(1).double()
-    radii = [(rows - rows.mean(0)).norm(dim=1), _white(pool).norm(dim=1)]
-    for i in range(REPLICATES):
-        yield _between(radii[i % 2], generator, share)
+    return (_between((rows - rows.mean(0)).norm(dim=1), generator, share) for _ in range(REPLICATES))
+
+
+def _balls(pool: Pool, generator: torch.Generator, share: float) -> Iterator[Tensor]:
+    """How near to a row in three random directions."""
+    for _ in range(REPLICATES):
+        some = _random_ways(pool, generator, FEW)
+        yield -(some - some[int(torch.randint(len(some), (1,), generator=generator))]).norm(dim=1)
+
+
+def _leading_way(pool: Pool, generator: torch.Generator) -> Tensor:
+    return pool.white[:, int(torch.randint(min(AXES, pool.white.shape[1]), (1,), generator=generator))]
+
+
+def _random_ways(pool: Pool, generator: torch.Generator, count: int) -> Tensor:
+    ways = torch.randn(pool.white.shape[1], count, generator=generator, dtype=torch.float64)
+    return pool.white @ torch.nn.functional.normalize(ways, dim=0)
 
 
 def _between(values: Tensor, generator: torch.Generator, share: float) -> Tensor:
@@ -226,19 +247,15 @@ def _between(values: Tensor, generator: torch.Generator, share: float) -> Tensor
     return -(ranks - centre).abs()
 
 
-def _white(pool: Pool) -> Tensor:
-    rows = pool.near[-1].double()
-    deviation = rows.std(0)
-    return (rows - rows.mean(0)) / torch.where(deviation > 0, deviation, 1.0)
-
-
 REGIONS: dict[str, Callable[[Pool, torch.Generator, float], Iterator[Tensor]]] = {
     "cluster": _clusters,
     "half-space": _half_spaces,
     "any half-space": _any_half_spaces,
     "slab": _slabs,
+    "any slab": _any_slabs,
     "column slab": _column_slabs,
     "shell": _shells,
+    "ball": _balls,
 }
 
 

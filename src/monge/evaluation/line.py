@@ -24,8 +24,9 @@ class Line:
     note: what the line measures, in one plain sentence. concern: what a difference says. detail: what differs most.
     reference: the defect that the margin is of. p_equivalence: the chance that it looks so harmless. power: the chance
         that it would have been seen. curves: that chance by defect and by factor of the reference size. excludes:
-        p_equivalence of each defect that the line sees with a power of .8. p_adjusted: p_value after correction.
-    growth: the power at the reference size by defect and by how many times the rows there are.
+        p_equivalence of each defect that the line sees, and real samples would exclude, with a chance of .8.
+        p_adjusted: p_value after correction. growth: the power at the reference size by defect and by how many times
+        the rows there are, below .8 where real samples would not exclude the defect.
     """
 
     name: str

@@ -29,13 +29,13 @@ class Looks:
     cache: dict[str, Features] = field(default_factory=dict)
 
     def of(self, descriptor: Descriptor) -> Features:
-        """Features through a descriptor that is fitted to the shaping rows."""
+        """Features through a descriptor, fitted to the shaping rows, or to both sides alike."""
         if descriptor.name not in self.cache:
             parts: tuple[Tensor, ...] = (self.split.generated, self.split.counted, self.split.shaping)
             if descriptor.base:
                 found = [self.of(base)[:3] for base in descriptor.base]
                 parts = tuple(torch.cat(side, 1) for side in zip(*found, strict=True))
-            fitted = descriptor.fit(parts[2], self.split.seed)
+            fitted = descriptor.fit(torch.cat(parts[:2]) if descriptor.alike else parts[2], self.split.seed)
             x, y, shaping = (describe(fitted, part) for part in parts)
             self.cache[descriptor.name] = Features(x, y, shaping, fitted)
         return self.cache[descriptor.name]

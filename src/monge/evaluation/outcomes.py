@@ -75,8 +75,8 @@ def _planted(lines: Sequence[Line], defect: Defect) -> list[Line]:
 
 
 def best_line(lines: Sequence[Line], defect: Defect) -> Line:
-    """The line that sees a defect best."""
-    return max(_planted(lines, defect), key=lambda line: line.curves[defect.name]["1.0"])
+    """The line that sees a defect best, of those with which real samples would exclude it, if there are any."""
+    return max(_planted(lines, defect), key=lambda li: (defect.name in li.excludes, li.curves[defect.name]["1.0"]))
 
 
 def _power(seen: tuple[Defect, Line]) -> float:
@@ -97,23 +97,23 @@ def _numbers(
 
 def _unless_found(name: str, seeing: Mapping[Defect, Line], size: float, context: Mapping[str, Any]) -> Outcome:
     told = f"{size:.3g}" if size < 0.001 else f"{100 * size:.3g}%"
-    seen = {d: line for d, line in seeing.items() if _power((d, line)) >= POWER}
-    open_ = [d for d, line in seen.items() if line.excludes.get(d.name, 1.0) > EXCLUDED]
+    seen = {d: line for d, line in seeing.items() if d.name in line.excludes}
+    open_ = [d for d, line in seen.items() if line.excludes[d.name] > EXCLUDED]
     n, m = context.get("n_compared", (0, 0))
     rows = 2 * n * m / (n + m) if n and m else 0.0
     needed = {d.kind: needs(line, d.name, rows) for d, line in seeing.items() if d not in seen and rows}
     of_each = min((seen or seeing).items(), key=_power) if seen else max(seeing.items(), key=_power)
     numbers, lines = _numbers(of_each, size), tuple(dict.fromkeys(line.name for line in (seen or seeing).values()))
-    unseen = "; ".join(
-        f"a {kind} would show with {_rows(k)}" if name == "region" else f"{kind}: it would show with {_rows(k)}"
-        for kind, k in needed.items()
-    )
+    unseen = ", ".join(f"{kind} {'?' if k is None else f'{k:,}'}" for kind, k in needed.items())
     excluded = CONCERNS[name].excluded
     if not seen:
-        words = f"{excluded.format(told, _or([d.kind for d in seeing]))}: would have been seen with a chance of "
-        words += f"{numbers[0] or 0.0:.0%} only"
+        power = numbers[0] or 0.0
+        words = f"{excluded.format(told, _or([d.kind for d in seeing]))}: "
+        words += (
+            f"would have been seen with a chance of {power:.0%} only" if power < POWER else "not excluded by so few"
+        )
         most = [k for k in needed.values() if k is not None]
-        words += f" (with {_rows(min(most))} it would show)" if most else ""
+        words += f" (about {min(most):,} rows of each would decide)" if most else ""
         return Outcome(name, "undecided", size, *numbers, lines, words, (), needed)
     if open_:
         words = f"{excluded.format(told, _or([d.kind for d in open_]))}: neither seen nor excluded"
@@ -121,7 +121,9 @@ def _unless_found(name: str, seeing: Mapping[Defect, Line], size: float, context
     kinds = tuple(d.kind for d in seen)
     less = [line for line in seen.values() if line.significant]
     but = "".join(f", but less of it is there ({line.name} {line.value:.3g})" for line in less[:1])
-    words = f"{excluded.format(told, _or(kinds))}: excluded{but}" + (f" ({unseen})" if unseen else "")
+    words = f"{excluded.format(told, _or(kinds))}: excluded{but}" + (
+        f" (others need more rows of each: {unseen})" if unseen else ""
+    )
     return Outcome(name, "pass", size, *numbers, lines, words, kinds, needed)
 
 
@@ -135,11 +137,14 @@ def needs(line: Line, defect: str, rows: float) -> int | None:
     1700
     """
     law, by_size = NormalDist(), line.curves[defect]
-    growth = {1.0: by_size["1.0"]} | {float(k): power for k, power in line.growth.get(defect, {}).items()}
+    seen = defect in line.excludes
+    growth = {1.0: by_size["1.0"] if seen else min(POWER - 0.01, by_size["1.0"])} | {
+        float(k): power for k, power in line.growth.get(defect, {}).items()
+    }
     by_rows = growth if len(growth) > 1 else {float(k) ** 2: power for k, power in by_size.items()}
     points = [(math.log(k), law.inv_cdf(min(1 - CERTAIN, max(CERTAIN, v)))) for k, v in by_rows.items()]
     wanted = law.inv_cdf(POWER)
-    if by_size["1.0"] >= POWER:
+    if seen:
         return round(rows)
     for (a, low), (b, high) in itertools.pairwise(points):
         if low < wanted <= high:
@@ -162,10 +167,6 @@ def smallest(curve: Mapping[str, float]) -> float | None:
             return float(f"{math.exp(math.log(below[0] or size) + share * math.log(size / (below[0] or size))):.2g}")
         below = (size, power)
     return None
-
-
-def _rows(count: int | None) -> str:
-    return "more rows than can be told" if count is None else f"about {count:,} rows of each"
 
 
 def _or(kinds: Sequence[str]) -> str:

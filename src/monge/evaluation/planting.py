@@ -29,6 +29,7 @@ class Planting:
     looks: Looks
     margins: Margins
     changes: dict[tuple[str, str, bool], Tensor] = field(default_factory=dict)
+    weighed: dict[tuple[str, float], Tensor] = field(default_factory=dict)
     drawn: dict[tuple[str, float, int], tuple[Counts, Counts]] = field(default_factory=dict)
 
     def applies(self, defect: str) -> bool:
@@ -121,7 +122,9 @@ class Planting:
         if defect in REPLACED:
             weights = torch.cat([weights * (1 - share), weights * share], 1)
         elif defect not in CHANGES:
-            weights = self.pool.weights(defect, share)
+            if (defect, share) not in self.weighed:
+                self.weighed[defect, share] = self.pool.weights(defect, share)
+            weights = self.weighed[defect, share]
         generator = numpy_generator(self.looks.split.seed, "replicates", defect, str(factor), str(times))
         n, m = (times * size for size in self.looks.split.sizes)
         mine = generator.multinomial(n, (weights / weights.sum(1, keepdim=True)).numpy())

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from monge.errors import BadInput
 from monge.evaluation.line import Line, Status
-from monge.evaluation.outcomes import Outcome, outcomes
+from monge.evaluation.outcomes import Outcome, needs, outcomes
 
 SECTIONS = ("fidelity", "diversity", "memorisation", "likelihood", "denoiser")
 WIDTH = 110
@@ -94,6 +94,13 @@ class Verdict:
         """Of each reference defect whether it was excluded, found or neither; and what else was found."""
         return outcomes(self.lines, self.context)
 
+    def needed(self, line: Line) -> int | None:
+        """How many rows, of both sides alike, a line needs to see its reference defect; None where that is unknown."""
+        n, m = self.context.get("n_compared", (0, 0))
+        if line.reference is None or not n or not m:
+            return None
+        return needs(line, line.reference, 2 * n * m / (n + m))
+
     def to_dict(self) -> dict[str, Any]:
         """Status, the five lists of lines and the context, in types that JSON knows."""
         sections = {name: [_plain(asdict(line)) for line in getattr(self, name)] for name in SECTIONS}
@@ -121,11 +128,13 @@ class Verdict:
         rows: list[tuple[str, ...]] = [("", "value", "95% interval", "real data", "margin", "p", "power", "status")]
         for section in SECTIONS:
             lines: Sequence[Line] = [line for line in getattr(self, section) if not line.blind]
-            rows += [(section.upper(), "", "", "", "", "", "", "")] if lines else []
+            rows += [(section.upper(), *7 * [""])] if lines else []
             rows += [_row(line) for line in lines]
         unused = [line for line in self.lines if line.blind]
-        rows += [("NOT USED: too few rows to see a reference defect", "", "", "", "", "", "", "")] if unused else []
-        rows += [_row(line) for line in unused]
+        rows += [("NOT USED: too few rows to see a reference defect", *7 * [""])] if unused else []
+        for line in unused:
+            rows_needed = self.needed(line)
+            rows.append((*_row(line)[:-1], "-" if rows_needed is None else f"needs {rows_needed:,}"))
         widths = [max(len(row[i]) for row in rows if any(row[1:])) for i in range(len(rows[0]))]
         text += [""] if text else []
         for name, *numbers, status in rows:

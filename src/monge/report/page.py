@@ -108,6 +108,7 @@ def write(
         defects=verdict.defects,
         warnings=verdict.context.get("warnings", []),
         sections=_sections(verdict),
+        need=lambda line: "too few rows" if (rows := verdict.needed(line)) is None else f"needs {rows:,} rows",
         panels=shown,
         commands=(provenance or {}).get("commands", []),
         facts=_facts(verdict, provenance or {}),

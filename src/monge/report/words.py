@@ -32,9 +32,11 @@ def reason(verdict: Verdict) -> str:
 
 
 def _worst_first(verdict: Verdict, found: Sequence[Outcome]) -> list[Outcome]:
-    """Defects by how many times their reference size they look, those that have none last."""
+    """Defects by how many times their reference size they look, those that have none last; after them labels, which are
+    recognised by what may be wrong itself."""
     size = {line.name: (line.value - line.floor) / line.margin for line in verdict.lines if line.margin}
-    return sorted(found, key=lambda d: (d.size is None, -max((size.get(name, 0.0) for name in d.lines), default=0.0)))
+    times = {d.name: max((size.get(name, 0.0) for name in d.lines), default=0.0) for d in found}
+    return sorted(found, key=lambda d: (d.name == "label", d.size is None, -times[d.name]))
 
 
 def _short(words: str) -> str:

@@ -36,8 +36,9 @@ class Descriptor:
     """What events are looked at through.
 
     base: other descriptors, whose features, side by side, it is fitted to and measures in place of events.
-    fit: (real events [n, *event] that are used for nothing else, seed) -> `Fitted`. applies: whether it is for events
-    of this shape. cost: for n events of d values. invariances: the changes of an event that it cannot see.
+    fit: (events [n, *event], seed) -> `Fitted`. applies: whether it is for events of this shape. cost: for n events of
+    d values. invariances: the changes of an event that it cannot see. alike: whether it is fitted to the rows of both
+    sides together, of which `fit` then makes the same in any order; else to rows that are not compared.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Descriptor:
     cost: str
     invariances: str
     base: tuple["Descriptor", ...] = ()
+    alike: bool = False
 
 
 def kinds(vectors: bool, spatial: bool, least: int = 1) -> Callable[[tuple[int, ...]], bool]:

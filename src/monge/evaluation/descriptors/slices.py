@@ -1,4 +1,4 @@
-"""Slices: which of sixty equal parts of the real law, along directions, columns and radii, an event falls in."""
+"""Slices: which of sixty equal parts of both sides together, along directions, columns and radii, an event falls in."""
 
 import torch
 from torch import Tensor
@@ -9,11 +9,11 @@ from monge.evaluation.descriptors.values import PRINCIPAL, VALUES, principal_axe
 
 PARTS = 60
 COLUMNS, LEADING, RANDOM = 16, 8, 6  # columns of vectors of so few, leading directions, random ones
-RADII = 2
+RADII = 1
 
 
-def _numbers(real: Tensor, seed: int) -> tuple[Tensor, list[str], Tensor, Tensor]:
-    """Directions [d, q], what they are called, the mean [d] and the whitener [d, k]."""
+def _numbers(real: Tensor, seed: int) -> tuple[Tensor, list[str], Tensor]:
+    """Directions [d, q], what numbers are called, and the mean [d]."""
     mean, axes, deviation = principal_axes(real)
     white = (axes / deviation).float()
     k, d = white.shape[1], real.shape[1]
@@ -22,16 +22,15 @@ def _numbers(real: Tensor, seed: int) -> tuple[Tensor, list[str], Tensor, Tensor
     leading = white[:, :LEADING]
     told = [f"column {i + 1}" for i in range(columns.shape[1])]
     told += [f"direction {i + 1}" for i in range(leading.shape[1])] + [f"mixture {i + 1}" for i in range(RANDOM)]
-    return torch.cat([columns, leading, random], 1), [*told, "radius", "whitened radius"], mean.float(), white
+    return torch.cat([columns, leading, random], 1), [*told, "distance from the mean"], mean.float()
 
 
 def slices(real: Tensor, seed: int) -> Fitted:
-    turn, told, mean, white = _numbers(real, seed)
+    turn, told, mean = _numbers(real, seed)
 
     def numbers(x: Tensor) -> Tensor:
         centred = x - mean
-        radii = torch.stack([centred.norm(dim=1), (centred @ white).norm(dim=1)], 1)
-        return torch.cat([centred @ turn, radii], 1)
+        return torch.cat([centred @ turn, centred.norm(dim=1, keepdim=True)], 1)
 
     table = numbers(real)
     levels = torch.linspace(0, 1, PARTS + 1)[1:-1]
@@ -45,5 +44,5 @@ def slices(real: Tensor, seed: int) -> Fitted:
 
 
 SLICES = Descriptor(
-    "slices", slices, VALUES.applies, f"{PARTS} n q", f"what no such slice shows; {PRINCIPAL.invariances}", (VALUES,)
+    "slices", slices, VALUES.applies, f"{PARTS} n q", f"what no slice shows; {PRINCIPAL.invariances}", (VALUES,), True
 )

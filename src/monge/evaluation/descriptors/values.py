@@ -70,7 +70,9 @@ def energies_in(raw: Float[Tensor, " d"]) -> Descriptor:
         names = (*first.names, *(f"{name} in their own units" for name in second.names))
         return Fitted(lambda x: torch.cat([first(x), second(x * raw)], 1), names)
 
-    return Descriptor(f"energies of directions{' in two units' * own}", fit, ANY, "n d k", ENERGIES.invariances)
+    return Descriptor(
+        f"energies of directions{' in two units' * own}", fit, ANY, "n d k", ENERGIES.invariances, alike=True
+    )
 
 
 def energies(real: Tensor, seed: int) -> Fitted:
@@ -171,6 +173,8 @@ def fourier(real: Tensor, seed: int) -> Fitted:
 ANY = kinds(vectors=True, spatial=True)
 VALUES = Descriptor("values", lambda real, seed: Fitted(lambda x: x.flatten(1)), ANY, "n d", "none")
 PRINCIPAL = Descriptor("principal coordinates", principal, ANY, "n d k", "none, within the leading 64 directions")
-ENERGIES = Descriptor("energies of directions", energies, ANY, "n d k", "signs and turns within a band of directions")
+ENERGIES = Descriptor(
+    "energies of directions", energies, ANY, "n d k", "signs and turns in a band of directions", (), True
+)
 RANKS = Descriptor("one coordinate at a time", ranks, ANY, "n d log n", "whatever joins coordinates")
 FOURIER = Descriptor("random Fourier features", fourier, ANY, "192 n d", "none; dull to details of large events")

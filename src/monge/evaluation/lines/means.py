@@ -75,8 +75,10 @@ class MeanLine:
             drawn = {factor: self.means(p, defect, factor) for factor in FACTORS}
             statistics = {k: aggregated(compare(*sides).double(), test.standard) for k, sides in drawn.items()}
             told = compare(*drawn[1.0])[:, 0] if self.shown is None else self.shown(drawn[1.0][0])
-            more = {k: k * compare(*self.means(p, defect, 1.0, k)).double() for k in TIMES}  # on the scale of the null
-            growth = {float(k): aggregated(values, test.standard) for k, values in more.items()}
+            growth = {}
+            if statistics[1.0].quantile(0.05) < test.null.max():  # not surely seen
+                more = {k: k * compare(*self.means(p, defect, 1.0, k)).double() for k in TIMES}  # on the null's scale
+                growth = {float(k): aggregated(values, test.standard) for k, values in more.items()}
             planted[defect] = Planted(statistics, float(told.mean()), growth)
         return Finding(
             self.name,

@@ -88,7 +88,7 @@ REGIONS = RegionLine(
     "regions",
     "diversity",
     "region",
-    ("cluster", "half-space", "any half-space", "slab", "shell"),
+    ("cluster", "half-space", "any half-space", "shell", "ball"),
     PRINCIPAL,
     "How differently generated and real samples are shared out over regions of real data (k-means cells), from 0 "
     "(alike) to 1 (disjoint): a missing region of weight w adds about w/2.",
@@ -122,7 +122,7 @@ SLICED = MeanLine(
     "slices",
     "diversity",
     "region",
-    ("half-space", "any half-space", "slab", "column slab", "shell"),
+    ("half-space", "any half-space", "slab", "any slab", "column slab", "shell"),
     SLICES,
     f"How differently generated and real samples are shared out over {PARTS} parts of the real law along leading "
     "directions, columns and radii, from 0 (alike) to 1 (disjoint).",
