@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -114,9 +114,10 @@ def audit(
     chosen = [*lines]
     if features is not None:
         chosen.append(MeanLine("your features", "fidelity", "structure", BROAD, yours(features), YOURS))
-    needed = decisive([line.concern for line in chosen] + [f.concern for f in (*likelihood, *denoiser)], level)
-    prepared = Prepared(split, looks, Planting(looks, margins or Margins()), Pairs(split), needed)
+    prepared = Prepared(split, looks, Planting(looks, margins or Margins()), Pairs(split))
     chosen = [line for line in chosen if line.needs(prepared)]
+    needed = decisive([line.concern for line in chosen] + [f.concern for f in (*likelihood, *denoiser)], level)
+    prepared = replace(prepared, permutations=needed)
     warnings += warnings_of(prepared, arrays)
     findings = [*_measure(prepared, chosen), *likelihood, *denoiser]
     sections = [line.section for line in chosen] + ["likelihood"] * len(likelihood) + ["denoiser"] * len(denoiser)

@@ -13,8 +13,8 @@ from monge.evaluation.outcomes import EXCLUDED
 from monge.evaluation.statistics.resampling import Interval
 
 OWN = 8.0  # weight, in the correction, of a line that speaks for a reference defect
-DECISIVE = 3  # permutations beyond the critical value
-HELPED = (0.05, 0.99)  # powers at equal weights between which that weight helps
+DECISIVE = 2  # permutations beyond the critical value
+HELPED = (0.05, 0.95)  # powers at equal weights between which that weight helps
 THOUGH_SEEN = 0.001  # chance of the reference looking so harmless, at most, where a difference is there
 FACTORS = (0.25, 0.5, 1.0, 2.0)  # of the reference size, at which the power is computed
 TIMES = (2, 4, 8, 16)  # the rows there are, with which it is computed, too
@@ -82,7 +82,7 @@ def decisive(concerns: Sequence[str], level: float = LEVEL) -> int:
     critical value.
 
     >>> decisive(["region", "structure"], 0.05)
-    539
+    359
     """
     total = sum(OWN if concern in CONCERNS else 1.0 for concern in concerns)
     return math.ceil(DECISIVE * total / level) - 1
@@ -94,9 +94,9 @@ def judge(findings: Sequence[Finding], level: float = LEVEL) -> list[Line]:
     Of a line with planted defects the least that it sees, with a chance of 80%, is its reference; where it sees none,
     the one that it sees best. `pass`: the reference is excluded, since it would look so harmless with a chance of at
     most 2.5%, or of .1% where a difference is there, and would have been seen. `fail`: a difference by Holm's adjusted
-    p-value at `level`, where lines that speak for a reference defect weigh eight times as much if their power can be
-    helped, so that the chance of any fail, when the laws are the same, is at most that; and the reference not
-    excluded. Else `undecided`.
+    p-value at `level`, and the reference not excluded; lines that see a reference defect of their concern best weigh
+    eight times as much if their power can be helped. The chance of any fail, when the laws are the same, is at most
+    `level`. Else `undecided`.
 
     Of a line with a margin of its own the harmless band is floor +- margin, open on the side that is not a defect:
     `pass`, the interval lies in the band; `fail`, wholly outside, and significant.
@@ -105,18 +105,22 @@ def judge(findings: Sequence[Finding], level: float = LEVEL) -> list[Line]:
     >>> judge([finding])[0].status
     'fail'
     """
-    weights = [_weight(finding, level / len(findings)) for finding in findings]
+    weights = _weights(findings, level / len(findings))
     adjusted = holm([finding.p_value for finding in findings], weights)
     total = sum(w for w, p in zip(weights, adjusted, strict=True) if not math.isnan(p))
     return [_line(f, p, level, level * w / total) for f, p, w in zip(findings, adjusted, weights, strict=True)]
 
 
-def _weight(f: Finding, single: float) -> float:
-    low, high = HELPED
-    own = [
-        curve(f, planted.statistic, single)[1.0] for name, planted in f.planted.items() if CONCERN[name] == f.concern
-    ]
-    return OWN if any(low < power < high for power in own) else 1.0
+def _weights(findings: Sequence[Finding], single: float) -> list[float]:
+    """Of each kind of defect the line of its concern that sees it best has more of the level, if that helps."""
+    weights, (low, high) = [1.0] * len(findings), HELPED
+    for name, concern in CONCERN.items():
+        own = [i for i, f in enumerate(findings) if f.concern == concern and name in f.planted]
+        powers = {i: curve(findings[i], findings[i].planted[name].statistic, single)[1.0] for i in own}
+        best = max(powers, key=lambda i: powers[i], default=None)
+        if best is not None and low < powers[best] < high:
+            weights[best] = OWN
+    return weights
 
 
 def _line(f: Finding, adjusted: float, level: float, single: float) -> Line:

@@ -20,7 +20,7 @@ class Prepared:
     looks: Looks
     planting: Planting
     pairs: Pairs
-    permutations: int
+    permutations: int = 0
 
     @property
     def seed(self) -> int:
