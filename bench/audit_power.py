@@ -26,10 +26,11 @@ from torch import Tensor
 
 from monge.data import Samples
 from monge.evaluation import Verdict, audit, frechet_distance
-from monge.evaluation.defects import CHANGES, Pool
+from monge.evaluation.changes import CHANGES
 from monge.evaluation.defects import DEFECTS as KINDS
 from monge.evaluation.descriptors.values import principal_axes
 from monge.evaluation.outcomes import best_line
+from monge.evaluation.pool import Pool
 
 try:
     import prdc

@@ -13,9 +13,10 @@ from sklearn.datasets import load_digits
 from monge.data import Samples, load
 from monge.errors import BadInput
 from monge.evaluation import LINES, Finding, Margins, Verdict, audit, sliced_floor, sliced_wasserstein
+from monge.evaluation.changes import CHANGES
 from monge.evaluation.decision import Planted, judge
-from monge.evaluation.defects import Pool
 from monge.evaluation.descriptors.values import principal_axes
+from monge.evaluation.pool import Pool
 
 DIGITS = load_digits()
 IMAGES = torch.tensor(DIGITS.images, dtype=torch.float32)[:, None]
@@ -389,7 +390,7 @@ def test_a_planted_loss_is_of_its_size_and_leaves_atoms(name, share):
     g = torch.Generator().manual_seed(0)
     smooth = torch.nn.functional.avg_pool2d(torch.randn(400, 1, 16, 16, generator=g), 3, 1, 1)
     x = (smooth + 0.1).clamp(min=0)
-    changed = Pool(x, [x.flatten(1)], None, 0).changed(name, share)
+    changed = CHANGES[name](Pool(x, [x.flatten(1)], None, 0), share)
     assert torch.equal(changed[x == 0], x[x == 0])
 
     def kept(events):

@@ -9,9 +9,12 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from monge.evaluation.defects import CHANGES, CONCERN, CONCERNS, DEFECTS, REPLACED, REPLICATES, Margins, Pool
+from monge.evaluation.changes import CHANGES, REPLACED
+from monge.evaluation.defects import CONCERN, CONCERNS, DEFECTS, Margins
 from monge.evaluation.descriptors import Descriptor, describe, spaces
 from monge.evaluation.looks import Looks
+from monge.evaluation.missing import REPLICATES, weights
+from monge.evaluation.pool import Pool
 from monge.evaluation.statistics.resampling import numpy_generator
 
 POOL_ROWS = 2000
@@ -75,7 +78,9 @@ class Planting:
             if descriptor.base:
                 events = torch.cat([self.features(base, defect, shaping=shaping) for base in descriptor.base], 1)
             else:
-                events = self._shaping_pool.changed(defect, self.share(defect)) if shaping else self.changed[defect]
+                events = self.changed[defect]
+                if shaping:
+                    events = CHANGES[defect](self._shaping_pool, self.share(defect))
             self.changes[key] = describe(self.looks.of(descriptor).fitted, events)
         return self.changes[key]
 
@@ -103,7 +108,7 @@ class Planting:
     def changed(self) -> dict[str, Tensor]:
         """Events of the pool with each defect that changes events, at its reference size."""
         return {
-            defect.name: self.pool.changed(defect.name, self.share(defect.name))
+            defect.name: CHANGES[defect.name](self.pool, self.share(defect.name))
             for defect in DEFECTS
             if defect.name in CHANGES and self.applies(defect.name)
         }
@@ -118,16 +123,16 @@ class Planting:
 
     def _draws(self, defect: str, factor: float, times: int) -> tuple[Counts, Counts]:
         share, rows = self.share(defect, factor), len(self.pool.events)
-        weights = torch.ones(REPLICATES, rows, dtype=torch.float64)
+        chance = torch.ones(REPLICATES, rows, dtype=torch.float64)
         if defect in REPLACED:
-            weights = torch.cat([weights * (1 - share), weights * share], 1)
+            chance = torch.cat([chance * (1 - share), chance * share], 1)
         elif defect not in CHANGES:
             if (defect, share) not in self.weighed:
-                self.weighed[defect, share] = self.pool.weights(defect, share)
-            weights = self.weighed[defect, share]
+                self.weighed[defect, share] = weights(self.pool, defect, share)
+            chance = self.weighed[defect, share]
         generator = numpy_generator(self.looks.split.seed, "replicates", defect, str(factor), str(times))
         n, m = (times * size for size in self.looks.split.sizes)
-        mine = generator.multinomial(n, (weights / weights.sum(1, keepdim=True)).numpy())
+        mine = generator.multinomial(n, (chance / chance.sum(1, keepdim=True)).numpy())
         return mine, generator.multinomial(m, np.full(rows, 1 / rows), size=REPLICATES)
 
     def means(self, descriptor: Descriptor, defect: str, factor: float, times: int = 1) -> tuple[Tensor, Tensor]:

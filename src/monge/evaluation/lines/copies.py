@@ -10,10 +10,10 @@ from scipy.stats import betabinom, hypergeom
 from torch import Tensor
 
 from monge.evaluation.decision import FACTORS, Finding, Planted, tail
-from monge.evaluation.defects import REPLICATES
 from monge.evaluation.descriptors import FILTERS, describe
 from monge.evaluation.descriptors.values import principal_axes
 from monge.evaluation.lines.base import OneLine, as_deviates, deviate, share
+from monge.evaluation.missing import REPLICATES
 from monge.evaluation.pairs import REPEATED, SAME
 from monge.evaluation.prepared import Prepared
 from monge.evaluation.statistics.memorisation import near_copies

@@ -9,13 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monge.evaluation.changes import CHANGES, REPLACED
 from monge.evaluation.decision import Finding, Planted, tail
-from monge.evaluation.defects import CHANGES, REPLACED
 from monge.evaluation.descriptors import FILTERS, SPECTRUM, VALUES, Descriptor, Fitted, main_descriptor
 from monge.evaluation.descriptors.values import principal_axes
 from monge.evaluation.lines.base import OneLine, as_deviates, deviate, planted_of
 from monge.evaluation.lines.means import MeanLine
 from monge.evaluation.looks import Features
+from monge.evaluation.missing import weights
 from monge.evaluation.prepared import Prepared
 from monge.evaluation.statistics.classifier import chance_p_value, classifier_two_sample
 from monge.evaluation.statistics.energy import energy_test
@@ -72,8 +73,8 @@ def _energies(p: Prepared, defect: str, size: int) -> dict[float, Tensor]:
     for factor in ENERGY_FACTORS:
         share = p.planting.share(defect, factor)
         if changed is None:
-            weights = pool.weights(defect, share)
-            values = [_energy_of(rows, rows, w.numpy(), n, generator) for w in weights[:TIMES]]
+            some = weights(pool, defect, share)[:TIMES]
+            values = [_energy_of(rows, rows, each.numpy(), n, generator) for each in some]
         else:
             moved = rows + factor * (changed - rows)
             values = [_energy_of(moved, rows, np.full(len(rows), 1 / len(rows)), n, generator) for _ in range(TIMES)]
@@ -83,9 +84,9 @@ def _energies(p: Prepared, defect: str, size: int) -> dict[float, Tensor]:
     return found
 
 
-def _energy_of(x: Tensor, y: Tensor, weights: Numbers, n: int, generator: np.random.Generator) -> float:
+def _energy_of(x: Tensor, y: Tensor, weight: Numbers, n: int, generator: np.random.Generator) -> float:
     """Of n rows of x by their weights and n of y, none drawn twice on a side."""
-    mine = generator.choice(len(x), n, replace=False, p=weights / weights.sum())
+    mine = generator.choice(len(x), n, replace=False, p=weight / weight.sum())
     other = generator.choice(len(y), n, replace=False)
     return energy_test(x[torch.from_numpy(mine)], y[torch.from_numpy(other)], permutations=0).value
 

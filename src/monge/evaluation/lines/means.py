@@ -7,8 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from monge.evaluation.changes import CHANGES
 from monge.evaluation.decision import FACTORS, TIMES, Finding, Planted, tail
-from monge.evaluation.defects import CHANGES, CONCERN
+from monge.evaluation.defects import CONCERN
 from monge.evaluation.descriptors import Descriptor
 from monge.evaluation.lines.base import planted_of
 from monge.evaluation.looks import Features
