@@ -13,7 +13,7 @@ from monge.errors import BadInput
 DEMO_RUN = Path("runs/demo")
 DEMO_STEPS = 2100
 DEMO_SAMPLES = 2000
-DEMO_HELD_OUT, DEMO_MASS = 0.4, 0.1  # with so many rows an audit sees whether a digit is missing, a tenth of the mass
+DEMO_HELD_OUT, DEMO_MASS = 0.3, 0.1  # with so many rows an audit sees whether a digit is missing, a tenth of the mass
 HELD_OUT = 0.2
 HELD_OUT_AT_LEAST = 100  # rows that an audit needs
 TOLD, TOLD_FROM = 0.05, 2000  # share of the rows that a held-out loss is told on, unless said, from so many rows on
@@ -46,7 +46,7 @@ def demo(
         again = f"{_command(out, steps, seed)} --resume"
         raise BadInput(f"the demo in {out} {done}: go on with it by `{again}`, or start again with --force")
     typer.echo(
-        f"monge demo: 1,797 handwritten digits of 8x8 pixels, two fifths of them held out; {steps:,} training "
+        f"monge demo: 1,797 handwritten digits of 8x8 pixels, three tenths of them held out; {steps:,} training "
         f"steps, {DEMO_SAMPLES:,} new samples, a verdict. The run is kept in {out}."
     )
 

@@ -40,7 +40,9 @@ def slices(real: Tensor, seed: int) -> Fitted:
         part = torch.searchsorted(edges, numbers(x).T.contiguous())  # [q, n]
         return torch.nn.functional.one_hot(part.T, PARTS).flatten(1).float()
 
-    return Fitted(measure, tuple(f"part {p + 1} of {PARTS} of {name}" for name in told for p in range(PARTS)))
+    share = 100 / PARTS
+    names = (f"ranks {share * p:.3g}% to {share * (p + 1):.3g}% of {name}" for name in told for p in range(PARTS))
+    return Fitted(measure, tuple(names))
 
 
 SLICES = Descriptor(

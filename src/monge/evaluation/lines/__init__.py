@@ -165,5 +165,5 @@ LINES: tuple[Measured, ...] = (
     OneLine("repeats", "diversity", "repeats", ("repeats",), copies.repeats),
     OneLine("copies", "memorisation", "copies", ("copies",), copies.copies, given_training),
     OneLine("near copies", "memorisation", "copies", ("copies",), copies.near, given_training),
-    OneLine("closer to training", "memorisation", "copies", ("copies",), copies.closer, given_training),
+    OneLine("closer to training", "memorisation", "nearness", ("copies",), copies.closer, given_training),
 )

@@ -149,6 +149,7 @@ def closer(line: OneLine, p: Prepared) -> Finding:
         statistic=max(found.statistic for found in spaces),
         critical=lambda level: max(tail(found.null)(level / len(spaces)) for found in spaces),
         planted={"copies": Planted(copied, floor + (1 - floor) * p.planting.share("copies"))},
+        detail=f"{value:.1%} of samples are nearer to a training sample than to a held-out one, {floor:.1%} by chance",
     )  # fmt: skip
 
 
