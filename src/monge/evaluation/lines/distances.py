@@ -31,7 +31,7 @@ FIRST, CLEAR = 999, 0.02  # permutations, and the p-value up to which all are ma
 ENERGY_FACTORS = (1.0, 2.0)
 PLANTED_ROWS, TIMES = 300, 10  # of energy distances with a defect, and how often
 CLASSIFIER_ROWS, CLASSIFIED = 4000, 6  # and how often a classifier is trained with a planted defect
-BALLS = 1000
+BALLS = 500
 FAR = (0.9, 0.97, 0.99, 1.0)  # quantiles of how far shaping rows lie from each other, beyond which rows are far out
 
 
@@ -153,7 +153,7 @@ def _one_sided(features: Features, sign: float) -> Compare:
 
 
 def balls(real: Tensor, seed: int) -> Fitted:
-    """Whether a row lies within reach of each of up to 1,000 shaping rows, as far as their fifth nearest, and of any;
+    """Whether a row lies within reach of each of up to 500 shaping rows, as far as their fifth nearest, and of any;
     the largest hundredth of the balls counts for the last as no larger than the others, so that outliers do not buy a
     score."""
     near = nearest(real, real, min(K, len(real) - 1), skip_self=True).distance[:BALLS, -1]

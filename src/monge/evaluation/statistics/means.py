@@ -116,10 +116,11 @@ class Relabellings:
             row[torch.randperm(total, generator=generator)[: self.n]] = True
         return marks
 
-    def means(self, rows: Float[Tensor, "total k"]) -> tuple[Tensor, Tensor]:
+    def means(self, x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> tuple[Tensor, Tensor]:
         """Mean features of x and of y under each relabelling, [count, k] each."""
-        total = rows.sum(0, dtype=torch.float64)
-        sums = torch.cat([marks.float() @ rows for marks in torch.split(self.marks, CHUNK)]).double()
+        total = x.sum(0, dtype=torch.float64) + y.sum(0, dtype=torch.float64)
+        chunks = (marks.float() for marks in torch.split(self.marks, CHUNK))
+        sums = torch.cat([marks[:, : len(x)] @ x + marks[:, len(x) :] @ y for marks in chunks]).double()
         return (sums / self.n).float(), ((total - sums) / self.m).float()
 
 
@@ -140,7 +141,7 @@ def means_test(
     0.0005
     """
     p, q = x.double().mean(0).float(), y.double().mean(0).float()
-    drawn = compare(*relabellings.means(torch.cat([x, y])))
+    drawn = compare(*relabellings.means(x, y))
     roots = drawn.double().pow(1 / 3)
     standard = torch.stack([roots.mean(0), roots.std(0).clamp(min=1e-12)])
     standard[0, : len(handicap)] += torch.tensor(handicap, dtype=torch.float64) * standard[1, : len(handicap)]
@@ -170,6 +171,5 @@ def one_hot(cells: Int[Tensor, "n sets"], sizes: Sequence[int]) -> Float[Tensor,
     >>> one_hot(torch.tensor([[1, 0]]), [2, 1]).tolist()
     [[0.0, 1.0, 1.0]]
     """
-    return torch.cat(
-        [torch.nn.functional.one_hot(column, size) for column, size in zip(cells.T, sizes, strict=True)], 1
-    ).float()
+    starts = torch.tensor([0, *sizes[:-1]]).cumsum(0)
+    return torch.zeros(len(cells), sum(sizes)).scatter_(1, cells + starts, 1.0)
