@@ -41,6 +41,12 @@ def test_transport(run):
     assert float(rows[0].split("gap")[1].split()[0]) < 1e-8
 
 
+def test_audit_null(run):
+    rows = {row.split("|")[1].strip(): row.split("|")[2:] for row in run("audit_null", "--workers", "1")[2:]}
+    assert set(rows) == {"normal", "Bernoulli", "all"}
+    assert int(rows["all"][1]) <= int(rows["all"][2])
+
+
 def test_audit_power(run):
     rows = run("audit_power")[2:]
     verdicts = {row.split("|")[3].strip(" *"): row.split("|")[4].split() for row in rows}

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from monge.evaluation.statistics.pairwise import CHUNK, squared_distances
+from monge.evaluation.statistics.pairwise import CHUNK, fill_own_pairs, squared_distances
 
 Numbers = NDArray[Any]
 
@@ -24,11 +24,13 @@ def same(rows: Float[Tensor, "n d"], within: float) -> NDArray[np.int64]:
     from scipy.sparse.csgraph import connected_components
 
     unique, index = np.unique(rows.numpy(), axis=0, return_inverse=True)
-    points, edges = torch.from_numpy(unique), []
+    points, edges = torch.from_numpy(unique), [torch.zeros(0, 2, dtype=torch.int64)]
     for a in range(0, len(points), CHUNK):
         for b in range(a, len(points), CHUNK):
             near = squared_distances(points[a : a + CHUNK], points[b : b + CHUNK]) <= within**2
-            edges.append(near.nonzero() + torch.tensor([a, b]))
+            fill_own_pairs(near, a, b, False)
+            if near.any():
+                edges.append(near.nonzero() + torch.tensor([a, b]))
     first, second = torch.cat(edges).T.numpy()
     graph = coo_matrix((np.ones(len(first), dtype=bool), (first, second)), shape=2 * [len(points)])
     kind = connected_components(graph, directed=False)[1][index.reshape(-1)]
