@@ -18,8 +18,8 @@ CERTAIN = 1e-4  # a power is known to this from 0 and 1
 
 @dataclass(frozen=True)
 class Outcome:
-    """A concern: `pass` when each kind of the reference defect that could be seen was excluded, `fail` when it was
-    found, else `undecided`.
+    """A concern: `pass` when the first kind of its reference defect, and each that could be seen, was excluded, `fail`
+    when it was found, else `undecided`.
 
     size: its reference size, a share; None for a difference that has none. power: the chance that it would have been
     seen, of the kind that is seen worst among those that are seen at all. smallest: the size that would have been found
@@ -99,32 +99,32 @@ def _unless_found(name: str, seeing: Mapping[Defect, Line], size: float, context
     told = f"{size:.3g}" if size < 0.001 else f"{100 * size:.3g}%"
     seen = {d: line for d, line in seeing.items() if d.name in line.excludes}
     open_ = [d for d, line in seen.items() if line.excludes[d.name] > EXCLUDED]
+    excluded, kinds = CONCERNS[name].excluded, tuple(d.kind for d in seen if d not in open_)
     n, m = context.get("n_compared", (0, 0))
     rows = 2 * n * m / (n + m) if n and m else 0.0
     needed = {d.kind: needs(line, d.name, rows) for d, line in seeing.items() if d not in seen and rows}
-    of_each = min((seen or seeing).items(), key=_power) if seen else max(seeing.items(), key=_power)
-    numbers, lines = _numbers(of_each, size), tuple(dict.fromkeys(line.name for line in (seen or seeing).values()))
-    unseen = ", ".join(f"{kind} {'?' if k is None else f'{k:,}'}" for kind, k in needed.items())
-    excluded = CONCERNS[name].excluded
-    if not seen:
-        power = numbers[0] or 0.0
-        words = f"{excluded.format(told, _or([d.kind for d in seeing]))}: "
+    first, line = next(iter(seeing.items()))
+    lines = tuple(dict.fromkeys(line.name for line in (seen or seeing).values()))
+    if open_:
+        numbers = _numbers((open_[0], seen[open_[0]]), size)
+        words = f"{excluded.format(told, _or([d.kind for d in open_]))}: neither seen nor excluded"
+        return Outcome(name, "undecided", size, *numbers, lines, words, kinds, needed)
+    if first not in seen:  # the kind that people mean
+        numbers = _numbers((first, line), size)
+        power, enough = numbers[0] or 0.0, needed.get(first.kind)
+        words = f"{excluded.format(told, first.kind)}: "
         words += (
             f"would have been seen with a chance of {power:.0%} only" if power < POWER else "not excluded by so few"
         )
-        most = [k for k in needed.values() if k is not None]
-        words += f" (about {min(most):,} rows of each would decide)" if most else ""
-        return Outcome(name, "undecided", size, *numbers, lines, words, (), needed)
-    if open_:
-        words = f"{excluded.format(told, _or([d.kind for d in open_]))}: neither seen nor excluded"
-        return Outcome(name, "undecided", size, *numbers, lines, words, (), needed)
-    kinds = tuple(d.kind for d in seen)
+        words += f" (about {enough:,} rows of each would decide)" if enough else ""
+        words += f"; from a {_or(kinds)}: excluded" if kinds and name == "region" else ""
+        return Outcome(name, "undecided", size, *numbers, lines, words, kinds, needed)
+    unseen = ", ".join(f"{kind} {'?' if k is None else f'{k:,}'}" for kind, k in needed.items())
     less = [line for line in seen.values() if line.significant]
     but = "".join(f", but less of it is there ({line.name} {line.value:.3g})" for line in less[:1])
-    words = f"{excluded.format(told, _or(kinds))}: excluded{but}" + (
-        f" (others need more rows of each: {unseen})" if unseen else ""
-    )
-    return Outcome(name, "pass", size, *numbers, lines, words, kinds, needed)
+    words = f"{excluded.format(told, _or(kinds))}: excluded{but}"
+    words += f" (others need more rows of each: {unseen})" if unseen else ""
+    return Outcome(name, "pass", size, *_numbers(min(seen.items(), key=_power), size), lines, words, kinds, needed)
 
 
 def needs(line: Line, defect: str, rows: float) -> int | None:

@@ -28,7 +28,7 @@ class LabelLine(MeanLine):
         def fit(real: Tensor, seed: int) -> Fitted:
             from sklearn.linear_model import LogisticRegression
 
-            model = LogisticRegression(max_iter=300, C=0.5).fit(real.numpy(), labels.shaping.numpy())
+            model = LogisticRegression(max_iter=300, C=1.0).fit(real.numpy(), labels.shaping.numpy())
             weight = torch.from_numpy(model.coef_).float()
             bias = torch.from_numpy(model.intercept_).float()
 
