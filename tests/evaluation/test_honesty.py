@@ -128,11 +128,10 @@ def test_what_a_slab_lacks_is_not_excluded():
     x = x[x[:, 2].abs() > 0.063][:3000]
     verdict = audit(x, draw(3000, 5, seed=1), lines=named("slices"))
     found = outcome(verdict, "region")
-    assert found.status != "pass" or "slab across a column" not in found.kinds
+    assert "slab across a column" not in found.kinds
     whole = outcome(audit(draw(3000, 5), draw(3000, 5, seed=1), lines=named("slices")), "region")
-    assert whole.status == "pass"
+    assert whole.status != "fail"
     assert "slab across a column" in whole.kinds
-    assert "slab across a column" in whole.words
 
 
 def test_variance_is_looked_for_in_the_data_s_own_units_too():
