@@ -207,6 +207,30 @@ def test_runs_of_several_seeds_are_judged_together(monge, run_folder, tmp_path):
     assert "--html is for one RUN" in err
 
 
+def test_a_plan_tells_the_rows_that_an_audit_needs(monge, tmp_path):
+    data = tmp_path / "real.npy"
+    np.save(data, np.random.default_rng(0).normal(size=(400, 2)))
+    status, out, _ = monge("audit", "--plan", data, "-n", 5000)
+    assert status == 0
+    assert "5% of the mass missing from a ..." in out
+    assert "With 5,000 generated and 400 held-out rows, of which 80 are learned from" in " ".join(out.split())
+    status, _, error = monge("audit", "--plan", data, "--holdout", data)
+    assert (status, error.count("\n")) == (2, 1)
+    assert "--plan is of held-out data alone" in error
+    np.save(data, np.zeros((150, 2)) + np.arange(150)[:, None])
+    status, _, error = monge("audit", "--plan", data)
+    assert status == 2
+    assert "a plan needs 200 held-out rows, and there are 150" in error
+
+
+def test_some_of_a_sorted_file_are_a_draw_of_all(monge, tmp_path):
+    draw = np.random.default_rng(0)
+    for name, n in (("g", 2000), ("h", 800)):
+        np.save(tmp_path / f"{name}.npy", 8.0 * np.sort(draw.integers(0, 4, n))[:, None] + draw.normal(size=(n, 2)))
+    status, *_ = monge("audit", "--generated", tmp_path / "g.npy", "--holdout", tmp_path / "h.npy", "-n", 500)
+    assert status != 1
+
+
 def test_audit_of_files_finds_a_shift(monge, tmp_path):
     np.save(tmp_path / "x.npy", load(DATA).x[:300].numpy() + 3)
     assert monge("audit", "--generated", tmp_path / "x.npy", "--holdout", DATA)[0] == 1
