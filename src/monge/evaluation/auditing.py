@@ -27,6 +27,7 @@ from monge.evaluation.rows import (
     Rows,
     Source,
     blocks,
+    by_name,
     common_scale,
     refuse_non_finite,
     seeded_order,
@@ -101,10 +102,16 @@ def audit(
     ('fail', 'energy distance', 'fail')
     """
     start = time.perf_counter()
+    if not 0 < level < 1:
+        raise BadInput(f"level={level:g}: give a chance between 0 and 1, such as 0.05")
     arrays: dict[str, Source] = {"generated": to_array("generated", x), "holdout": to_array("holdout", holdout)}
     if train is not None:
         arrays["train"] = to_array("train", train)
     _check(arrays, rows)
+    columns = _columns("holdout", holdout)
+    for name, given in (("generated", x), ("train", train)):
+        if name in arrays:
+            arrays[name] = by_name(name, arrays[name], _columns(name, given), columns)
     warnings = warnings_of_grid(arrays["generated"], holdout)
     if getattr(holdout, "quantum", None) is not None and getattr(holdout, "limits", None) is not None:
         arrays["generated"] = Rounded(arrays["generated"], holdout.quantum, holdout.limits[0])
@@ -118,6 +125,8 @@ def audit(
     chosen = [line for line in chosen if line.needs(prepared)]
     needed = decisive([line.concern for line in chosen] + [f.concern for f in (*likelihood, *denoiser)], level)
     prepared = replace(prepared, permutations=needed)
+    if not chosen and not likelihood and not denoiser:
+        raise BadInput("none of the lines is for these samples: give others, or a training set where copies are sought")
     warnings += warnings_of(prepared, arrays)
     findings = [*_measure(prepared, chosen), *likelihood, *denoiser]
     sections = [line.section for line in chosen] + ["likelihood"] * len(likelihood) + ["denoiser"] * len(denoiser)
@@ -168,7 +177,7 @@ def _split(arrays: dict[str, Source], order: dict[str, Array], labels: Labels | 
         return sets[name][rows].reshape(-1, *real.shape[1:])
 
     units = (shift, scale) if real.ndim == 2 else (shift[:1], scale[:1])
-    columns, texts = getattr(holdout, "columns", None) or (), getattr(holdout, "categories", None) or {}
+    texts = getattr(holdout, "categories", None) or {}
     return Split(
         events("generated", order["generated"]),
         events("holdout", shaping),
@@ -176,9 +185,15 @@ def _split(arrays: dict[str, Source], order: dict[str, Array], labels: Labels | 
         sets.get("train"),
         events("train", order["train"]) if "train" in order else None,
         labels,
-        Naming(columns, texts, *units),
+        Naming(_columns("holdout", holdout), texts, *units),
         seed,
     )
+
+
+def _columns(name: str, x: Any) -> tuple[str, ...]:
+    """Names of the columns of `Samples` or of a table, where they have any."""
+    columns = getattr(x, "columns", None)
+    return () if columns is None else tuple(map(str, columns))
 
 
 def shaping_of(n: int) -> int:

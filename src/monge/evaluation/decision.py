@@ -36,7 +36,8 @@ class Finding(NamedTuple):
     worse: on which side of the floor a difference is a defect. margin: given, for a line without planted defects.
     concern: what a difference says, of `CONCERNS` or `OTHER`. statistic: what is tested, large for a
     difference; critical: the value of it that chance exceeds with a given probability. planted: by name of the
-    reference defect. detail: what differs most, in words.
+    reference defect. detail: what differs most, in words. counted: whether the value is a share, of which the reference
+    is excluded only if the interval ends before it.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Finding(NamedTuple):
     critical: Callable[[float], float] | None = None
     planted: Mapping[str, Planted] = {}
     detail: str = ""
+    counted: bool = False
 
 
 def holm(p_values: Sequence[float], weights: Sequence[float] | None = None) -> list[float]:
@@ -127,7 +129,8 @@ def _line(f: Finding, adjusted: float, level: float, single: float) -> Line:
     powers = {name: curve(f, planted.statistic, single) for name, planted in f.planted.items()}
     growth = {name: _deciding(f, planted.growth, single) for name, planted in f.planted.items() if planted.growth}
     best = _reference(f, powers)
-    equivalence = math.nan if best is None else as_harmless(f.statistic, f.planted[best].statistic[1.0])
+    harmless = {name: _harmless(f, planted) for name, planted in f.planted.items()}
+    equivalence = math.nan if best is None else harmless[best]
     power = None if best is None else powers[best][1.0]
     side = -1.0 if f.worse == "lower" else 1.0
     margin = f.margin if best is None else max(0.0, side * (f.planted[best].value - f.floor))
@@ -155,7 +158,7 @@ def _line(f: Finding, adjusted: float, level: float, single: float) -> Line:
         power=power,
         curves={name: {str(k): round(v, 4) for k, v in found.items()} for name, found in powers.items()},
         excludes={
-            name: as_harmless(f.statistic, planted.statistic[1.0])
+            name: harmless[name]
             for name, planted in f.planted.items()
             if powers[name][1.0] >= POWER and _excludable(f, planted.statistic[1.0])
         },
@@ -198,6 +201,13 @@ def curve(f: Finding, planted: Mapping[float, Tensor], single: float) -> dict[fl
         mean, spread = float(statistic.double().mean()), float(statistic.double().std())
         found[factor] = 0.5 * math.erfc((bar - mean) / (spread * math.sqrt(2))) if spread > 0 else float(mean > bar)
     return found
+
+
+def _harmless(f: Finding, planted: Planted) -> float:
+    """The chance of the planted defect looking so harmless; a share whose interval reaches the reference does not."""
+    if f.counted and f.interval[1] >= planted.value:
+        return 1.0
+    return as_harmless(f.statistic, planted.statistic[1.0])
 
 
 def _excludable(f: Finding, planted: Tensor) -> bool:

@@ -39,8 +39,13 @@ class Pairs:
 
     @cached_property
     def to_training(self) -> Neighbours:
-        """The nearest training row of each generated row."""
-        return nearest(self.x, self._train)
+        """The nearest two training rows of each generated row."""
+        return nearest(self.x, self._train, 2)
+
+    @cached_property
+    def to_counted(self) -> Neighbours:
+        """The nearest two counted rows of each generated row."""
+        return nearest(self.x, self.y, 2)
 
     @cached_property
     def counted_to_training(self) -> Neighbours:

@@ -28,8 +28,8 @@ class Need(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """needs: by kind of defect. generated, held_out: numbers of rows that were planned for; compared: those of held_out
-    that are not learned from. verdict: of one half of the rows against the other."""
+    """needs: by kind of defect. generated, held_out: numbers of rows that were planned for, at most as many as an audit
+    reads; compared: those of held_out that are not learned from. verdict: of one half of the rows against the other."""
 
     needs: tuple[Need, ...]
     generated: int
@@ -46,7 +46,7 @@ def plan(
     Half of the rows play generated ones against the other half, with every reference defect planted; the power at other
     numbers is that of as many rows drawn from these.
 
-    Raises BadInput for fewer than 200 rows, which leave too few in a half.
+    Raises BadInput for fewer than 200 rows, which leave too few in a half, and n below 100.
 
     >>> found = plan(np.random.default_rng(0).standard_normal((400, 2)))
     >>> found.held_out, [need.kind for need in found.needs][:1]
@@ -55,6 +55,9 @@ def plan(
     rows = to_array("holdout", holdout)
     if len(rows) < 2 * NEEDED:
         raise BadInput(f"a plan needs {2 * NEEDED} held-out rows, and there are {len(rows)}: hold out more")
+    n = min(len(rows) if n is None else n, ROWS)
+    if n < NEEDED:
+        raise BadInput(f"an audit needs at least {NEEDED} generated rows, and n is {n}: plan for more")
     most = min(len(rows), 2 * ROWS)
     order = np.random.default_rng(seed).permutation(len(rows))[:most]
     half = most // 2
@@ -63,10 +66,10 @@ def plan(
     some, others = (holdout.take(torch.from_numpy(part)) if given else rows[part] for part in (mine, real))
     verdict = audit(some, others, train, seed=seed, margins=margins)
     a, b = verdict.context["n_compared"]
-    compared = len(rows) - shaping_of(len(rows))
-    n = n or len(rows)
+    used = min(len(rows), ROWS)
+    compared = used - shaping_of(used)
     needs_ = (_need(verdict, d, _joint(a, b), _joint(n, compared)) for d in DEFECTS if _seen(verdict, d))
-    return Plan(tuple(needs_), n, len(rows), compared, verdict)
+    return Plan(tuple(needs_), n, used, compared, verdict)
 
 
 def _joint(n: float, m: float) -> float:

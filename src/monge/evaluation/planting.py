@@ -115,18 +115,20 @@ class Planting:
 
     def draws(self, defect: str, factor: float, times: int = 1) -> tuple[Counts, Counts]:
         """How often each row of the pool is drawn for either side in each replicate of the audit, [replicates, pool],
-        with a defect of `factor` times its reference size on the first; where the defect replaces rows, [replicates, 2
-        pool], those of the changed pool behind. `times` as many are drawn as the audit compares, with replacement."""
+        with a defect of `factor` times its reference size on the first, or with none, named ""; where the defect
+        replaces rows, [replicates, 2 pool], those of the changed pool behind. `times` as many are drawn as the audit
+        compares, with replacement."""
         if (defect, factor, times) not in self.drawn:
             self.drawn[defect, factor, times] = self._draws(defect, factor, times)
         return self.drawn[defect, factor, times]
 
     def _draws(self, defect: str, factor: float, times: int) -> tuple[Counts, Counts]:
-        share, rows = self.share(defect, factor), len(self.pool.events)
+        rows = len(self.pool.events)
+        share = self.share(defect, factor) if defect else 0.0
         chance = torch.ones(REPLICATES, rows, dtype=torch.float64)
         if defect in REPLACED:
             chance = torch.cat([chance * (1 - share), chance * share], 1)
-        elif defect not in CHANGES:
+        elif defect and defect not in CHANGES:
             if (defect, share) not in self.weighed:
                 self.weighed[defect, share] = weights(self.pool, defect, share)
             chance = self.weighed[defect, share]

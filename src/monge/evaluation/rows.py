@@ -17,7 +17,7 @@ from monge.errors import BadInput
 Array = NDArray[Any]
 BLOCK_BYTES = 32 * 2**20  # one float64 block of rows while reading
 FARTHEST = 1e15  # standardised values are cut here, so that squares of an exploded generator stay finite
-STEP, OFFSET = 1e-6, 0.3819  # of a hash of rows: their values lie on no edge of its steps
+STEP, OFFSET = 1e-5, 0.3819  # of a hash of rows: their values lie on no edge of its steps
 CONSTANT = 1e-9  # a spread below this fraction of the values is rounding, not data
 
 
@@ -42,7 +42,26 @@ class Rounded:
         return found
 
 
-Source = NDArray[Any] | RowView | Rounded  # samples as they came, [n, *event]
+class Picked:
+    """Columns of vectors in another order, as rows are read.
+
+    >>> Picked(np.array([[1.0, 2.0]]), [1, 0])[:]
+    array([[2., 1.]])
+    """
+
+    def __init__(self, x: Any, order: Sequence[int]) -> None:
+        self._x, self._order = x, list(order)
+        self.shape, self.dtype, self.ndim = x.shape, x.dtype, x.ndim
+
+    def __len__(self) -> int:
+        return len(self._x)
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        found: NDArray[Any] = self._x[index][..., self._order]
+        return found
+
+
+Source = NDArray[Any] | RowView | Rounded | Picked  # samples as they came, [n, *event]
 
 
 def to_array(name: str, x: Any) -> Source:
@@ -65,6 +84,21 @@ def to_array(name: str, x: Any) -> Source:
         raise BadInput(f"{name} has shape {array.shape}; the audit needs samples as [n, *event]: stack them")
     rows: Array = array.reshape(-1, 1) if array.ndim == 1 else array
     return rows
+
+
+def by_name(name: str, x: Source, columns: Sequence[str], wanted: Sequence[str]) -> Source:
+    """Vectors with their columns in the order that is wanted, where both sides have names.
+
+    Raises `BadInput` for columns of other names.
+
+    >>> by_name("train", np.array([[1.0, 2.0]]), ("b", "a"), ("a", "b"))[:]
+    array([[2., 1.]])
+    """
+    if not columns or not wanted or tuple(columns) == tuple(wanted):
+        return x
+    if sorted(columns) != sorted(wanted) or len(set(wanted)) < len(wanted):
+        raise BadInput(f"{name} has columns {', '.join(columns)}, holdout {', '.join(wanted)}: give the same columns")
+    return Picked(x, [list(columns).index(column) for column in wanted])
 
 
 def blocks(x: Source) -> Iterator[tuple[int, Array]]:
@@ -121,9 +155,9 @@ def seeded_order(x: Source, *address: int | str) -> Array:
     """A shuffle of the rows that depends on their content and the address, not on the order they came in, nor on
     units, and in which the place of a row says nothing of its values.
 
-    A row is hashed by a random mixture of its values, in steps of a millionth of how far mixtures lie from their
-    median, which are the same for s x + m, s > 0. Rows are sorted by their hash, and then shuffled: equal rows are
-    neighbours in the hash, and must not stay so.
+    A row is hashed by a random mixture of its values, in steps of a thousandth of a percent of how far mixtures lie
+    from their median, which are the same for s x + m, s > 0. Rows are sorted by their hash, those of one hash by the
+    mixture, and then shuffled: equal rows are neighbours, and must not stay so.
 
     >>> x = np.arange(5.0).reshape(-1, 1)
     >>> bool((x[seeded_order(x, 0)] == x[::-1][seeded_order(7 * x[::-1] + 1, 0)]).all())
@@ -136,10 +170,11 @@ def seeded_order(x: Source, *address: int | str) -> Array:
         for start, rows in blocks(x):
             mixture[start : start + len(rows)] = rows.reshape(len(rows), -1).astype(np.float64) @ weights
         mixture -= np.median(mixture) if len(x) else 0.0
-        spread = np.abs(mixture).mean() if len(x) else 1.0
+        spread = (np.median(np.abs(mixture)) or np.abs(mixture).mean()) if len(x) else 1.0
         steps = np.nan_to_num(np.floor(mixture / (STEP * spread) + OFFSET), posinf=2.0**62, neginf=-(2.0**62))
     shuffle = torch.randperm(len(x), generator=generator).numpy()
-    shuffled: Array = np.argsort(_hash(steps.clip(-(2.0**62), 2.0**62).astype(np.int64)), kind="stable")[shuffle]
+    hashes = _hash(steps.clip(-(2.0**62), 2.0**62).astype(np.int64))
+    shuffled: Array = np.lexsort((mixture, hashes))[shuffle]
     return shuffled
 
 

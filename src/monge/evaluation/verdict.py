@@ -17,7 +17,7 @@ from monge.evaluation.outcomes import Outcome, needs, outcomes
 SECTIONS = ("fidelity", "diversity", "memorisation", "likelihood", "denoiser")
 WIDTH = 110
 IN_WORDS = {
-    "pass": "PASS: each reference defect is excluded, and nothing else was seen.",
+    "pass": "PASS: the reference defects that are named above are excluded, and nothing else was seen.",
     "fail": "FAIL: at least one difference from real data is there, beyond chance.",
     "undecided": "UNDECIDED: no difference is there beyond chance, but not every reference defect can be excluded.",
 }

@@ -10,6 +10,8 @@ from monge.evaluation.pairs import REPEATED, SAME
 from monge.evaluation.prepared import Prepared
 from monge.evaluation.rows import Source, blocks
 
+CHANNELS = 4  # at most, where nothing else is said
+OFTEN = 10  # times the held-out rows: a training set that may hold most of them where they repeat once in twenty
 LOOKED = 2000  # rows whose range is looked at
 OFF = 1e-3  # of the step of a grid: values farther from it are off it
 INSIDE = 0.5  # share of held-out rows that are in the training set once: where rows repeat by chance, at most 1 / e
@@ -40,6 +42,18 @@ def warnings_of_grid(generated: Source, holdout: Any) -> list[str]:
     return found
 
 
+def _of_shape(event: tuple[int, ...]) -> list[str]:
+    """Where the axes of events look as if they meant something else: channels come first."""
+    if len(event) < 2 or event[0] <= CHANNELS:
+        return []
+    if event[-1] <= CHANNELS:
+        cure = f"move the channels, {event[-1]} of them, to the front"
+    else:
+        cure = f"give [n, 1, {', '.join(map(str, event))}] if they are fields of one channel"
+    space = " x ".join(map(str, event[1:]))
+    return [f"events of shape {event} were read as {event[0]} channels of {space} sites: {cure}"]
+
+
 def _percent(share: float) -> str:
     return f"{100 * share:.3g}%"
 
@@ -53,10 +67,11 @@ def warnings_of(p: Prepared, arrays: dict[str, Source]) -> list[str]:
     else:
         equal = torch.cat([pairs.counted_to_training.distance, pairs.shaping_to_training.distance]) <= SAME
         n, shared, once = len(equal), int(equal[:, 0].sum()), int((equal.sum(1) == 1).sum())
-        if once > INSIDE * n:
+        few = len(p.split.train) <= OFTEN * n and pairs.repeated < 1 / (2 * OFTEN)  # too few to hold them by chance
+        if once > INSIDE * n or (shared > INSIDE * n and few):
             raise BadInput(
-                f"{once} of {n} held-out rows are in the training set too: give rows that the generator never saw, "
-                "or split the data again"
+                f"{max(once, shared)} of {n} held-out rows are in the training set too: give rows that the generator "
+                "never saw, or split the data again"
             )
         if shared:
             found.append(
@@ -73,9 +88,14 @@ def warnings_of(p: Prepared, arrays: dict[str, Source]) -> list[str]:
             "against that"
         )
     mine, real = (np.asarray(arrays[name][:LOOKED], dtype=np.float64) for name in ("generated", "holdout"))
-    constant = int((np.ptp(real.reshape(len(real), -1), axis=0) == 0).sum())
+    held = torch.cat([p.split.shaping, p.split.counted]).flatten(1)
+    constant = int((held.amax(0) == held.amin(0)).sum())
     if constant:
-        found.append(f"{constant} of {real[0].size} values never change in held-out samples")
+        found.append(f"{constant} of {held.shape[1]} values never change in held-out samples")
+    taken = int(((pairs.to_counted.distance <= SAME).sum(1) == 1).sum())
+    if taken > REPEATED * len(pairs.x) and pairs.repeated <= REPEATED:
+        found.append(f"{taken} of {len(pairs.x)} generated rows are held-out rows: has the generator seen them?")
+    found += _of_shape(p.split.event)
     (low, high), (real_low, real_high) = ((float(a.min()), float(a.max())) for a in (mine, real))
     if (real_high - real_low) > 50 * (high - low) > 0 or (high - low) > 50 * (real_high - real_low) > 0:
         found.append(

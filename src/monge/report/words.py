@@ -40,7 +40,7 @@ def _worst_first(verdict: Verdict, found: Sequence[Outcome]) -> list[Outcome]:
 
 
 def _short(words: str) -> str:
-    return words.removesuffix(": excluded")
+    return words.partition(": excluded")[0]
 
 
 def _sentence(text: str) -> str:

@@ -71,7 +71,7 @@ def describe(fitted: Fitted, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n k
 
 
 def yours(function: Callable[[Any], Any]) -> Descriptor:
-    """A function or network of the user's as a descriptor: events [n, *event] in data units -> numbers [n, ...].
+    """A function or network of the user's as a descriptor: events [n, *event], standardised -> numbers [n, ...].
 
     >>> yours(lambda x: x.mean(1)).fit(torch.ones(3, 2), 0)(torch.ones(3, 2)).shape
     torch.Size([3, 1])
@@ -80,6 +80,8 @@ def yours(function: Callable[[Any], Any]) -> Descriptor:
     def measure(x: Tensor) -> Tensor:
         with torch.no_grad():
             found = torch.as_tensor(function(x))
+        if found.is_complex() or not bool(torch.isfinite(found.double()).all()):
+            raise BadInput("features= gave NaN, infinite or complex numbers: each must be a real number")
         if found.shape[:1] != x.shape[:1]:
             raise BadInput(
                 f"features= gave {list(found.shape)} for {len(x)} samples: one row of numbers is needed for each"

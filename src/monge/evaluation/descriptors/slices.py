@@ -1,4 +1,4 @@
-"""Slices: which of sixty equal parts of both sides together, along directions, columns and radii, an event falls in."""
+"""Slices: which of sixty equal parts of the real law along directions, columns and radii an event falls in."""
 
 import torch
 from torch import Tensor
@@ -25,27 +25,39 @@ def _numbers(real: Tensor, seed: int) -> tuple[Tensor, list[str], Tensor]:
     return torch.cat([columns, leading, random], 1), [*told, "distance from the mean"], mean.float()
 
 
-def slices(real: Tensor, seed: int) -> Fitted:
-    turn, told, mean = _numbers(real, seed)
+def directions(both: Tensor, seed: int) -> Fitted:
+    turn, told, mean = _numbers(both, seed)
 
-    def numbers(x: Tensor) -> Tensor:
+    def measure(x: Tensor) -> Tensor:
         centred = x - mean
         return torch.cat([centred @ turn, centred.norm(dim=1, keepdim=True)], 1)
 
-    table = numbers(real)
-    levels = torch.linspace(0, 1, PARTS + 1)[1:-1]
-    edges = torch.quantile(table, levels, dim=0).T.contiguous()  # [q, parts - 1]
+    return Fitted(measure, tuple(told))
+
+
+def slices(real: Tensor, seed: int) -> Fitted:
+    edges = torch.quantile(real, torch.linspace(0, 1, PARTS + 1)[1:-1], dim=0).T.contiguous()  # [q, parts - 1]
+    starts = PARTS * torch.arange(len(edges))
 
     def measure(x: Tensor) -> Tensor:
-        part = torch.searchsorted(edges, numbers(x).T.contiguous())  # [q, n]
-        starts = PARTS * torch.arange(len(told))
-        return torch.zeros(len(x), PARTS * len(told)).scatter_(1, part.T + starts, 1.0)
+        part = torch.searchsorted(edges, x.T.contiguous())  # [q, n]
+        return torch.zeros(len(x), PARTS * len(edges)).scatter_(1, part.T + starts, 1.0)
 
-    share = 100 / PARTS
-    names = (f"ranks {share * p:.3g}% to {share * (p + 1):.3g}% of {name}" for name in told for p in range(PARTS))
-    return Fitted(measure, tuple(names))
+    return Fitted(measure)
 
 
+ANY = VALUES.applies
+DIRECTIONS = Descriptor("directions", directions, ANY, "n d q", PRINCIPAL.invariances, (VALUES,), alike=True)
 SLICES = Descriptor(
-    "slices", slices, VALUES.applies, f"{PARTS} n q", f"what no slice shows; {PRINCIPAL.invariances}", (VALUES,), True
+    "slices", slices, ANY, f"{PARTS} n q", f"what no slice shows; {PRINCIPAL.invariances}", (DIRECTIONS,)
 )
+
+
+def told_of(part: int, directions: tuple[str, ...]) -> str:
+    """Where a part lies.
+
+    >>> told_of(61, ("column 1", "column 2"))
+    'ranks 1.67% to 3.33% of column 2'
+    """
+    number, place = divmod(part, PARTS)
+    return f"ranks {100 * place / PARTS:.3g}% to {100 * (place + 1) / PARTS:.3g}% of {directions[number]}"

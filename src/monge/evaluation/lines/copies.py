@@ -22,6 +22,7 @@ from monge.evaluation.statistics.repeats import more_repeats, same
 from monge.evaluation.statistics.resampling import Z, larger_share_p_value, numpy_generator
 
 Numbers = NDArray[Any]
+TIE = 1e-6  # relative difference of distances that are equal
 COPY = 1e-3  # of the usual nearest distance: nearer than this is a copy up to rounding
 OFTEN = 8  # rows of a class that occurs again and again
 NEAR_LEVELS = (0.001, 0.01, 0.05)
@@ -31,15 +32,15 @@ PRIVACY = "Not a guarantee of privacy: what was changed more is not found."
 
 
 def repeats(line: OneLine, p: Prepared) -> Finding:
-    """Rows that occur twice on their own side, of equal numbers. Rows that are equal up to rounding, of both sides, are
-    one class, c, with a of the generated and b of the real rows, d = f(a) - f(b), f(a) = a if a > 1 else 0. Where both
+    """Rows that repeat another of their own side, of equal numbers. Rows that are equal up to rounding, of both sides,
+    are one class, with a of the generated and b of the real rows, d = f(a) - f(b), f(a) = max(a - 1, 0). Where both
     sides have one law, d and -d are alike, whatever the law's own repeats and however they come in clusters: the sum of
     d against its signs turned, exactly; and, of a row that occurs again and again, its count by Fisher's test."""
     n, shaping = min(p.split.sizes), p.split.shaping.flatten(1)
     copy = _up_to_rounding(nearest(shaping, shaping, skip_self=True).distance[:, 0])
     kind = same(torch.cat([p.pairs.x[:n], p.pairs.y[:n]]), copy)
     mine, real = (np.bincount(part, minlength=len(kind)) for part in (kind[:n], kind[n:]))
-    hits, usual = int(mine[mine > 1].sum()), int(real[real > 1].sum())
+    hits, usual = (int(np.maximum(side - 1, 0).sum()) for side in (mine, real))
     p_value = min(1.0, 2 * min(more_repeats(mine, real), _again_and_again(mine, real, n)))
     natural, drawn = real[real > 1], {}
     for factor in FACTORS:
@@ -57,12 +58,12 @@ def repeats(line: OneLine, p: Prepared) -> Finding:
             )
             found.append(min(1.0, 2 * more_repeats(*sides)))
         drawn[factor] = as_deviates(found)
-    note = f"Share of generated samples that occur twice, up to rounding, among {n} of them."
-    told = usual / n + (1 - usual / n) * 2 * p.planting.share("repeats")
+    note = f"Share of generated samples that repeat another, up to rounding, among {n} of them."
+    told = usual / n + (1 - usual / n) * p.planting.share("repeats")
     return Finding(
         line.name, *share(hits, n, usual, n), None, p_value, "higher", note,
         statistic=float(as_deviates([p_value])[0]), critical=deviate,
-        planted={"repeats": Planted(drawn, min(1.0, told))},
+        planted={"repeats": Planted(drawn, told)}, counted=True,
     )  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def copies(line: OneLine, p: Prepared) -> Finding:
     """Rows found in the training set up to rounding, generated against held out: of those that are copies of one
     training row, one, at random, counts, so that repeats are no more evidence than one; Fisher's exact test."""
     copy = _up_to_rounding(p.pairs.shaping_to_training.distance[:, 0])
-    mine, real = (_copied_rows(found, copy) for found in (p.pairs.to_training, p.pairs.counted_to_training))
+    mine, real = _copied_rows(p, copy)
     n, m = p.split.sizes
     generator = numpy_generator(p.seed, "copies")
     p_value = _once_each(mine, real, n, m, generator)
@@ -90,7 +91,7 @@ def copies(line: OneLine, p: Prepared) -> Finding:
             some, others = (generator.choice(real, size) for size in (n, m))
             taken = generator.random(n) < p.planting.share("copies", factor)
             assert p.split.train is not None
-            some = np.where(taken, generator.integers(len(p.split.train), size=n), some)
+            some = np.where(taken, len(real) + generator.integers(len(p.split.train), size=n), some)
             found.append(_once_each(some, others, n, m, generator))
         drawn[factor] = as_deviates(found)
     note = "Share of generated samples that are training samples, up to rounding; held-out samples reach the floor. "
@@ -98,14 +99,23 @@ def copies(line: OneLine, p: Prepared) -> Finding:
     return Finding(
         line.name, *share(hits, n, real_hits, m), None, p_value, "higher", note + PRIVACY,
         statistic=float(as_deviates([p_value])[0]), critical=deviate,
-        planted={"copies": Planted(drawn, usual + (1 - usual) * rows)},
+        planted={"copies": Planted(drawn, usual + (1 - usual) * rows)}, counted=True,
     )  # fmt: skip
 
 
-def _copied_rows(found: Neighbours, copy: float) -> Numbers:
-    """The training row that each row is a copy of; -1 of others."""
-    index: Numbers = torch.where(found.distance[:, 0] <= copy, found.indices[:, 0], -1).numpy()
-    return index
+def _copied_rows(p: Prepared, copy: float) -> tuple[Numbers, Numbers]:
+    """The class of equal training rows that each generated and each counted row is a copy of; -1 of others."""
+    assert p.split.train is not None
+    sides = [
+        torch.where(found.distance[:, 0] <= copy, found.indices[:, 0], -1).numpy()
+        for found in (p.pairs.to_training, p.pairs.counted_to_training)
+    ]
+    hit = np.unique(np.concatenate([side[side >= 0] for side in sides]))
+    if not len(hit):
+        return sides[0], sides[1]
+    kind = same(p.split.train[hit], copy)
+    mine, real = (np.where(side >= 0, kind[np.searchsorted(hit, side).clip(0, len(hit) - 1)], -1) for side in sides)
+    return mine, real
 
 
 def _once_each(mine: Numbers, real: Numbers, n: int, m: int, generator: np.random.Generator) -> float:
@@ -125,7 +135,7 @@ def closer(line: OneLine, p: Prepared) -> Finding:
     exact by permuting which real rows are called training, whatever the generated rows are like."""
     assert p.split.train is not None
     n, m = len(p.split.train), len(p.pairs.y)
-    spaces = [_called_training(p.pairs.to_training, n, nearest(p.pairs.x, p.pairs.y), m, p)]
+    spaces, tied = [_called_training(p.pairs.to_training, n, p.pairs.to_counted, m, p)], _tied(p)
     if p.pairs.x.shape[1] > LEADING:
         x, t, y, _ = _leading(p)
         spaces.append(_called_training(nearest(x, t), len(t), nearest(x, y), len(y), p))
@@ -142,8 +152,8 @@ def closer(line: OneLine, p: Prepared) -> Finding:
     floor = n / (n + m)
     interval = (max(0.0, value - Z * error), min(1.0, value + Z * error))
     p_value = min(1.0, len(spaces) * min(found.p_value for found in spaces))
-    if p.pairs.repeated > REPEATED:
-        p_value, note = math.nan, f"{note} Not tested here: real samples repeat, and are as near as each other."
+    if p.pairs.repeated > REPEATED or tied > REPEATED:
+        p_value, note = math.nan, f"{note} Not tested here: real samples repeat, or are as near as each other."
     return Finding(
         line.name, value, interval, floor, None, p_value, "higher", note,
         statistic=max(found.statistic for found in spaces),
@@ -151,6 +161,12 @@ def closer(line: OneLine, p: Prepared) -> Finding:
         planted={"copies": Planted(copied, floor + (1 - floor) * p.planting.share("copies"))},
         detail=f"{value:.1%} of samples are nearer to a training sample than to a held-out one, {floor:.1%} by chance",
     )  # fmt: skip
+
+
+def _tied(p: Prepared) -> float:
+    """Share of generated rows that have two nearest real rows: which of them is of training says nothing."""
+    distance = torch.cat([p.pairs.to_training.distance, p.pairs.to_counted.distance], 1).sort(1).values
+    return float((distance[:, 1] <= distance[:, 0] * (1 + TIE) + SAME).double().mean())
 
 
 class Called(NamedTuple):
@@ -215,11 +231,13 @@ def near(line: OneLine, p: Prepared) -> Finding:
 
 def _copied(p: Prepared, generated: Tensor, held_out: Tensor, tests: int) -> dict[float, Tensor]:
     """The deviate of the p-value where real rows, and copies, of distance zero, stand in for the generated ones."""
+    assert p.split.train is not None
     drawn, n, m = {}, len(generated), len(held_out)
+    searched = min(1.0, 2 * MOVED_ROWS / len(p.split.train))  # of the training rows
     for factor in FACTORS:
         generator = numpy_generator(p.seed, "replicates", "near copies", str(factor))
         p_values = np.ones(REPLICATES)
-        hits = generator.binomial(n, p.planting.share("copies", factor), REPLICATES)
+        hits = generator.binomial(n, searched * p.planting.share("copies", factor), REPLICATES)
         for level in NEAR_LEVELS:
             rank = max(1, int(level * m))
             near = hits + generator.binomial(n - hits, generator.beta(rank, m + 1 - rank, REPLICATES))

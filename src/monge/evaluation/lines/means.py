@@ -1,6 +1,6 @@
 """Lines that compare mean features: histograms over regions, moments of physical summaries, kernels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,14 +72,19 @@ class MeanLine:
         if self.shown is not None:
             value, interval, floor = _of_each(self.shown, features)
         planted = {}
+
+        def of(sides: tuple[Tensor, Tensor], times: int = 1) -> Tensor:
+            return aggregated(times * compare(*sides).double(), test.standard)
+
+        plain = features.y[: len(p.planting.pool.events)]
+        on_scale = _onto(of(p.planting.drawn_means("", 1.0, 1, plain, plain)), test.null)
         for defect in mine:
             drawn = {factor: self.means(p, defect, factor) for factor in FACTORS}
-            statistics = {k: aggregated(compare(*sides).double(), test.standard) for k, sides in drawn.items()}
+            statistics = {k: on_scale(of(sides)) for k, sides in drawn.items()}
             told = compare(*drawn[1.0])[:, 0] if self.shown is None else self.shown(drawn[1.0][0])
             growth = {}
             if statistics[1.0].quantile(0.05) < test.null.max():  # not surely seen
-                more = {k: k * compare(*self.means(p, defect, 1.0, k)).double() for k in TIMES}  # on the null's scale
-                growth = {float(k): aggregated(values, test.standard) for k, values in more.items()}
+                growth = {float(k): on_scale(of(self.means(p, defect, 1.0, k), k)) for k in TIMES}
             planted[defect] = Planted(statistics, float(told.mean()), growth)
         return Finding(
             self.name,
@@ -98,6 +103,14 @@ class MeanLine:
         )
 
 
+def _onto(drawn: Tensor, null: Tensor) -> Callable[[Tensor], Tensor]:
+    """Puts statistics of rows that are drawn from a pool, again and again the same, on the scale of relabelled ones: by
+    the map that takes those that are drawn without a defect to the null's mean and deviation."""
+    scale = float(null.std()) / max(float(drawn.std()), 1e-12)
+    scale = scale if scale < 1 else 1.0
+    return lambda statistics: (statistics - drawn.mean()) * scale + null.double().mean()
+
+
 def _of_each(shown: Callable[[Tensor], Tensor], features: Features) -> tuple[float, Interval, float]:
     """A number of the mean features of generated rows, its interval against that of real ones, and that."""
     values, spread = [], 0.0
@@ -113,8 +126,12 @@ def _of_each(shown: Callable[[Tensor], Tensor], features: Features) -> tuple[flo
 
 def most_different(features: Features, p: Prepared) -> str:
     """The features whose means differ most, in standard errors, in words."""
-    names = features.fitted.names
-    if not names or not len(names):
+    return told_by(features, features.fitted.names, p)
+
+
+def told_by(features: Features, names: Sequence[str], p: Prepared) -> str:
+    """The same, of features with other names."""
+    if not names:
         return ""
     z, gap = differences(features)
     worst = z.abs().argsort(descending=True)[:SHOWN].tolist()

@@ -9,8 +9,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from monge.evaluation.descriptors import PRINCIPAL, SLICES, Descriptor, Fitted, spaces
-from monge.evaluation.descriptors.slices import PARTS, RADII, RANDOM
-from monge.evaluation.lines.means import MeanLine, differences
+from monge.evaluation.descriptors.slices import DIRECTIONS, PARTS, RADII, RANDOM, told_of
+from monge.evaluation.lines.means import MeanLine, differences, told_by
 from monge.evaluation.looks import Features
 from monge.evaluation.prepared import Prepared
 from monge.evaluation.statistics.cells import cell_centres
@@ -127,6 +127,9 @@ SLICED = MeanLine(
     f"How differently generated and real samples are shared out over {PARTS} parts of the real law along leading "
     "directions, columns and radii, from 0 (alike) to 1 (disjoint).",
     in_windows,
+    lambda features, p: told_by(
+        features, [told_of(i, p.looks.of(DIRECTIONS).fitted.names) for i in range(features.x.shape[1])], p
+    ),
 )
 
 

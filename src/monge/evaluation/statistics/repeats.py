@@ -41,13 +41,13 @@ def same(rows: Float[Tensor, "n d"], within: float) -> NDArray[np.int64]:
 
 
 def more_repeats(mine: Numbers, real: Numbers) -> float:
-    """Exact p-value that the sum over classes of d = f(a) - f(b), f(a) = a if a > 1 else 0, is so large by chance, when
+    """Exact p-value that the sum over classes of d = f(a) - f(b), f(a) = max(a - 1, 0), is so large by chance, when
     the sign of each d is turned at random; a, b: rows of each class on either side, of equal numbers.
 
     >>> more_repeats(np.array([2, 2, 3]), np.array([0, 1, 0]))
     0.125
     """
-    gap = np.where(mine > 1, mine, 0) - np.where(real > 1, real, 0)
+    gap = np.maximum(mine - 1, 0) - np.maximum(real - 1, 0)
     sizes, counts = np.unique(np.abs(gap[gap != 0]).astype(int), return_counts=True)
     law = np.ones(1)  # of the sum of |d| of those with a sign +, by its value
     for size, count in zip(sizes, counts, strict=True):
