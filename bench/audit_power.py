@@ -116,7 +116,7 @@ def part(share: float, of: Callable[[Trial], Tensor]) -> Callable[[Trial], Tenso
 
 
 def pool(t: Trial) -> Pool:
-    return Pool(t.x, [t.x.flatten(1)], None, 0)
+    return Pool(t.x, None, 0)
 
 
 def region(depth: Callable[[Tensor, torch.Generator], Tensor], share: float = 0.05) -> Callable[[Trial], Tensor]:

@@ -271,7 +271,7 @@ def test_discrete_data_with_natural_repeats_do_not_fail():
     g = torch.Generator().manual_seed(0)
     x, holdout, train = ((torch.randn(n, 6, generator=g) > 0).int() for n in (500, 400, 600))
     verdict = audit(x, holdout, train)
-    assert {line.name: line.value for line in verdict.diversity}["repeats"] > 0.95
+    assert {line.name: line.value for line in verdict.diversity}["repeats"] > 0.7
     assert verdict.status != "fail"
 
 
@@ -390,7 +390,7 @@ def test_a_planted_loss_is_of_its_size_and_leaves_atoms(name, share):
     g = torch.Generator().manual_seed(0)
     smooth = torch.nn.functional.avg_pool2d(torch.randn(400, 1, 16, 16, generator=g), 3, 1, 1)
     x = (smooth + 0.1).clamp(min=0)
-    changed = CHANGES[name](Pool(x, [x.flatten(1)], None, 0), share)
+    changed = CHANGES[name](Pool(x, None, 0), share)
     assert torch.equal(changed[x == 0], x[x == 0])
 
     def kept(events):

@@ -350,7 +350,7 @@ def test_intervals_of_means_cover_what_the_statistic_is_on_average(shift):
 def test_planted_power_is_the_rate_at_which_the_defect_is_seen():
     """The audit's own power for a region of 5% against how often it fails when that is planted: binomial error."""
     g = torch.Generator().manual_seed(0)
-    modes = 6 * torch.nn.functional.one_hot(torch.arange(20), 20).float()[:, :8] + torch.randn(20, 8, generator=g)
+    modes = 4 * torch.randn(20, 8, generator=g)
     seen, told = [], []
     for r in range(10):
         mode = torch.randint(20, (900,), generator=g)

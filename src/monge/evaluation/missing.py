@@ -1,7 +1,7 @@
 """Mass that is missing from real rows: from regions of several families, and from labels."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -14,23 +14,26 @@ from monge.evaluation.statistics.cells import cell_centres
 from monge.evaluation.statistics.pairwise import squared_distances
 
 REPLICATES = 40
+LEAST = 12  # rows of a region
 CELLS = 20  # of which one, or the heart of one, is the cluster that is missing
 AXES, FEW = 4, 3  # leading directions along which a half-space or a slab is missing; random ones that hold a ball
 
 
-def weights(pool: Pool, name: str, share: float) -> Float[Tensor, "replicates n"]:
-    """What each row weighs in each replicate, where mass is missing from a region or from labels: rows of the
-    region, at random among those that are equal, weigh nothing."""
+def weights(pool: Pool, name: str, share: float, near: Sequence[Tensor]) -> Float[Tensor, "replicates n"]:
+    """What each row weighs in each replicate, where mass is missing from a region or from labels: rows of the region,
+    at random among those that are equal, weigh nothing; all weigh the same where too few of them would show what a
+    region is. near: features whose distances say what a cluster is, in turn."""
     found = torch.ones(REPLICATES, len(pool.events), dtype=torch.float64)
     generator = rng.generator(pool.seed, "planted", name)
     if name == "label":
         for row in found:
             _thin(pool, row, share, generator)
-    elif name in REGIONS:
-        for row, depth in zip(found, REGIONS[name](pool, generator, share), strict=True):
+    elif round(share * len(pool.events)) >= LEAST:
+        depths = _clusters(pool, generator, near) if name == "cluster" else REGIONS[name](pool, generator, share)
+        for row, depth in zip(found, depths, strict=True):
             ties = torch.rand(len(row), generator=generator, dtype=torch.float64)
             order = torch.from_numpy(np.lexsort((ties.numpy(), -depth.double().numpy())))
-            row[order[: max(1, round(share * len(row)))]] = 0.0
+            row[order[: round(share * len(row))]] = 0.0
     return found / found.sum(1, keepdim=True)
 
 
@@ -48,10 +51,10 @@ def _thin(pool: Pool, row: Tensor, share: float, generator: torch.Generator) -> 
             return
 
 
-def _clusters(pool: Pool, generator: torch.Generator, share: float) -> Iterator[Tensor]:
+def _clusters(pool: Pool, generator: torch.Generator, near: Sequence[Tensor]) -> Iterator[Tensor]:
     """How far inside of one of k-means' cells."""
     cells = min(CELLS, max(2, len(pool.events) // 20))
-    distances = [squared_distances(x, cell_centres(x, cells, seed=pool.seed + 1)) for x in pool.near]
+    distances = [squared_distances(x, cell_centres(x, cells, seed=pool.seed + 1)) for x in near]
     for i in range(REPLICATES):
         cell = int(torch.randint(cells, (1,), generator=generator))
         far = distances[i % len(distances)]
@@ -119,7 +122,6 @@ def _between(values: Tensor, generator: torch.Generator, share: float) -> Tensor
 
 
 REGIONS: dict[str, Callable[[Pool, torch.Generator, float], Iterator[Tensor]]] = {
-    "cluster": _clusters,
     "half-space": _half_spaces,
     "any half-space": _any_half_spaces,
     "slab": _slabs,

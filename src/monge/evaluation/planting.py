@@ -72,13 +72,14 @@ class Planting:
         return (self.features(descriptor, defect, shaping=True).mean(0) - plain.mean(0))[None]
 
     def features(self, descriptor: Descriptor, defect: str, *, shaping: bool = False) -> Tensor:
-        """Features of the pool's events, or of shaping ones, with a defect that changes events, [rows, k]."""
+        """Features of the pool's events, or of shaping ones, with a defect that changes events, or none, named "",
+        [rows, k]."""
         key = (descriptor.name, defect, shaping)
         if key not in self.changes:
             if descriptor.base:
                 events = torch.cat([self.features(base, defect, shaping=shaping) for base in descriptor.base], 1)
             else:
-                events = self.changed[defect]
+                events = self.changed[defect] if defect else self.pool.events
                 if shaping:
                     events = CHANGES[defect](self._shaping_pool, self.share(defect))
             self.changes[key] = describe(self.looks.of(descriptor).fitted, events)
@@ -91,18 +92,32 @@ class Planting:
 
     @cached_property
     def pool(self) -> Pool:
-        """Counted real rows that stand in for both sides."""
+        """Real rows that stand in for both sides: of training, where there are more of them and no labels, or counted
+        ones."""
         split = self.looks.split
-        found = [self.looks.of(space) for space in spaces(split.event)]
-        near = [features.fitted.sized(features.y[:POOL_ROWS]) for features in found]
+        raw = torch.from_numpy(split.raw).float()
+        if split.labels is None and split.learned is not None and len(split.learned) > len(split.counted):
+            return Pool(split.learned[:POOL_ROWS], None, split.seed, raw)
         labels = None if split.labels is None else split.labels.counted[:POOL_ROWS]
-        return Pool(split.counted[:POOL_ROWS], near, labels, split.seed, torch.from_numpy(split.raw).float())
+        return Pool(split.counted[:POOL_ROWS], labels, split.seed, raw)
+
+    @cached_property
+    def near(self) -> list[Tensor]:
+        """Features of the pool whose distances say what a cluster is."""
+        found = spaces(self.looks.split.event)
+        return [self.looks.of(space).fitted.sized(self.features(space, "")) for space in found]
+
+    def weights(self, defect: str, share: float) -> Tensor:
+        """What each row of the pool weighs in each replicate, [replicates, pool]."""
+        if (defect, share) not in self.weighed:
+            self.weighed[defect, share] = weights(self.pool, defect, share, self.near)
+        return self.weighed[defect, share]
 
     @cached_property
     def _shaping_pool(self) -> Pool:
         split = self.looks.split
         rows = split.shaping[:AIMED_ROWS]
-        return Pool(rows, [rows.flatten(1)], None, split.seed, torch.from_numpy(split.raw).float())
+        return Pool(rows, None, split.seed, torch.from_numpy(split.raw).float())
 
     @cached_property
     def changed(self) -> dict[str, Tensor]:
@@ -129,9 +144,7 @@ class Planting:
         if defect in REPLACED:
             chance = torch.cat([chance * (1 - share), chance * share], 1)
         elif defect and defect not in CHANGES:
-            if (defect, share) not in self.weighed:
-                self.weighed[defect, share] = weights(self.pool, defect, share)
-            chance = self.weighed[defect, share]
+            chance = self.weights(defect, share)
         generator = numpy_generator(self.looks.split.seed, "replicates", defect, str(factor), str(times))
         n, m = (times * size for size in self.looks.split.sizes)
         mine = generator.multinomial(n, (chance / chance.sum(1, keepdim=True)).numpy())
@@ -140,8 +153,7 @@ class Planting:
     def means(self, descriptor: Descriptor, defect: str, factor: float, times: int = 1) -> tuple[Tensor, Tensor]:
         """Mean features of both sides in replicates with a defect; of one that changes events, sizes other than the
         reference are taken to move features in proportion."""
-        plain = self.looks.of(descriptor).y[: len(self.pool.events)]
-        rows = plain
+        rows = plain = self.features(descriptor, "")
         if defect in CHANGES:
             changed = self.features(descriptor, defect)
             rows = torch.cat([plain, changed]) if defect in REPLACED else plain + factor * (changed - plain)

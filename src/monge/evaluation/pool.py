@@ -1,6 +1,5 @@
 """Real rows in which defects are planted, and what they show of themselves."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,12 +17,11 @@ WHITENED = 16  # leading directions that random ones mix
 class Pool:
     """Real rows that stand in for both sides.
 
-    events: [n, *event], standardised. near: [n, k] each, features whose distances say what a cluster is, in turn.
-    labels: [n], or None. seed: of all draws. raw: [d], by which vectors are multiplied to have their own units.
+    events: [n, *event], standardised. labels: [n], or None. seed: of all draws. raw: [d], by which vectors are
+    multiplied to have their own units.
     """
 
     events: Float[Tensor, "n *event"]
-    near: Sequence[Float[Tensor, "n _"]]
     labels: Int[Tensor, " n"] | None
     seed: int
     raw: Float[Tensor, " d"] | None = None

@@ -16,7 +16,6 @@ from monge.evaluation.descriptors.values import principal_axes
 from monge.evaluation.lines.base import OneLine, as_deviates, deviate, planted_of
 from monge.evaluation.lines.means import MeanLine
 from monge.evaluation.looks import Features
-from monge.evaluation.missing import weights
 from monge.evaluation.prepared import Prepared
 from monge.evaluation.statistics.classifier import chance_p_value, classifier_two_sample
 from monge.evaluation.statistics.energy import energy_test
@@ -73,7 +72,7 @@ def _energies(p: Prepared, defect: str, size: int) -> dict[float, Tensor]:
     for factor in ENERGY_FACTORS:
         share = p.planting.share(defect, factor)
         if changed is None:
-            some = weights(pool, defect, share)[:TIMES]
+            some = p.planting.weights(defect, share)[:TIMES]
             values = [_energy_of(rows, rows, each.numpy(), n, generator) for each in some]
         else:
             moved = rows + factor * (changed - rows)
@@ -211,7 +210,7 @@ def classifier(line: OneLine, p: Prepared) -> Finding:
     for defect in planted_of(line, p):
         drawn = {}
         changed = p.planting.features(descriptor, defect)
-        plain = features.y[: len(changed)]
+        plain = p.planting.features(descriptor, "")
         for factor in ENERGY_FACTORS:
             found = []
             for mine, other in list(zip(*p.planting.draws(defect, factor), strict=True))[:CLASSIFIED]:

@@ -53,12 +53,15 @@ class GivenLine(LabelLine):
         labels, generated = _given(p)
         return self._of(p, generated, labels.counted)
 
+    def plain(self, p: Prepared) -> Tensor:
+        labels, generated = _given(p)
+        return self._of(p, generated, labels.counted).y[: len(p.planting.pool.events)]
+
     def means(self, p: Prepared, defect: str, factor: float, times: int = 1) -> tuple[Tensor, Tensor]:
         """With the label of another row on a share of the rows."""
         labels, generated = _given(p)
         other = labels.counted[torch.randperm(len(labels.counted), generator=rng.generator(p.seed, "other labels"))]
-        rows = len(p.planting.pool.events)
-        plain, changed = (self._of(p, generated, y).y[:rows] for y in (labels.counted, other))
+        plain, changed = self.plain(p), self._of(p, generated, other).y[: len(p.planting.pool.events)]
         return p.planting.drawn_means(defect, factor, times, torch.cat([plain, changed]), plain)
 
     def _of(self, p: Prepared, mine: Tensor, real: Tensor) -> Features:

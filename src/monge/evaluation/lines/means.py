@@ -57,6 +57,10 @@ class MeanLine:
     def features(self, p: Prepared) -> Features:
         return p.looks.of(self.look(p))
 
+    def plain(self, p: Prepared) -> Tensor:
+        """Features of the real rows in which defects are planted."""
+        return p.planting.features(self.look(p), "")
+
     def means(self, p: Prepared, defect: str, factor: float, times: int = 1) -> tuple[Tensor, Tensor]:
         """Mean features of both sides, of so many times the rows, in replicates with a planted defect."""
         return p.planting.means(self.look(p), defect, factor, times)
@@ -76,7 +80,7 @@ class MeanLine:
         def of(sides: tuple[Tensor, Tensor], times: int = 1) -> Tensor:
             return aggregated(times * compare(*sides).double(), test.standard)
 
-        plain = features.y[: len(p.planting.pool.events)]
+        plain = self.plain(p)
         on_scale = _onto(of(p.planting.drawn_means("", 1.0, 1, plain, plain)), test.null)
         for defect in mine:
             drawn = {factor: self.means(p, defect, factor) for factor in FACTORS}

@@ -118,6 +118,11 @@ def in_windows(line: MeanLine, features: Features, p: Prepared) -> Compare:
     return compare
 
 
+def _slices_told(features: Features, p: Prepared) -> str:
+    directions = p.looks.of(DIRECTIONS).fitted.names
+    return told_by(features, [told_of(part, directions) for part in range(features.x.shape[1])], p)
+
+
 SLICED = MeanLine(
     "slices",
     "diversity",
@@ -127,9 +132,7 @@ SLICED = MeanLine(
     f"How differently generated and real samples are shared out over {PARTS} parts of the real law along leading "
     "directions, columns and radii, from 0 (alike) to 1 (disjoint).",
     in_windows,
-    lambda features, p: told_by(
-        features, [told_of(i, p.looks.of(DIRECTIONS).fitted.names) for i in range(features.x.shape[1])], p
-    ),
+    _slices_told,
 )
 
 
