@@ -30,6 +30,10 @@ def audit(
     plan: Annotated[
         str | None, typer.Option("--plan", help="Held-out data: how many rows would see what, before there are others.")
     ] = None,
+    rows: Annotated[
+        int | None,
+        typer.Option(min=1, help="Rows of generated and of held-out data that are compared at most; 10,000."),
+    ] = None,
     seed: Seed = 0,
     json: Annotated[Path | None, typer.Option("--json", help="Write the verdict as JSON, too.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write the report here.")] = None,
@@ -46,7 +50,7 @@ def audit(
     2,000 (or n) new ones, drawn with the seed and kept there. RUN/verdict.json and the report are written anew.
     """
     if plan is not None:
-        return _plan(plan, n, seed, margin or [], folders or [generated, holdout, train, data, json, html])
+        return _plan(plan, n, seed, margin or [], folders or [generated, holdout, train, data, json, html, rows])
     for path in (json, html):
         if path is not None:
             refuse_overwrite(path, force=force)
@@ -54,7 +58,7 @@ def audit(
         if generated or holdout or train:
             raise BadInput("give a RUN, or --generated and --holdout, not both")
         if len(folders) > 1:
-            return _audit_runs(folders, n, seed, data, json, html, margin or [])
+            return _audit_runs(folders, n, seed, data, json, html, margin or [], rows)
         run = Run(folders[0])
         run.record()
         typer.echo(f"monge audit: the samples of {run.folder} against data that it did not see")
@@ -63,7 +67,8 @@ def audit(
         from monge.cli.verdicts import judge_run, margins_of
 
         html = html or run.report
-        verdict = judge_run(run, n=n, seed=seed, source=data, html=html, json=json, margins=margins_of(margin or []))
+        margins = margins_of(margin or [])
+        verdict = judge_run(run, n=n, seed=seed, source=data, html=html, json=json, margins=margins, rows=rows)
     else:
         if generated is None or holdout is None:
             raise BadInput("nothing to audit: give a RUN, or --generated G --holdout H")
@@ -73,7 +78,7 @@ def audit(
         from monge.cli.table import tell
         from monge.cli.verdicts import judge_files, margins_of
 
-        verdict, x, y = judge_files(generated, holdout, train, n, seed, margins_of(margin or []))
+        verdict, x, y = judge_files(generated, holdout, train, n, seed, margins_of(margin or []), rows)
         if json is not None:
             write_atomic(json, verdict.to_json() + "\n")
         if html is not None:
@@ -120,6 +125,7 @@ def _audit_runs(
     json: Path | None,
     html: Path | None,
     margin: list[str],
+    rows: int | None,
 ) -> int:
     """Judge each of several runs at its part of the level; the worst verdict is the verdict."""
     from monge.cli.table import tell_across
@@ -135,7 +141,9 @@ def _audit_runs(
     for run in runs:
         typer.echo(f"monge audit: the samples of {run.folder} against data that it did not see")
         margins, level = margins_of(margin), LEVEL / len(runs)
-        verdicts.append(judge_run(run, n=n, seed=seed, source=data, html=run.report, margins=margins, level=level))
+        verdicts.append(
+            judge_run(run, n=n, seed=seed, source=data, html=run.report, margins=margins, level=level, rows=rows)
+        )
     if json is not None:
         together = {str(run.folder): verdict.to_dict() for run, verdict in zip(runs, verdicts, strict=True)}
         write_atomic(json, dumps(together, indent=2, allow_nan=False) + "\n")

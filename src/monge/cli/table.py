@@ -56,7 +56,8 @@ def tell_plan(found: Plan) -> None:
     """Print the chance of seeing each reference defect, and the rows that it needs."""
     console = Console()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("reference defect", "seen by", "power", "generated", "held out"):
+    wide = console.width >= WIDE
+    for name in ("reference defect", *(("seen by",) if wide else ()), "power", "generated", "held out"):
         table.add_column(name, justify="left" if name in ("reference defect", "seen by") else "right")
     for concern, needs in itertools.groupby(found.needs, lambda need: need.concern):
         kinds = list(needs)
@@ -69,7 +70,12 @@ def tell_plan(found: Plan) -> None:
             if not enough and need.rows is not None:
                 rows = f"{need.rows:,}", f"{float(f'{need.rows * found.held_out / found.compared:.2g}'):,.0f}"
             words = f"  {need.kind}" if len(kinds) > 1 else told.replace("...", need.kind)
-            table.add_row(words, need.line, Text(f"{need.power:.0%}", style="" if enough else "yellow"), *rows)
+            table.add_row(
+                words,
+                *((need.line,) if wide else ()),
+                Text(f"{need.power:.0%}", style="" if enough else "yellow"),
+                *rows,
+            )
     console.print(Padding(table, (1, 0)))
     console.print(
         Text(

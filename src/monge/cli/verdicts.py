@@ -18,7 +18,7 @@ from monge.cli.runs import Run
 from monge.cli.settings import as_options
 from monge.data import Samples
 from monge.errors import BadInput
-from monge.evaluation import LEVEL, NEEDED, Finding, Margins, Verdict, audit, likelihood_lines
+from monge.evaluation import LEVEL, NEEDED, ROWS, Finding, Margins, Verdict, audit, likelihood_lines
 from monge.files import write_atomic
 from monge.models import Family
 from monge.objects import words
@@ -42,6 +42,7 @@ def judge_run(
     commands: Sequence[str] = (),
     margins: Margins | None = None,
     level: float = LEVEL,
+    rows: int | None = None,
 ) -> Verdict:
     """Audit a run's samples against what it did not see; write verdict.json and the report.
 
@@ -59,7 +60,16 @@ def judge_run(
     model = models.load(run.folder)
     x, drawn = _samples(run, model, holdout, n, seed)
     likelihood = _likelihood(model, train, holdout, seed)
-    verdict = audit(x, holdout=holdout, train=train, seed=seed, margins=margins, likelihood=likelihood, level=level)
+    verdict = audit(
+        x,
+        holdout=holdout,
+        train=train,
+        seed=seed,
+        margins=margins,
+        likelihood=likelihood,
+        level=level,
+        rows=rows or ROWS,
+    )
     if not run.samples.exists():
         write_samples(run.samples, x, record["data"], seed=seed)
     for path in (run.verdict, *([json] if json else [])):
@@ -197,7 +207,13 @@ def margins_of(settings: Sequence[str]) -> Margins:
 
 
 def judge_files(
-    generated: str, holdout: str, train: str | None, n: int | None, seed: int, margins: Margins | None = None
+    generated: str,
+    holdout: str,
+    train: str | None,
+    n: int | None,
+    seed: int,
+    margins: Margins | None = None,
+    rows: int | None = None,
 ) -> tuple[Verdict, Samples, Samples]:
     """Audit samples of any origin: (verdict, generated, held out)."""
     y = data.load(holdout)
@@ -206,5 +222,5 @@ def judge_files(
     t = load_like(train, y.kind, y.event_shape, **texts) if train is not None else None
     order = torch.randperm(len(x), generator=rng.generator(seed, "audit", "some"))
     drawn = x if n is None else x.take(order[:n].sort().values.tolist())
-    verdict = audit(drawn, holdout=y, train=t, seed=seed, margins=margins)
+    verdict = audit(drawn, holdout=y, train=t, seed=seed, margins=margins, rows=rows or ROWS)
     return verdict, x, y

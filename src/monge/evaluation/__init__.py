@@ -1,7 +1,7 @@
 """Is p_G = p? Statistics on arrays from any generator, and the verdict made of them."""
 
 from monge.evaluation.across import Across, across
-from monge.evaluation.auditing import NEEDED, audit
+from monge.evaluation.auditing import NEEDED, ROWS, audit
 from monge.evaluation.decision import Finding, holm, judge
 from monge.evaluation.defects import CONCERNS, DEFECTS, Margins
 from monge.evaluation.descriptors import DESCRIPTORS, Descriptor, Fitted, describe
@@ -50,6 +50,7 @@ __all__ = [
     "LINES",
     "NEEDED",
     "POWER",
+    "ROWS",
     "Across",
     "Closeness",
     "Coverage",
