@@ -86,9 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fast", action="store_true")
     parser.add_argument("--laws", default=",".join(LAWS))
-    parser.add_argument(
-        "--n", help="numbers of rows of each set, with commas; the first half of the trials at the first"
-    )
+    parser.add_argument("--n", help="numbers of rows of each set, with commas, in turn")
     parser.add_argument("--train", default="0,1")
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--workers", type=int, default=2)
@@ -97,13 +95,11 @@ def main() -> None:
     sizes = [200] if given.fast else [int(n) for n in (given.n or "200,200,500,1000,200,500,2000").split(",")]
     trials = 2 if given.fast else given.trials
     train = [bool(int(flag)) for flag in given.train.split(",")]
-    jobs = [
-        (law, min(n, MOST.get(law, n)), learned, seed)
-        for law in laws
-        for seed, n, learned in zip(range(trials), itertools.cycle(sizes), itertools.cycle(train), strict=False)
-    ]
-    if not given.fast and given.n is None:
-        jobs += [(law, 5000, True, 900) for law in laws if law not in MOST]
+    jobs = []
+    for law in laws:
+        each = list(zip(itertools.cycle(sizes), itertools.cycle(train), range(trials), strict=False))
+        each += [] if given.fast or given.n or law in MOST else [(5000, True, 900)]
+        jobs += [(law, min(n, MOST.get(law, n)), learned, seed) for n, learned, seed in each]
     begun = time.perf_counter()
     print(f"{platform.machine()}, {os.cpu_count()} cores, one thread each; * beyond what a chance of 5% explains")
     print("| law | trials | fail | at most | lines that failed |")
