@@ -88,9 +88,9 @@ def audit(
     All that is learned (scale, axes, filters, cells, thresholds) is learned from a fifth of the held-out rows, which
     are not compared, or from both sides alike; the others and x are exchangeable when they have one law, and
     permutation tests exact, with as many permutations as a line's share of the level needs to be decided. Rows of train
-    serve to find copies alone: a model was fitted to them, so they are no new samples of the law. The numbers depend on
-    the content of the rows and on `seed`, not on the order of the rows. Distances are computed in blocks, in float64:
-    time grows as rows^2 d and rows len(train) d.
+    serve to find copies, and to plant defects in: a model was fitted to them, so they are no new samples of the law.
+    The numbers depend on the content of the rows and on `seed`, not on the order of the rows. Distances are computed in
+    blocks, in float64: time grows as rows^2 d and rows len(train) d.
 
     Nothing here is a privacy guarantee: a copy that is transformed enough is not found.
 

@@ -22,10 +22,11 @@ class Outcome:
     when it was found, else `undecided`.
 
     size: its reference size, a share; None for a difference that has none. power: the chance that it would have been
-    seen, of the kind that is seen worst among those that are seen at all. smallest: the size that would have been found
-    with a chance of 95%; None where it is beyond twice the reference. curve: power by size. lines: that found it, or
-    those that speak for it. words: a sentence. kinds: of the defect that were excluded. needed: by kind that could not
-    be seen the rows, of both sides alike, that would show it; None where that is not known.
+    seen: of its first kind where that is not seen, else of the kind that is seen worst among those that are. smallest:
+    the size that would have been found with a chance of 95%; None where it is beyond twice the reference. curve: power
+    by size. lines: that found it, or those that speak for it. words: a sentence. kinds: of the defect that were
+    excluded. needed: by kind that could not be seen the rows, of both sides alike, that would show it; None where that
+    is not known.
     """
 
     name: str

@@ -20,14 +20,14 @@ from monge.evaluation.statistics.resampling import numpy_generator
 POOL_ROWS = 2000
 AIMED_ROWS = 1000  # shaping rows in which a defect is planted, to aim at it
 GAUSSIAN = 0.3  # skewness or excess kurtosis of means of fields below which their long waves are called Gaussian
-UNLIKE = 0.8  # of the largest scale: columns above have one scale, nearly
 SURE = 3.0  # standard errors of these by which they must differ from zero
+UNLIKE = 0.8  # of the largest scale: columns above have one scale, nearly
 Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class Planting:
-    """Defects of the reference sizes, planted in counted rows, and in shaping rows to aim at them."""
+    """Defects of the reference sizes, planted in real rows, and in shaping rows to aim at them."""
 
     looks: Looks
     margins: Margins

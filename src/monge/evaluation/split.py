@@ -68,7 +68,8 @@ class Split:
     rows. shaping: the other held-out rows: all that is learned (scale, axes, filters, cells, thresholds) is learned
     from them, or from both sides alike, so that generated and counted events are exchangeable when they have one law.
     train: every row that the generator learned from, flat, read when asked for; learned: some of them, as events; None
-    where no training set was given. They serve to find copies, never as the real side of a difference.
+    where no training set was given. They serve to find copies, and to plant defects in, never as the real side of a
+    difference.
     """
 
     generated: Float[Tensor, "n *event"]
