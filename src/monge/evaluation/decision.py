@@ -157,11 +157,7 @@ def _line(f: Finding, adjusted: float, level: float, single: float) -> Line:
         p_equivalence=None if math.isnan(equivalence) else equivalence,
         power=power,
         curves={name: {str(k): round(v, 4) for k, v in found.items()} for name, found in powers.items()},
-        excludes={
-            name: harmless[name]
-            for name, planted in f.planted.items()
-            if powers[name][1.0] >= POWER and _excludable(f, planted.statistic[1.0])
-        },
+        excludes={name: harmless[name] for name in f.planted if _seen(f, name, powers)},
         detail=f.detail,
         growth={name: {str(k): round(v, 4) for k, v in found.items()} for name, found in growth.items()},
         p_adjusted=None if math.isnan(adjusted) else adjusted,
@@ -169,11 +165,16 @@ def _line(f: Finding, adjusted: float, level: float, single: float) -> Line:
 
 
 def _reference(f: Finding, powers: Mapping[str, Mapping[float, float]]) -> str | None:
-    """Of the planted defects that are seen the one that moves the statistic least, else the one seen best."""
-    seen = [name for name in powers if powers[name][1.0] >= POWER]
+    """Of the planted defects that are seen, and real samples would exclude, the one that moves the statistic least,
+    else the one seen best."""
+    seen = [name for name in powers if _seen(f, name, powers)]
     if seen:
         return min(seen, key=lambda name: float(f.planted[name].statistic[1.0].double().mean()))
     return max(powers, key=lambda name: powers[name][1.0], default=None)
+
+
+def _seen(f: Finding, name: str, powers: Mapping[str, Mapping[float, float]]) -> bool:
+    return powers[name][1.0] >= POWER and _excludable(f, f.planted[name].statistic[1.0])
 
 
 def as_harmless(statistic: float, planted: Float[Tensor, " replicates"]) -> float:
