@@ -14,7 +14,9 @@ from monge.densities import Phi4
 from monge.errors import BadInput
 from monge.evaluation import LINES, Margins, audit, plan
 from monge.evaluation.lines.copies import _once_each
+from monge.evaluation.missing import weights
 from monge.evaluation.outcomes import needs
+from monge.evaluation.pool import Pool
 from monge.evaluation.statistics.repeats import more_repeats, same
 from monge.evaluation.statistics.resampling import permutation_p_value
 from monge.samplers import wolff
@@ -133,6 +135,16 @@ def test_what_a_slab_lacks_is_not_excluded():
     whole = outcome(audit(draw(3000, 5), draw(3000, 5, seed=1), lines=named("slices")), "region")
     assert whole.status != "fail"
     assert "slab across a column" in whole.kinds
+
+
+def test_a_neighbourhood_is_the_rows_nearest_to_one_of_them():
+    x = draw(300, 1, 3)
+    weigh = weights(Pool(x, None, 0), "neighbourhood", 0.1, [x.flatten(1), x.flatten(1) * 2])
+    for row in weigh[:4]:
+        lost = torch.nonzero(row == 0)[:, 0]
+        assert len(lost) == 30
+        apart = torch.cdist(x.flatten(1), x.flatten(1)[lost])
+        assert any(set(apart[:, i].argsort()[:30].tolist()) == set(lost.tolist()) for i in range(30))
 
 
 def test_variance_is_looked_for_in_the_data_s_own_units_too():

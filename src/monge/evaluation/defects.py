@@ -67,6 +67,7 @@ CONCERNS = {
 }
 DEFECTS = (
     Defect("cluster", "region", "cluster"),
+    Defect("neighbourhood", "region", "neighbourhood of a sample"),
     Defect("half-space", "region", "half-space across a leading direction"),
     Defect("any half-space", "region", "half-space across any direction"),
     Defect("slab", "region", "slab across a leading direction"),

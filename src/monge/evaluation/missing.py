@@ -29,7 +29,8 @@ def weights(pool: Pool, name: str, share: float, near: Sequence[Tensor]) -> Floa
         for row in found:
             _thin(pool, row, share, generator)
     elif round(share * len(pool.events)) >= LEAST:
-        depths = _clusters(pool, generator, near) if name == "cluster" else REGIONS[name](pool, generator, share)
+        alike = NEIGHBOURS.get(name)
+        depths = alike(pool, generator, near) if alike else REGIONS[name](pool, generator, share)
         for row, depth in zip(found, depths, strict=True):
             ties = torch.rand(len(row), generator=generator, dtype=torch.float64)
             order = torch.from_numpy(np.lexsort((ties.numpy(), -depth.double().numpy())))
@@ -61,6 +62,13 @@ def _clusters(pool: Pool, generator: torch.Generator, near: Sequence[Tensor]) ->
         others = far.clone()
         others[:, cell] = math.inf
         yield others.amin(1) - far[:, cell]
+
+
+def _neighbourhoods(pool: Pool, generator: torch.Generator, near: Sequence[Tensor]) -> Iterator[Tensor]:
+    """How near to a row: a mode that may lie among others."""
+    for i in range(REPLICATES):
+        x = near[i % len(near)]
+        yield -squared_distances(x, x[torch.randint(len(x), (1,), generator=generator)])[:, 0]
 
 
 def _half_spaces(pool: Pool, generator: torch.Generator, share: float) -> Iterator[Tensor]:
@@ -121,6 +129,10 @@ def _between(values: Tensor, generator: torch.Generator, share: float) -> Tensor
     return -(ranks - centre).abs()
 
 
+NEIGHBOURS: dict[str, Callable[[Pool, torch.Generator, Sequence[Tensor]], Iterator[Tensor]]] = {
+    "cluster": _clusters,
+    "neighbourhood": _neighbourhoods,
+}
 REGIONS: dict[str, Callable[[Pool, torch.Generator, float], Iterator[Tensor]]] = {
     "half-space": _half_spaces,
     "any half-space": _any_half_spaces,

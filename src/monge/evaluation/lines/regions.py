@@ -88,7 +88,7 @@ REGIONS = RegionLine(
     "regions",
     "diversity",
     "region",
-    ("cluster", "half-space", "any half-space", "shell", "ball"),
+    ("cluster", "neighbourhood", "half-space", "any half-space", "shell", "ball"),
     PRINCIPAL,
     "How differently generated and real samples are shared out over regions of real data (k-means cells), from 0 "
     "(alike) to 1 (disjoint): a missing region of weight w adds about w/2.",
