@@ -131,3 +131,17 @@ def test_noise_is_not_stretched():
     scaled = s.forward(x + 5 * noise, noisy=True) - s.forward(x.double(), noisy=True)
     torch.testing.assert_close(scaled, 5 * noise / s.unit, rtol=0, atol=1e-9)
     assert (s.forward(x + 5 * noise) - s.forward(x.double())).std() > 1.1 * 5 / s.unit
+
+
+@pytest.mark.parametrize("columns", [2, 3])
+def test_several_heavy_columns_are_bent_each_by_its_own(columns):
+    x = torch.from_numpy(np.random.default_rng(0).lognormal(0, 1.5, (1000, 3))) * torch.tensor([1.0, 1e3, 1e-3])
+    x = x[:, :columns].float()
+    together, alone = Scaling.fit(Samples(x)), [Scaling.fit(Samples(x[:, i : i + 1])) for i in range(columns)]
+    assert (together.marginals.bend > 0).all()
+    z = together.forward(x)
+    for i, scaling in enumerate(alone):
+        ours = (z[:, i] - z[:, i].mean()) / z[:, i].std()
+        theirs = scaling.forward(x[:, i : i + 1])[:, 0]
+        torch.testing.assert_close(ours, (theirs - theirs.mean()) / theirs.std(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(together.inverse(z.double()), x.double(), rtol=1e-4, atol=1e-6)

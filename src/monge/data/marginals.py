@@ -222,8 +222,8 @@ class Marginals:
         return low + half, high - half, lower, upper
 
     def _bends(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        columns = (self.bend > 0).nonzero().flatten()
-        return columns.to(x.device), self.centre[columns].to(x), self.bend[columns].to(x)
+        columns = (self.bend > 0).nonzero().flatten().to(x.device)
+        return columns, self._like(x, "centre")[columns], self._like(x, "bend")[columns]
 
 
 def _few(x: Tensor) -> Tensor:
