@@ -9,6 +9,7 @@ import pytest
 
 from monge.errors import BadInput
 from monge.evaluation import Evidence, Finding, Line, Verdict, judge
+from monge.evaluation.outcomes import outcomes
 
 LINE = Line("energy distance", 0.0625, (0.04, 0.08), 0.06, 0.4, 0.1, "pass", "How far apart the laws are.")
 EVIDENCE = Evidence(np.zeros((2, 1, 3)), np.zeros((2, 1, 3)))
@@ -95,3 +96,14 @@ def test_many_lines_need_smaller_p_values():
     lone, harmless = finding(2.0, 0.2, p_value=0.02), finding(1.0, 0.2, p_value=0.5)
     assert judge([lone])[0].status == "fail"
     assert judge([lone, *[harmless] * 4])[0].status == "undecided"
+
+
+@pytest.mark.parametrize(("so_rare", "status"), [(0.5, "undecided"), (0.001, "pass")])
+def test_a_defect_is_not_excluded_beside_a_line_that_failed_as_it_would(so_rare, status):
+    seen = {"blur": {"0.5": 0.5, "1.0": 0.99, "2.0": 1.0}}
+    sees = replace(LINE, name="power", status="pass", concern="blur", curves=seen, excludes={"blur": 0.001})
+    other = replace(LINE, name="levels", status="fail", concern="structure", curves=seen, excludes={"blur": so_rare})
+    found = {o.name: o for o in outcomes([sees, other], {"margins": {"blur": 0.1}, "n_compared": (500, 500)})}
+    assert found["blur"].status == status
+    assert found["blur"].kinds == (("small-scale",) if status == "pass" else ())
+    assert found["structure"].status == "fail"

@@ -46,7 +46,8 @@ def outcomes(lines: Sequence[Line], context: Mapping[str, Any]) -> tuple[Outcome
     lines found. context: of the verdict: its margins, and n_compared, the numbers of rows of both sides.
 
     A concern is found when a line whose concern it is fails. A kind of its defect is excluded when the line that sees
-    it best excludes it; which that is is known before the generated samples are looked at.
+    it best excludes it, which is known before the generated samples are looked at, and no line of another concern
+    failed as this kind would make it fail.
 
     >>> outcomes([Line("energy", 1.0, (0.9, 1.1), 0.0, 1e-6, None, "fail", "")], {})[0].words
     'the structure of samples is wrong (energy)'
@@ -62,7 +63,7 @@ def outcomes(lines: Sequence[Line], context: Mapping[str, Any]) -> tuple[Outcome
             told = _numbers(best, size)
             found.append(Outcome(name, "fail", size, *told, names, f"{concern.found} ({_because(failed)})"))
         elif seeing and size is not None:
-            found.append(_unless_found(name, seeing, size, context))
+            found.append(_unless_found(name, seeing, size, context, [li for li in lines if li.status == "fail"]))
     for name, words in OTHER.items():
         failed = [line for line in lines if line.concern == name and line.status == "fail"]
         if failed:
@@ -96,10 +97,12 @@ def _numbers(
     return _power(seen), smallest(curve), curve
 
 
-def _unless_found(name: str, seeing: Mapping[Defect, Line], size: float, context: Mapping[str, Any]) -> Outcome:
+def _unless_found(
+    name: str, seeing: Mapping[Defect, Line], size: float, context: Mapping[str, Any], failed: Sequence[Line]
+) -> Outcome:
     told = f"{size:.3g}" if size < 0.001 else f"{100 * size:.3g}%"
     seen = {d: line for d, line in seeing.items() if d.name in line.excludes}
-    open_ = [d for d, line in seen.items() if line.excludes[d.name] > EXCLUDED]
+    open_ = [d for d, li in seen.items() if max(o.excludes.get(d.name, 0.0) for o in (li, *failed)) > EXCLUDED]
     excluded, kinds = CONCERNS[name].excluded, tuple(d.kind for d in seen if d not in open_)
     n, m = context.get("n_compared", (0, 0))
     rows = 2 * n * m / (n + m) if n and m else 0.0
