@@ -116,7 +116,7 @@ def test_a_pilot_is_counted_and_done_once():
         return y / (1 + sigma[:, None] ** 2)
 
     known = pilot(denoiser, (2,))
-    assert sum(seen) == known.calls == 2 * 64 * 30  # moments, and gains
+    assert sum(seen) == known.calls < 2 * 64 * 30 + 150  # moments and gains, and how wide the law is
     assert torch.allclose(known.moments.mean, torch.zeros(2), atol=4.5 / 8)
     seen.clear()
     way = reverse_diffusion(denoiser, (2,), 100, nfe=5, trace=True)

@@ -46,6 +46,15 @@ def levels(steps: int, sigma_min: float, sigma_max: float) -> Float[Tensor, " st
     return grid
 
 
+def answer(denoiser: Denoiser, y: Float[Tensor, "n *event"], sigma: Tensor) -> Float[Tensor, "n *event"]:
+    """D(y, sigma), sigma one level or [n, 1, ...]; BadInput for what has not the shape of y."""
+    x_hat = denoiser(y, sigma.reshape(-1).expand(len(y)))
+    if not isinstance(x_hat, Tensor) or x_hat.shape != y.shape:
+        came = list(x_hat.shape) if isinstance(x_hat, Tensor) else type(x_hat).__name__
+        raise BadInput(f"the denoiser must return E[x | y] in the shape of y, {list(y.shape)}, not {came}")
+    return x_hat
+
+
 class Descent:
     """Samples start .. start + n of a seed, from their noise; every level is one step, the last goes to sigma = 0.
 
@@ -75,11 +84,7 @@ class Descent:
 
     def denoise(self, y: Tensor, sigma: Tensor) -> Tensor:
         self.advance(len(y))
-        x_hat = self.denoiser(y, sigma.reshape(-1).expand(len(y)))
-        if not isinstance(x_hat, Tensor) or x_hat.shape != y.shape:
-            came = list(x_hat.shape) if isinstance(x_hat, Tensor) else type(x_hat).__name__
-            raise BadInput(f"the denoiser must return E[x | y] in the shape of y, {list(y.shape)}, not {came}")
-        return x_hat
+        return answer(self.denoiser, y, sigma)
 
     def run(self, y: Tensor, grid: Float[Tensor, " k"]) -> Tensor:
         past: list[Past] = []

@@ -8,7 +8,6 @@ p_sigma_max being Gaussian to a precision that grows with sigma_max.
 """
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -20,12 +19,11 @@ from monge.denoisers import part, velocity_in_log
 from monge.errors import BadInput, NumericalFailure
 from monge.linalg import DiagonalCovariance, Moments
 from monge.protocols import Denoiser, LogProb
-
-Field = Callable[[Tensor, Tensor], Tensor]
+from monge.samplers.scale import ROUGH, ROWS, Scale, coarse, of_moments
 
 
 class Tolerance(NamedTuple):
-    """Relative and absolute error allowed to one step of the integrator (Dormand-Prince 5(4))."""
+    """Error allowed to one step of the integrator (Dormand-Prince 5(4)): relative, and in widths of the law."""
 
     rtol: float = 1e-5
     atol: float = 1e-5
@@ -35,8 +33,8 @@ def log_prob(
     denoiser: Denoiser,
     x: Float[Tensor, "n *event"],
     *,
-    sigma_min: float = 2e-3,
-    sigma_max: float = 80.0,
+    sigma_min: float | None = None,
+    sigma_max: float | None = None,
     moments: Moments | None = None,
     probes: int | None = None,
     seed: int = 0,
@@ -47,11 +45,15 @@ def log_prob(
 ) -> LogProb:
     """log p_sigma_min(x) by the change of variables along the transport, in nats.
 
+    sigma_min, sigma_max: unless given, .002 and 80 times the law's width, see `monge.samplers.scale`.
     probes: None for the exact divergence (d products with the Jacobian per evaluation), or a number k >= 2 of
-        Rademacher probes (Hutchinson); the error returned is then the standard error over probes.
+        Rademacher probes (Hutchinson); the error returned is then the standard error over probes. The integrator's own
+        is not counted in it.
     moments: mean and covariance of the data, for the Gaussian law at sigma_max; the denoiser's own if it has them.
+    rtol, atol: allowed to one step, relative, and in units of the law's width.
 
-    Raises BadInput for fewer than 2 probes, NumericalFailure if the integrator does not converge.
+    Raises BadInput for fewer than 2 probes and levels that do not rise, NumericalFailure if the integrator does not
+    converge.
 
     >>> from monge.denoisers import Oracle; from monge.densities import Gaussian
     >>> law = Gaussian(torch.zeros(1), torch.eye(1))
@@ -59,32 +61,34 @@ def log_prob(
     >>> (log_prob(Oracle(law), x).value - law.log_prob(x).value).abs() < 1e-3
     tensor([True])
     """
+    tolerance = Tolerance(rtol, atol)
     if not (rtol > 0 and atol > 0):
         raise BadInput(f"rtol and atol must be above 0, not {rtol} and {atol}")
     if probes is not None and probes < 2:
         raise BadInput(f"Hutchinson's estimator needs at least 2 probes to state its error, not {probes}")
+    frame = _Frame(denoiser, moments, x, sigma_min, sigma_max)
     values, errors = [], []
     with progress.bar("log-likelihood", len(x), show=show) as advance:
         for first in range(0, len(x), batch_size):
             y = x[first : first + batch_size]
             shape = (len(y), probes or 0, *y.shape[1:])
             signs = rng.uniform(shape, seed, "probes", start=first, dtype=y.dtype, device=y.device).sub(0.5).sign()
-            own = part(denoiser, first, len(y))
-            end, change = _flow(own, y, (sigma_min, sigma_max), Tolerance(rtol, atol), signs)
-            total = _moments(own, moments, y).log_prob(end, sigma_max)[:, None] + change
+            end, change = frame.flow(first, y, frame.levels, tolerance, signs)
+            total = frame.part(first, len(y))[1].log_prob(end, frame.levels[1])[:, None] + change
             values.append(total.mean(1))
             errors.append(total.std(1) / math.sqrt(probes) if probes else torch.zeros_like(values[-1]))
             advance(len(y))
     how = "exact divergence" if probes is None else f"Hutchinson divergence, {probes} probes"
-    return LogProb(torch.cat(values), torch.cat(errors), f"probability-flow ODE, {how}, rtol {rtol:g}")
+    told = f"probability-flow ODE, {how}, rtol {rtol:g}, the integrator's own error not counted"
+    return LogProb(torch.cat(values), torch.cat(errors), told)
 
 
 def encode(
     denoiser: Denoiser,
     x: Float[Tensor, "n *event"],
     *,
-    sigma_min: float = 2e-3,
-    sigma_max: float = 80.0,
+    sigma_min: float | None = None,
+    sigma_max: float | None = None,
     moments: Moments | None = None,
     rtol: float = 1e-5,
     atol: float = 1e-5,
@@ -92,89 +96,116 @@ def encode(
 ) -> Float[Tensor, "n *event"]:
     """Latent z of x: the transport to sigma_max, whitened by the Gaussian law there; z ~ N(0, Id) if D is right.
 
-    Events are integrated `batch_size` at a time, each within the tolerance whoever it is integrated with.
+    Levels and tolerances as those of `log_prob`. Events are integrated `batch_size` at a time, each within the
+    tolerance whoever it is integrated with.
     """
-    ends = _carry(denoiser, x, (sigma_min, sigma_max), Tolerance(rtol, atol), batch_size)
-    return _moments(denoiser, moments, x).whiten(ends, sigma_max)
+    frame = _Frame(denoiser, moments, x, sigma_min, sigma_max)
+    ends = frame.carry(x, Tolerance(rtol, atol), batch_size)
+    return frame.moments.whiten(ends, frame.levels[1])
 
 
 def decode(
     denoiser: Denoiser,
     z: Float[Tensor, "n *event"],
     *,
-    sigma_min: float = 2e-3,
-    sigma_max: float = 80.0,
+    sigma_min: float | None = None,
+    sigma_max: float | None = None,
     moments: Moments | None = None,
     rtol: float = 1e-5,
     atol: float = 1e-5,
     batch_size: int = 512,
 ) -> Float[Tensor, "n *event"]:
     """x of a latent z: the inverse of `encode`."""
-    start = _moments(denoiser, moments, z).noised_sample(z, sigma_max)
-    return _carry(denoiser, start, (sigma_max, sigma_min), Tolerance(rtol, atol), batch_size)
+    frame = _Frame(denoiser, moments, z, sigma_min, sigma_max)
+    start = frame.moments.noised_sample(z, frame.levels[1])
+    return frame.carry(start, Tolerance(rtol, atol), batch_size, down=True)
 
 
-def _moments(denoiser: Denoiser, moments: Moments | None, x: Tensor) -> Moments:
-    nothing = Moments(torch.zeros_like(x[0]), DiagonalCovariance(torch.zeros_like(x[0])))
-    return moments or getattr(denoiser, "moments", None) or nothing
+class _Frame:
+    """Of a denoiser: the law of all rows at the top, the levels between which it is asked, and the width of its law."""
 
+    def __init__(
+        self, denoiser: Denoiser, given: Moments | None, x: Tensor, low: float | None, high: float | None
+    ) -> None:
+        self.denoiser, self.given = denoiser, given
+        moments = given or getattr(denoiser, "moments", None)
+        if moments is not None:
+            scale = of_moments(moments)
+        elif low is not None and high is not None:
+            scale = Scale(torch.zeros_like(x[0]), high / ROUGH[1])
+            moments = Moments(scale.mean, DiagonalCovariance(scale.mean))
+        else:
+            own, event, least, most = part(denoiser, 0, ROWS), tuple(x.shape[1:]), low or 0.0, high or math.inf
+            scale = coarse(own, event, least=least, most=most, dtype=x.dtype, device=x.device)
+            moments = scale.moments
+        self.moments, self.width = moments, scale.width
+        self.levels = (scale.rough[0] if low is None else low), (scale.rough[1] if high is None else high)
+        if not 0 < self.levels[0] < self.levels[1] < math.inf:
+            raise BadInput(
+                "noise levels need 0 < sigma_min < sigma_max < infinity, not sigma_min={:g}, sigma_max={:g}".format(
+                    *self.levels
+                )
+            )
 
-def _carry(denoiser: Denoiser, y: Tensor, sigmas: tuple[float, float], tolerance: Tolerance, batch_size: int) -> Tensor:
-    """y at the second of two noise levels, `batch_size` rows at a time."""
-    firsts = range(0, len(y), batch_size)
-    rows = [y[first : first + batch_size] for first in firsts]
-    owners = [part(denoiser, first, len(some)) for first, some in zip(firsts, rows, strict=True)]
-    return torch.cat([_flow(own, some, sigmas, tolerance, None)[0] for own, some in zip(owners, rows, strict=True)])
+    def part(self, first: int, n: int) -> tuple[Denoiser, Moments]:
+        """The denoiser of rows first .. first + n, and their law."""
+        own = part(self.denoiser, first, n)
+        return own, self.given or getattr(own, "moments", None) or self.moments
 
+    def carry(self, y: Tensor, tolerance: Tolerance, batch_size: int, *, down: bool = False) -> Tensor:
+        """y at the other end of the levels, `batch_size` rows at a time."""
+        ends = self.levels[::-1] if down else self.levels
+        rows = torch.split(y, batch_size)
+        return torch.cat([self.flow(i * batch_size, some, ends, tolerance, None)[0] for i, some in enumerate(rows)])
 
-def _flow(
-    denoiser: Denoiser,
-    y: Tensor,
-    sigmas: tuple[float, float],
-    tolerance: Tolerance,
-    signs: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    """Carry y [n, *event] between two noise levels; with `signs` [n, k, *event], also int (d - div D) dl,
-    [n, max(k, 1)]: k = 0 means the exact divergence.
-    """
-    from torchdiffeq import odeint
+    def flow(
+        self, first: int, y: Tensor, sigmas: tuple[float, float], tolerance: Tolerance, signs: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Carry rows first .. first + n, y [n, *event], between two noise levels; with `signs` [n, k, *event], also
+        int (d - div D) dl, [n, max(k, 1)]: k = 0 means the exact divergence. In units of the law's width, about its
+        mean, so that no tolerance has a unit."""
+        from torchdiffeq import odeint
 
-    columns = 0 if signs is None else max(1, signs.shape[1])
+        denoiser, law = self.part(first, len(y))
+        mean, width = law.mean.to(y), self.width
+        columns = 0 if signs is None else max(1, signs.shape[1])
 
-    def velocity(time: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        y, change = state
-        sigma = time.exp().to(y.dtype).expand(len(y))
-        with torch.enable_grad() if columns else torch.no_grad():
-            y = y.detach().requires_grad_(columns > 0)
-            field = velocity_in_log(denoiser(y, sigma), y)
-        if signs is None:
-            return field, change
-        return field.detach(), _divergence(field, y, signs)
+        def velocity(time: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+            u, change = state
+            sigma = (width * time.double().exp()).to(u.dtype).expand(len(u))
+            with torch.enable_grad() if columns else torch.no_grad():
+                y = (mean + width * u).detach().requires_grad_(columns > 0)
+                field = velocity_in_log(denoiser(y, sigma), y)
+            if signs is None:
+                return field / width, change
+            return field.detach() / width, _divergence(field, y, signs)
 
-    def norm(state: tuple[Tensor, ...]) -> Tensor:
-        # the largest, not the mean: every sample meets the tolerance, whoever shares its batch
-        return torch.stack([part.abs().max() for part in state if part.numel()]).max()
+        def norm(state: tuple[Tensor, ...]) -> Tensor:
+            # the largest, not the mean: every sample meets the tolerance, whoever shares its batch
+            return torch.stack([part.abs().max() for part in state if part.numel()]).max()
 
-    times = torch.tensor(sigmas, dtype=torch.float64, device=y.device).log().to(y.dtype)
-    start = (y, y.new_zeros(len(y), columns))
-    try:
-        end, change = odeint(
-            velocity,
-            start,
-            times,
-            rtol=tolerance.rtol,
-            atol=tolerance.atol,
-            method="dopri5",
-            options={"norm": norm},
-        )
-    except AssertionError as error:
-        raise NumericalFailure(
-            f"the transport between sigma = {sigmas[0]:g} and {sigmas[1]:g} did not converge ({error}): "
-            "raise rtol and atol, or work in float64"
-        ) from error
-    if not end[-1].isfinite().all():
-        raise NumericalFailure("the transport left the real numbers: the denoiser returned values that are not finite")
-    return end[-1], change[-1]
+        times = (torch.tensor(sigmas, dtype=torch.float64, device=y.device) / width).log().to(y.dtype)
+        begin = ((y - mean) / width, y.new_zeros(len(y), columns))
+        try:
+            end, change = odeint(
+                velocity,
+                begin,
+                times,
+                rtol=tolerance.rtol,
+                atol=tolerance.atol,
+                method="dopri5",
+                options={"norm": norm},
+            )
+        except AssertionError as error:
+            raise NumericalFailure(
+                f"the transport between sigma = {sigmas[0]:g} and {sigmas[1]:g} did not converge ({error}): "
+                "raise rtol and atol, or work in float64"
+            ) from error
+        if not end[-1].isfinite().all():
+            raise NumericalFailure(
+                "the transport left the real numbers: the denoiser returned values that are not finite"
+            )
+        return mean + width * end[-1], change[-1]
 
 
 def _divergence(field: Tensor, y: Tensor, signs: Tensor) -> Float[Tensor, "n k"]:

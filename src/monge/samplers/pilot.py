@@ -16,10 +16,11 @@ from torch import Tensor
 from monge import progress, rng
 from monge.denoisers import part
 from monge.errors import BadInput
-from monge.linalg import Covariance, DiagonalCovariance, Moments
+from monge.linalg import Covariance, Moments
 from monge.protocols import Denoiser
 from monge.samplers.descent import Descent, Look, Trajectory, levels
 from monge.samplers.linearisation import LEAST, Gains, Linearisation, bins
+from monge.samplers.scale import coarse, of_moments, point
 from monge.samplers.solvers import ExponentialMultistep
 
 PATHS, LEVELS = 64, 30
@@ -30,8 +31,6 @@ NATS = 0.05  # over the number of steps: between the law of y where the walk beg
 SPACING = 0.45  # steps stand as this power of the curvature of q
 EARLY = 0.3  # of the error that a step makes, this power of what it has shrunk to at the end: early ones choose modes
 EVEN = 0.1  # share of steps that stand evenly
-ROUGH = 2e-3, 80.0  # levels for a denoiser of which nothing is known
-POINT = 1e-6  # s.d. below this share of the mean is that of a point
 SURE = 1e-6  # least gain where it is not Wiener's
 ASKED = 4  # questions, at two levels, by which a denoiser is known again
 
@@ -63,15 +62,17 @@ def pilot(
     moments: Moments | None = None,
     *,
     lowest: float = 0.0,
+    highest: float = math.inf,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
     show: bool = False,
 ) -> Known:
     """Gains, and before them moments unless they are given or the denoiser's own.
 
-    Moments are those of the ends of a rough walk over levels 80 to .002, 64 samples in 30 calls; gains and pace are
-    read off a second one, between 5 and .01 times the largest principal s.d., and not below `lowest`. What was found is
-    kept with the denoiser for as long as it answers as it did.
+    Moments are those of the ends of a rough walk over levels 80 to .002 times the law's width (see
+    `monge.samplers.scale`), 64 samples in 30 calls; gains and pace are read off a second one, between 5 and .01 times
+    the largest principal s.d., and not below `lowest`. highest: a level above which the width is not looked for. What
+    was found is kept with the denoiser for as long as it answers as it did.
 
     Raises NumericalFailure if the denoiser's answers are not finite, BadInput if they have another shape than y.
 
@@ -83,10 +84,10 @@ def pilot(
     rows = max(2, min(PATHS, PATH_VALUES // math.prod(event_shape)))
     denoiser = part(denoiser, 0, rows)
     moments = moments if moments is not None else getattr(denoiser, "moments", None)
-    if (kept := _again(denoiser, moments)) is not None:
+    z = rng.normal((rows, *event_shape), 0, "pilot", dtype=dtype, device=device)
+    if (kept := _again(denoiser, moments, z)) is not None:
         return kept
     calls = rows * LEVELS * (1 if moments is not None else 2)
-    z = rng.normal((rows, *event_shape), 0, "pilot", dtype=dtype, device=device)
     with progress.bar("looking where to step", calls, show=show) as advance:
 
         def walk(mean: Tensor, linear: Linearisation, y: Tensor, grid: Tensor, look: Look | None = None) -> Trajectory:
@@ -94,13 +95,15 @@ def pilot(
             return descent.trajectory(descent.run(y, grid))
 
         if moments is None:
-            unit = flat(DiagonalCovariance(z.new_ones([1] * len(event_shape))))
-            moments = Moments.estimate(walk(z.new_zeros(()), unit, ROUGH[1] * z, levels(LEVELS, *ROUGH)).x)
-        scale = POINT * (float(moments.mean.abs().max()) or 1.0)
-        if float(moments.covariance.eigenvalues.max()) < scale**2:
-            moments = Moments(moments.mean, DiagonalCovariance(torch.full_like(moments.mean, scale**2)))
+            scale = coarse(denoiser, event_shape, least=lowest, most=highest, dtype=dtype, device=device)
+            rough = levels(LEVELS, max(lowest, scale.rough[0]), min(highest, scale.rough[1]))
+            calls += scale.calls
+            linear = flat(scale.moments.covariance)
+            moments = Moments.estimate(walk(scale.mean, linear, scale.mean + rough[0].item() * z, rough).x)
+        if float(moments.covariance.eigenvalues.max()) < point(moments.mean) ** 2:
+            moments = of_moments(moments).moments
         linear, law = flat(moments.covariance), moments
-        ends = HIGHEST * linear.top, max(LOWEST * linear.top, lowest)
+        ends = HIGHEST * linear.top, max(LOWEST * linear.top, lowest, point(law.mean))
         grid = torch.linspace(math.log(ends[0]), math.log(ends[1]), LEVELS, dtype=torch.float64).exp()
         excess: list[Tensor] = []
 
@@ -120,13 +123,15 @@ def pilot(
     return known
 
 
-def _again(denoiser: Denoiser, moments: Moments | None) -> Known | None:
-    """What is known of the denoiser from before, if it still holds."""
+def _again(denoiser: Denoiser, moments: Moments | None, z: Tensor) -> Known | None:
+    """What is known of the denoiser from before, if it still holds of events like z."""
     try:
         kept = _kept.get(denoiser)
     except TypeError:
         return None
     if kept is None or moments not in (None, kept.known.moments):
+        return None
+    if (kept.y.shape[1:], kept.y.dtype, kept.y.device) != (z.shape[1:], z.dtype, z.device):
         return None
     answer = denoiser(kept.y, kept.sigma)
     scale = float((kept.x_hat - kept.y).square().mean().sqrt())

@@ -13,9 +13,11 @@ from monge.linalg import DiagonalCovariance, Moments
 from monge.protocols import Denoiser
 from monge.samplers.descent import Descent, Trajectory, levels
 from monge.samplers.linearisation import Linearisation
-from monge.samplers.pilot import ROUGH, Known, flat, pilot, steps
+from monge.samplers.pilot import Known, flat, pilot, steps
+from monge.samplers.scale import ROUGH, ROWS, Scale, coarse, of_moments
 from monge.samplers.solvers import ExponentialMultistep, Solver
 
+Ends = tuple[float | None, float | None]  # sigma_min and sigma_max, if they are given
 BATCH_VALUES = 2**20  # values held at a time when no batch size is given
 
 
@@ -65,9 +67,11 @@ def reverse_diffusion(
         work is spread, for alpha > 0 too.
     trace: return the `Trajectory`.
 
+    Any unit will do: levels that are not given follow from the law's own width (`monge.samplers.scale`).
     What is not known of a denoiser, its moments and its `gains` (see `monge.samplers.pilot`), a pilot finds out first:
-    1,920 calls, twice as many without moments, in all, not per sample, and once for a denoiser. It is the same for any
-    n and seed. There is none when both levels are given and moments are not, nor for rows that have a label each.
+    1,920 calls, twice as many and a hundred without moments, in all, not per sample, and once for a denoiser. It is the
+    same for any n and seed. There is none when both levels are given and moments are not, nor for rows that have a
+    label each.
 
     Raises BadInput for nfe < 1, alpha < 0 or not finite, n < 1, levels other than 0 < sigma_min < sigma_max, and a
     denoiser whose answer has not the shape of y; NumericalFailure if it returns values that are not finite.
@@ -84,10 +88,11 @@ def reverse_diffusion(
     parts: list[Tensor] = []
     frames: list[Trajectory] = []
     options: dict[str, Any] = {"dtype": dtype, "device": device}
-    known, linear, placed = _known(denoiser, event_shape, moments, sigma_min, sigma_max, options | {"show": show})
+    given = sigma_min, sigma_max
+    known, linear, ends = _known(denoiser, event_shape, moments, given, options, show)
     with progress.bar("drawing samples", n * nfe, show=show) as advance:
         count = max(1, -(-nfe // solver.calls))
-        grid = steps(linear, count, sigma_min, sigma_max) if placed else levels(count, *_range(sigma_min, sigma_max))
+        grid = levels(count, *ends) if ends else steps(linear, count, *given)
         for first in range(0, n, size):
             rows = min(size, n - first)
             z = rng.normal((rows, *event_shape), seed, "start", start=start + first, **options)
@@ -128,29 +133,34 @@ def _check(n: int, nfe: int, alpha: float, sigma_min: float | None, sigma_max: f
         )
 
 
-def _range(sigma_min: float | None, sigma_max: float | None) -> tuple[float, float]:
-    """What is given, else the rough range."""
-    return (ROUGH[0] if sigma_min is None else sigma_min), (ROUGH[1] if sigma_max is None else sigma_max)
-
-
 def _known(
     denoiser: Denoiser,
     event_shape: tuple[int, ...],
     moments: Moments | None,
-    sigma_min: float | None,
-    sigma_max: float | None,
-    options: dict[str, Any],
-) -> tuple[Known, Linearisation, bool]:
-    """What is known of the denoiser, its linear part, and whether that tells where to step."""
+    given: Ends,
+    options: Any,
+    show: bool,
+) -> tuple[Known, Linearisation, tuple[float, float] | None]:
+    """What is known of the denoiser, its linear part, and the ends of its levels where that does not tell them."""
     moments = moments if moments is not None else getattr(denoiser, "moments", None)
     gains = getattr(denoiser, "gains", None)
     each_its_own = isinstance(denoiser, Labelled) and len(denoiser.label) > 1
-    if gains is None and not each_its_own and (moments is not None or sigma_min is None or sigma_max is None):
-        known = pilot(denoiser, event_shape, moments, **options)
-        return known, Linearisation(known.moments.covariance, known.gains), True
-    if moments is None:
-        zero = torch.zeros([1] * len(event_shape))  # broadcasts: no mean, no covariance
-        linear = flat(DiagonalCovariance(zero + 1))
-        return Known(Moments(zero, DiagonalCovariance(zero)), linear.gains), linear, False
-    linear = flat(moments.covariance) if gains is None else Linearisation(moments.covariance, gains)
-    return Known(moments, linear.gains), linear, gains is not None
+    low, high = given
+    if gains is None and not each_its_own and (moments is not None or None in given):
+        known = pilot(denoiser, event_shape, moments, highest=high or math.inf, **options, show=show)
+        return known, Linearisation(known.moments.covariance, known.gains), None
+    if moments is not None and gains is not None:
+        linear = Linearisation(moments.covariance, gains)
+        return Known(moments, gains), linear, None
+    zero = torch.zeros([1] * len(event_shape))  # broadcasts: no mean, no covariance
+    if moments is not None:
+        scale, linear = of_moments(moments), flat(moments.covariance)
+    else:
+        if low is not None and high is not None:
+            scale = Scale(zero, high / ROUGH[1])
+        else:
+            own, least, most = part(denoiser, 0, ROWS), low or 0.0, high or math.inf
+            scale = coarse(own, event_shape, least=least, most=most, **options)
+        moments, linear = Moments(zero, DiagonalCovariance(zero)), flat(DiagonalCovariance(zero + scale.width**2))
+    ends = (scale.rough[0] if low is None else low), (scale.rough[1] if high is None else high)
+    return Known(moments, linear.gains), linear, ends

@@ -1,0 +1,102 @@
+"""Where a law stands and how wide it is, in whatever unit, when only its denoiser is known."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from monge import rng
+from monge.linalg import DiagonalCovariance, Moments
+from monge.protocols import Denoiser
+from monge.samplers.descent import answer
+
+ROUGH = 2e-3, 80.0  # levels of a denoiser of which nothing is known, in units of its law's width
+ROWS = 16  # of the coarse walk, at each level
+FIRST, HIGHER, TIMES = 80.0, 1e3, 4  # levels at which the law is looked for from above: 80, 8e4, 8e7, 8e10
+AFAR = 8.0  # widths from which a law is seen whole
+LOOKS = 40  # at most
+QUIET = 0.25  # of the noise at most is left in an answer that says where the law is
+DIGITS = 16.0  # roundings of the mean: s.d. below that is that of a point
+
+
+class Scale(NamedTuple):
+    """mean: [*event]. width: the standard deviation of a value, in the root mean square. calls: rows of all calls."""
+
+    mean: Tensor
+    width: float
+    calls: int = 0
+
+    @property
+    def rough(self) -> tuple[float, float]:
+        """The levels between which a law of this width is walked down when nothing else is known."""
+        return max(ROUGH[0] * self.width, point(self.mean)), ROUGH[1] * self.width
+
+    @property
+    def moments(self) -> Moments:
+        return Moments(self.mean, DiagonalCovariance(torch.full_like(self.mean, self.width**2)))
+
+
+def of_moments(moments: Moments) -> Scale:
+    """Of a law whose moments are known; a point has the width of the digits that its mean has."""
+    return Scale(moments.mean, max(float(moments.covariance.eigenvalues.mean().sqrt()), point(moments.mean)))
+
+
+def point(mean: Tensor) -> float:
+    """The width below which a law about this mean cannot be told from a point."""
+    size = float(mean.abs().max())
+    return DIGITS * torch.finfo(mean.dtype).eps * size if size > 0 else torch.finfo(mean.dtype).tiny ** 0.5
+
+
+@torch.no_grad()
+def coarse(
+    denoiser: Denoiser,
+    event_shape: tuple[int, ...],
+    *,
+    most: float = math.inf,
+    least: float = 0.0,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    advance: Callable[[int], object] = lambda _: None,
+) -> Scale:
+    """A walk over levels: from above, down to where the answers fill an eighth of the noise.
+
+    For sigma far above the law's width s, D(m + sigma z, sigma) = m + (s^2 / sigma) z + o(1 / sigma), so that the
+    spread of the answers tells s^2; the level is then brought to 8 s about the mean of the answers, until it stays.
+    The first level is the highest of 80, 8e4, 8e7, 8e10 whose answers are finite and leave out most of the noise, and
+    higher where the law is. most, least: levels beyond which the denoiser is not asked.
+
+    >>> from monge.denoisers import Oracle; from monge.densities import Gaussian
+    >>> law = Gaussian(torch.full((2,), 3e-6), 1e-18 * torch.eye(2, dtype=torch.float64))
+    >>> 0.5 < coarse(Oracle(law), (2,), dtype=torch.float64).width / 1e-9 < 2
+    True
+    """
+    z = rng.normal((ROWS, *event_shape), 0, "scale", dtype=dtype, device=device)
+    about, calls = torch.zeros_like(z[0]), 0
+
+    def look(sigma: float) -> tuple[Tensor, float]:
+        """Mean of the answers, and the width that their spread tells."""
+        nonlocal calls
+        x_hat = answer(denoiser, about + sigma * z, z.new_full((1,), sigma))
+        calls += ROWS
+        advance(ROWS)
+        mean = x_hat.mean(0)
+        return mean, math.sqrt(sigma * float((x_hat - mean).square().mean().sqrt()))
+
+    sigma, mean, width = 0.0, about, 0.0
+    for sigma in sorted({min(most, max(least, FIRST * HIGHER**k)) for k in range(TIMES)}, reverse=True):
+        mean, width = look(sigma)
+        if width**2 <= QUIET * sigma**2 and bool(mean.isfinite().all()):
+            break
+    if not math.isfinite(float(mean.sum()) + width):  # the walk will say so
+        return Scale(torch.zeros_like(mean), 1.0, calls)
+    for _ in range(LOOKS):
+        away, seen = float((mean - about).square().mean().sqrt()), AFAR * max(width, point(mean))
+        wanted = max(seen, AFAR * away) if AFAR * away > sigma else seen
+        wanted = min(most, max(least, wanted))
+        if not wanted < math.inf or 0.5 < wanted / sigma < 2.0:
+            break
+        about, sigma = mean, wanted
+        mean, width = look(sigma)
+    return Scale(mean, max(width, point(mean)), calls)
