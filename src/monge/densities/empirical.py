@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monge import rng
-from monge.densities.checks import events, levels
 from monge.densities.law import Law
+from monge.doors import finite, levels
 from monge.errors import BadInput
 from monge.protocols import LogProb
 
@@ -25,15 +25,21 @@ class Empirical(Law):
 
     points: [m, *event]. It has no density at sigma = 0: `log_prob` and `score` are those of `noised(sigma)`.
 
+    Raises BadInput for no points, or a bandwidth that is not zero or more.
+
     >>> law = Empirical(torch.tensor([[-1.0], [1.0]]))
     >>> law.denoise(torch.tensor([[0.9]]), 0.1)
     tensor([[1.]])
     """
 
-    def __init__(self, points: Float[Tensor, "m *event"], bandwidth: float = 0.0) -> None:
+    def __init__(self, points: Tensor, bandwidth: float = 0.0) -> None:
+        points = finite(points, "points")
         if points.ndim < 2 or len(points) < 1:
             raise BadInput(f"points must be [m, *event] with at least one row, not {list(points.shape)}")
+        if not 0 <= bandwidth < math.inf:
+            raise BadInput(f"a bandwidth must be zero or more, and finite, not {bandwidth}")
         self.points, self.bandwidth, self.event_shape = points, bandwidth, tuple(points.shape[1:])
+        self.dtype = points.dtype
 
     def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
         """-log p(x) of the noised measure; Z = 1."""
@@ -41,7 +47,7 @@ class Empirical(Law):
 
     def log_prob(self, x: Float[Tensor, "n *event"]) -> LogProb:
         """log of the mean over points of N(x; x_i, bandwidth^2). Raises BadInput without noise."""
-        level = levels(self._must_be_noised(), events(x, self.event_shape))
+        level = levels(self._must_be_noised(), x)
         log_sum, _ = self._sums(x.flatten(1), level, want_mean=False)
         size = math.prod(self.event_shape)
         log_z = math.log(len(self.points)) + size * (0.5 * math.log(2 * math.pi) + math.log(self.bandwidth))
@@ -66,8 +72,7 @@ class Empirical(Law):
 
     def denoise(self, y: Float[Tensor, "n *event"], sigma: Tensor | float) -> Float[Tensor, "n *event"]:
         """E[x | x + sigma z = y], exact. sigma: a number or [n]; at sigma = 0 without bandwidth, the nearest point."""
-        level = levels(sigma, events(y, self.event_shape))
-        total = (level.double().square() + self.bandwidth**2).sqrt().clamp_min(SMALLEST)
+        total = (levels(sigma, y).double().square() + self.bandwidth**2).sqrt().clamp_min(SMALLEST)
         _, mean = self._sums(y.flatten(1), total, want_mean=True)
         # with a bandwidth, x is a point plus noise of its own: keep the share of y - x_i that is not the new noise's
         share = (self.bandwidth / total).square()[:, None].to(y)

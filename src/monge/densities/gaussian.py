@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monge import rng
-from monge.densities.checks import events, levels
 from monge.densities.law import Law
+from monge.doors import finite
 from monge.errors import BadInput
 from monge.linalg import (
     Covariance,
@@ -36,9 +36,10 @@ class Gaussian(Law):
     (tensor([-1.8379]), tensor([[2., 0.]]))
     """
 
-    def __init__(self, mean: Float[Tensor, "*event"], covariance: Tensor | Covariance) -> None:
-        if isinstance(covariance, Tensor):
-            event = tuple(mean.shape)
+    def __init__(self, mean: Tensor, covariance: Tensor | Covariance) -> None:
+        mean = finite(mean, "mean")
+        if not isinstance(covariance, Covariance):
+            covariance, event = finite(covariance, "covariance"), tuple(mean.shape)
             if tuple(covariance.shape) == event:
                 covariance = DiagonalCovariance(covariance)
             elif tuple(covariance.shape) == (mean.numel(), mean.numel()):
@@ -50,9 +51,8 @@ class Gaussian(Law):
                 )
         if tuple(covariance.event_shape) != tuple(mean.shape):
             raise BadInput(f"a covariance on {list(covariance.event_shape)} does not fit a mean {list(mean.shape)}")
-        self.moments, self.event_shape = Moments(mean, covariance), tuple(mean.shape)
-        lam = covariance.eigenvalues
-        self.singular = bool(lam.min() <= torch.finfo(lam.dtype).eps * lam.max())
+        self.moments, self.event_shape, self.dtype = Moments(mean, covariance), tuple(mean.shape), mean.dtype
+        self.singular = covariance.singular
 
     @classmethod
     def stationary(cls, spectrum: Float[Tensor, "c *space"], mean: float = 0.0) -> "Gaussian":
@@ -72,15 +72,15 @@ class Gaussian(Law):
     def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
         """1/2 (x - m)' C^-1 (x - m); log_prob = -energy - log Z."""
         self._invertible()
-        return 0.5 * self.moments.whiten(events(x, self.event_shape), 0.0).flatten(1).square().sum(1)
+        return 0.5 * self.moments.whiten(x, 0.0).flatten(1).square().sum(1)
 
     def log_prob(self, x: Float[Tensor, "n *event"]) -> LogProb:
         self._invertible()
-        return LogProb.exact(self.moments.log_prob(events(x, self.event_shape)))
+        return LogProb.exact(self.moments.log_prob(x))
 
     def score(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
         """grad log p = -C^-1 (x - m)."""
-        away = events(x, self.event_shape) - self.mean.to(x)
+        away = x - self.mean.to(x)
         return -self._invertible().apply(lambda lam: 1 / lam, away)
 
     def _invertible(self) -> Covariance:
@@ -109,4 +109,4 @@ class Gaussian(Law):
 
     def denoise(self, y: Float[Tensor, "n *event"], sigma: Tensor | float) -> Float[Tensor, "n *event"]:
         """E[x | x + sigma z = y] = m + C (C + sigma^2)^-1 (y - m), the Wiener filter. sigma: a number or [n]."""
-        return self.moments.wiener(events(y, self.event_shape), levels(sigma, y))
+        return self.moments.wiener(y, sigma)

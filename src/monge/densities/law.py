@@ -1,5 +1,6 @@
 """What every law that is given by its energy can do: a score, a temperature, sums and changes of variables."""
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -9,19 +10,43 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monge import rng
-from monge.densities.checks import events
+from monge.doors import events, levels
 from monge.errors import BadInput
 from monge.protocols import LogProb
+
+
+def _of_events(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of a law behind its door: events [n, *event] of a real floating dtype, and levels of noise [n]."""
+
+    @functools.wraps(method)
+    def guarded(self: "Law", x: Any, *noise: Any, **named: Any) -> Any:
+        x = events(x, self.event_shape)
+        if "sigma" in named:
+            named["sigma"] = levels(named["sigma"], x)
+        return method(self, x, *(levels(sigma, x) for sigma in noise), **named)
+
+    return guarded
 
 
 class Law(ABC):
     """p(x) = exp(-energy(x)) / Z (22). What a law has not in closed form is found here, by autograd or not at all.
 
-    event_shape: of x. log_z: log of the integral of exp(-energy), or None where it is unknown.
+    event_shape: of x. log_z: log of the integral of exp(-energy), or None where it is unknown. dtype: of its samples
+    and of where chains start.
+
+    x of another shape or kind never reaches `energy`, `log_prob`, `score`, `energy_and_score` or `denoise` of a law of
+    yours either: integers come as floating numbers, and BadInput is raised for events of another shape.
     """
 
     event_shape: tuple[int, ...]
     log_z: float | None = None
+    dtype: torch.dtype = torch.float32
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        for name in ("energy", "log_prob", "score", "energy_and_score", "denoise"):
+            if name in vars(cls):
+                setattr(cls, name, _of_events(vars(cls)[name]))
 
     @abstractmethod
     def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
@@ -38,9 +63,12 @@ class Law(ABC):
         return self.energy_and_score(x)[1]
 
     def energy_and_score(self, x: Float[Tensor, "n *event"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n *event"]]:
-        """Both in one pass: what a step of a sampler needs."""
-        with torch.enable_grad():
-            at = x.detach().requires_grad_()
+        """Both, in one pass where there is no closed form of the score: what a step of a sampler needs."""
+        x = events(x, self.event_shape)
+        if type(self).score is not Law.score:
+            return self.energy(x), self.score(x)
+        with torch.inference_mode(False), torch.enable_grad():
+            at = (x.clone() if x.is_inference() else x.detach()).requires_grad_()
             energy = self.energy(at)
             if not energy.requires_grad:
                 raise BadInput("the energy has no gradient: write it in torch operations, or use metropolis_hastings")
@@ -49,7 +77,7 @@ class Law(ABC):
 
     def scattered(self, n: int, *, seed: int = 0) -> Float[Tensor, "n *event"]:
         """Points for chains to start from: standard normal, if the law knows no better."""
-        return rng.normal((n, *self.event_shape), seed, "scattered")
+        return rng.normal((n, *self.event_shape), seed, "scattered", dtype=self.dtype)
 
     def tempered(self, beta: float) -> "Law":
         """The law of density p^beta, up to its constant (43, 121). Raises BadInput for beta < 0."""
@@ -70,7 +98,8 @@ class Law(ABC):
 class Energy(Law):
     """The law of any energy function of yours.
 
-    function: x [n, *event] -> energies [n]. event_shape: of x. log_z: if it is known.
+    function: x [n, *event] -> energies [n]. event_shape: of x. log_z: if it is known. score: x -> -grad energy, if it
+    is known in closed form. dtype: of where chains start.
 
     Raises BadInput, when asked, for energies of another shape and for a score that has no gradient.
 
@@ -80,16 +109,32 @@ class Energy(Law):
     """
 
     def __init__(
-        self, function: Callable[[Tensor], Tensor], event_shape: tuple[int, ...], log_z: float | None = None
+        self,
+        function: Callable[[Tensor], Tensor],
+        event_shape: tuple[int, ...],
+        log_z: float | None = None,
+        *,
+        score: Callable[[Tensor], Tensor] | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.function, self.event_shape, self.log_z = function, tuple(event_shape), log_z
+        self.function, self.event_shape, self.log_z, self.dtype = function, tuple(event_shape), log_z, dtype
+        self.closed_score = score
 
     def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
-        value = self.function(events(x, self.event_shape))
+        value = self.function(x)
         if not isinstance(value, Tensor) or value.shape != (len(x),):
             came = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise BadInput(f"an energy gives one number for each of {len(x)} rows, shape [{len(x)}], not {came}")
         return value
+
+    def energy_and_score(self, x: Float[Tensor, "n *event"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n *event"]]:
+        if self.closed_score is None:
+            return super().energy_and_score(x)
+        score = self.closed_score(x)
+        if not isinstance(score, Tensor) or score.shape != x.shape:
+            came = list(score.shape) if isinstance(score, Tensor) else type(score).__name__
+            raise BadInput(f"a score has the shape of x, {list(x.shape)}, not {came}")
+        return self.energy(x), score
 
 
 class Tempered(Law):
@@ -103,7 +148,7 @@ class Tempered(Law):
     def __init__(self, law: Law, beta: float) -> None:
         if not beta >= 0:
             raise BadInput(f"an inverse temperature must be 0 or more, not {beta}")
-        self.law, self.beta, self.event_shape = law, beta, law.event_shape
+        self.law, self.beta, self.event_shape, self.dtype = law, beta, law.event_shape, law.dtype
         self.log_z = law.log_z if beta == 1 else None
 
     def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
@@ -125,7 +170,7 @@ class Sum(Law):
     def __init__(self, first: Law, second: Law) -> None:
         if first.event_shape != second.event_shape:
             raise BadInput(f"energies add on events of one shape, not {first.event_shape} and {second.event_shape}")
-        self.parts, self.event_shape = (first, second), first.event_shape
+        self.parts, self.event_shape, self.dtype = (first, second), first.event_shape, first.dtype
 
     def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
         return self.parts[0].energy(x) + self.parts[1].energy(x)
@@ -146,8 +191,14 @@ class Transformed(Law):
 
     def __init__(self, law: Law, bijector: Callable[[Tensor], Any]) -> None:
         self.law, self.bijector, self.event_shape, self.log_z = law, bijector, law.event_shape, law.log_z
+        self.dtype = law.dtype
 
     def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
-        z, log_det = self.bijector(events(x, self.event_shape))
+        z, log_det = self.bijector(x)
         energy: Tensor = self.law.energy(z) - log_det
         return energy
+
+    def log_prob(self, x: Float[Tensor, "n *event"]) -> LogProb:
+        z, log_det = self.bijector(x)
+        value, error, method = self.law.log_prob(z)
+        return LogProb(value + log_det, error, method)

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monge import rng
-from monge.densities.checks import events, levels
 from monge.densities.law import Law
+from monge.doors import finite, levels
 from monge.errors import BadInput
 from monge.linalg import DenseCovariance, Moments
 from monge.protocols import LogProb
@@ -19,23 +19,26 @@ CHUNK_VALUES = 2**24  # values in memory at a time
 class GaussianMixture(Law):
     """sum_k w_k N(m_k, C_k) on vectors [d], with exact score, sampler and denoiser.
 
-    means: [k, d]. covs: [k, d, d], variances [k, d], or one variance a component [k]. weights: [k], positive,
-    normalised here; equal if not given.
+    means: [k, d]. covs: [k, d, d], variances [k, d], or one variance a component [k]. weights: [k], zero or
+    more, normalised here; equal if not given.
 
-    Raises BadInput if shapes do not fit, a weight is not positive, or a covariance not positive definite.
+    Raises BadInput if shapes do not fit, a weight is negative, or a covariance not positive definite.
 
     >>> law = GaussianMixture(torch.tensor([[-2.0], [2.0]]), torch.tensor([0.1, 0.1]))
     >>> law.denoise(torch.tensor([[0.0]]), 1.0)
     tensor([[0.]])
     """
 
-    def __init__(self, means: Tensor, covs: Tensor, weights: Float[Tensor, " k"] | None = None) -> None:
+    log_z = 0.0
+
+    def __init__(self, means: Tensor, covs: Tensor, weights: Tensor | None = None) -> None:
+        means, covs = finite(means, "means"), finite(covs, "covs")
         if means.ndim != 2:
             raise BadInput(f"means must be [k, d], not {list(means.shape)}")
         k, d = means.shape
-        weights = torch.ones(k, dtype=means.dtype) if weights is None else weights
-        if weights.shape != (k,) or not (weights > 0).all() or not weights.isfinite().all():
-            raise BadInput(f"weights must be {k} positive numbers, one a component")
+        weights = means.new_ones(k) if weights is None else finite(weights, "weights").to(means)
+        if weights.shape != (k,) or not (weights >= 0).all() or not weights.any():
+            raise BadInput(f"weights must be {k} numbers of zero or more, one a component, and not all zero")
         if tuple(covs.shape) not in ((k, d, d), (k, d), (k,)):
             raise BadInput(f"covs must be [{k}, {d}, {d}], [{k}, {d}] or [{k}], not {list(covs.shape)}")
         if covs.ndim == 3 and not torch.allclose(covs, covs.mT, rtol=1e-5, atol=1e-5 * float(covs.abs().max())):
@@ -48,7 +51,7 @@ class GaussianMixture(Law):
             vectors = None  # the axes themselves
         if not (lam > 0).all():
             raise BadInput("every covariance must be positive definite")
-        self.means, self.event_shape = means, (d,)
+        self.means, self.event_shape, self.dtype = means, (d,), means.dtype
         self.weights = weights / weights.sum()
         self.eigenvalues, self.vectors = lam.to(means.dtype), None if vectors is None else vectors.to(means.dtype)
 
@@ -75,11 +78,11 @@ class GaussianMixture(Law):
         return -self.log_prob(x).value
 
     def log_prob(self, x: Float[Tensor, "n d"]) -> LogProb:
-        return LogProb.exact(self._log_terms(events(x, self.event_shape), levels(0.0, x))[0].logsumexp(1))
+        return LogProb.exact(self._log_terms(x, levels(0.0, x))[0].logsumexp(1))
 
     def score(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """grad log p = sum_k r_k(x) C_k^-1 (m_k - x), r_k the responsibilities."""
-        terms, away = self._log_terms(events(x, self.event_shape), levels(0.0, x))
+        terms, away = self._log_terms(x, levels(0.0, x))
         pull = terms.softmax(1)[..., None] * away / self.eigenvalues.to(x)
         return -self._sum(pull)
 
@@ -97,12 +100,13 @@ class GaussianMixture(Law):
         """The law of x + sigma z: the same mixture with C_k + sigma^2."""
         noisy = GaussianMixture.__new__(GaussianMixture)
         noisy.means, noisy.weights, noisy.vectors = self.means, self.weights, self.vectors
+        noisy.dtype = self.dtype
         noisy.eigenvalues, noisy.event_shape = self.eigenvalues + sigma**2, self.event_shape
         return noisy
 
     def denoise(self, y: Float[Tensor, "n d"], sigma: Tensor | float) -> Float[Tensor, "n d"]:
         """E[x | x + sigma z = y] = sum_k r_k(y) (m_k + C_k (C_k + sigma^2)^-1 (y - m_k)). sigma: a number or [n]."""
-        level = levels(sigma, events(y, self.event_shape))
+        level = levels(sigma, y)
         rows = max(1, CHUNK_VALUES // self.means.numel())
         return torch.cat(
             [self._denoise(*part) for part in zip(torch.split(y, rows), torch.split(level, rows), strict=True)]

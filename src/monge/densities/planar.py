@@ -8,7 +8,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monge import rng
-from monge.densities.checks import events
 from monge.densities.law import Law
 from monge.errors import BadInput
 from monge.protocols import LogProb
@@ -70,7 +69,7 @@ class Rings(Planar):
     def _rings(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """r [n, 1], the radii [count], and the log of each ring's density but for constants [n, count]."""
         s2 = _smooth(self.noise) ** 2
-        r: Tensor = events(x, self.event_shape).double().norm(dim=1, keepdim=True)
+        r: Tensor = x.double().norm(dim=1, keepdim=True)
         radius = 3.0 * torch.arange(1, self.count + 1, dtype=r.dtype, device=r.device) / self.count
         return r, radius, torch.special.i0e(r * radius / s2).log() - (r - radius) ** 2 / (2 * s2)
 
@@ -118,7 +117,7 @@ class Moons(Planar):
 
     def _near(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Parts of x in float64, each with the log-weight -|x - a|^2 / 2 s^2 of all points a."""
-        s2, wide = 2 * _smooth(self.noise) ** 2, events(x, self.event_shape).double()
+        s2, wide = 2 * _smooth(self.noise) ** 2, x.double()
         parts = torch.split(wide, max(1, int(SOLID * 1e6) // (2 * 8 * self.points)))
         arcs = self._arcs(wide)
         return [(part, -(part[:, None] - arcs).square().sum(2) / s2) for part in parts]
@@ -149,7 +148,7 @@ class Checkerboard(Planar):
         return 2.0 * (torch.stack([column, row], 1) + u[:, 2:]) - 4.0, 4 * column + row
 
     def log_prob(self, x: Float[Tensor, "n d"]) -> LogProb:
-        square = (events(x, self.event_shape) / 2).floor()
+        square = (x / 2).floor()
         dark = (x.abs() <= 4).all(1) & (square.sum(1) % 2 == 0)
         return LogProb.exact(torch.where(dark, -math.log(32.0), -math.inf).to(x.dtype))
 
@@ -184,7 +183,7 @@ class Pinwheel(Planar):
 
     def log_prob(self, x: Float[Tensor, "n d"]) -> LogProb:
         _smooth(min(self.radial, self.tangential))
-        parts = torch.split(events(x, self.event_shape).double() / 2, max(1, int(SOLID * 1e6) // (32 * self.grid)))
+        parts = torch.split(x.double() / 2, max(1, int(SOLID * 1e6) // (32 * self.grid)))
         return LogProb.exact(torch.cat([self._density(part).log() for part in parts]).to(x.dtype))
 
     def _density(self, x: Tensor) -> Tensor:
@@ -219,7 +218,7 @@ class Banana(Law):
 
     def energy(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """(x_1 - x_2^2 / 4)^2 / 2 + x_2^2 / 8."""
-        x1, x2 = events(x, self.event_shape).unbind(1)
+        x1, x2 = x.unbind(1)
         return 0.5 * (x1 - x2.square() / 4).square() + x2.square() / 8
 
     def log_prob(self, x: Float[Tensor, "n d"]) -> LogProb:
@@ -227,7 +226,7 @@ class Banana(Law):
 
     def score(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n 2"]:
         """grad log p."""
-        x1, x2 = events(x, self.event_shape).unbind(1)
+        x1, x2 = x.unbind(1)
         away = x1 - x2.square() / 4
         return torch.stack([-away, away * x2 / 2 - x2 / 4], 1)
 

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from monge.doors import finite
 from monge.errors import BadInput
 
 Function = Callable[[Tensor], Tensor]
@@ -51,6 +52,11 @@ class Covariance(ABC):
     def trace(self) -> Tensor:
         return self.eigenvalues.sum()
 
+    @property
+    def singular(self) -> bool:
+        """Whether some direction has no variance that can be told from rounding."""
+        return bool(self.eigenvalues.min() <= 0)
+
 
 class DenseCovariance(Covariance):
     """C a matrix [d, d] over flattened events; one eigendecomposition, in float64.
@@ -64,12 +70,13 @@ class DenseCovariance(Covariance):
     """
 
     def __init__(self, matrix: Tensor, event_shape: tuple[int, ...] | None = None) -> None:
+        matrix = finite(matrix, "a covariance")
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
             raise BadInput(f"a covariance must be a square matrix [d, d], not {list(matrix.shape)}")
         if not torch.allclose(matrix, matrix.T, rtol=1e-4, atol=1e-6 * float(matrix.abs().max())):
             raise BadInput("a covariance must be symmetric: take (C + C') / 2 if it is so up to rounding")
         lam, vectors = torch.linalg.eigh(matrix.double())
-        if lam[0] < -1e-6 * lam[-1].abs() or not lam.isfinite().all():
+        if lam[0] < -1e-6 * lam[-1].abs():
             raise BadInput(f"a covariance must have no negative eigenvalue, and its smallest is {lam[0]:.3g}")
         self._set(lam.clamp_min(0.0).to(matrix.dtype), vectors.to(matrix.dtype), event_shape)
 
@@ -83,6 +90,11 @@ class DenseCovariance(Covariance):
         made = cls.__new__(cls)
         made._set(lam, vectors, event_shape)
         return made
+
+    @property
+    def singular(self) -> bool:
+        lam = self.eigenvalues  # of a matrix whose values were rounded
+        return bool(lam.min() <= torch.finfo(lam.dtype).eps * lam.max())
 
     def apply(self, f: Function, y: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
         return self.compose(self.coordinates(y) * f(self.eigenvalues.to(y)[None]))
@@ -104,9 +116,10 @@ class DiagonalCovariance(Covariance):
     tensor([[1., 2.]])
     """
 
-    def __init__(self, variances: Float[Tensor, "*event"]) -> None:
+    def __init__(self, variances: Tensor) -> None:
+        variances = finite(variances, "variances")
         if not (variances >= 0).all():
-            raise BadInput("variances must be zero or more, and finite")
+            raise BadInput("variances must be zero or more")
         self.eigenvalues = variances
         self.event_shape = tuple(variances.shape)
 
@@ -136,11 +149,12 @@ class StationaryCovariance(Covariance):
     tensor([2.])
     """
 
-    def __init__(self, spectrum: Float[Tensor, "c *space"]) -> None:
+    def __init__(self, spectrum: Tensor) -> None:
+        spectrum = finite(spectrum, "a spectrum")
         if not 2 <= spectrum.ndim <= 4:
             raise BadInput(f"a spectrum must be [C, *space] with 1 to 3 space dimensions, not {list(spectrum.shape)}")
         if not (spectrum >= 0).all():
-            raise BadInput("a spectrum must be zero or more at every frequency, and finite")
+            raise BadInput("a spectrum must be zero or more at every frequency")
         axes = tuple(range(1, spectrum.ndim))
         mirrored = spectrum.flip(axes).roll([1] * len(axes), axes)
         if not torch.allclose(mirrored, spectrum, rtol=1e-4, atol=1e-6 * float(spectrum.abs().max())):
@@ -187,13 +201,14 @@ class SeparableCovariance(Covariance):
             [[-1.6000,  1.2000]]])
     """
 
-    def __init__(self, bases: Sequence[Float[Tensor, "_ _"]], eigenvalues: Float[Tensor, "*event"]) -> None:
+    def __init__(self, bases: Sequence[Tensor], eigenvalues: Tensor) -> None:
+        bases, eigenvalues = [finite(basis, "a basis") for basis in bases], finite(eigenvalues, "eigenvalues")
         if [len(basis) for basis in bases] != list(eigenvalues.shape):
             raise BadInput(
                 f"a basis for each axis is needed, of sides {list(eigenvalues.shape)}, not {[len(b) for b in bases]}"
             )
         if not (eigenvalues >= 0).all():
-            raise BadInput("eigenvalues must be zero or more, and finite")
+            raise BadInput("eigenvalues must be zero or more")
         self.bases, self.eigenvalues = list(bases), eigenvalues
         self.event_shape = tuple(eigenvalues.shape)
 

@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from monge.doors import one_of, real
 from monge.errors import BadInput
 from monge.linalg.covariance import (
     Covariance,
@@ -42,13 +43,18 @@ class Moments:
         (Ledoit and Wolf 2004) so that n < d is safe; above, a separable one while no side is longer than 512, and
         then a variance per value. "stationary": by the mean periodogram, symmetric in k.
 
-        Raises BadInput for fewer than two samples.
+        Raises BadInput for fewer than two samples, and another structure than dense, stationary, separable or diagonal.
         """
-        if len(x) < 2:
-            raise BadInput(f"moments need at least 2 samples, not {len(x)}")
+        x = real(x)
+        if x.ndim < 2 or len(x) < 2:
+            raise BadInput(f"moments need at least 2 samples [n, *event], not {list(x.shape)}")
         event = tuple(x.shape[1:])
         size = math.prod(event)
         separable = len(event) > 1 and max(event) <= LONG
+        if structure is not None:
+            one_of(structure, get_args(Structure), "structure")
+            if structure in ("stationary", "separable") and len(event) < 2:
+                raise BadInput(f"a {structure} covariance is of fields [n, C, *space], not {list(x.shape)}")
         structure = structure or ("dense" if size <= DENSE else "separable" if separable else "diagonal")
         wide = x.double()
         mean = wide.mean(0)

@@ -17,7 +17,7 @@ from torch import Tensor
 from monge import progress
 from monge.compiling import alone
 from monge.densities import Energy, Law
-from monge.densities.checks import events
+from monge.doors import events, options
 from monge.errors import BadInput
 from monge.files import refuse_overwrite, write_atomic
 from monge.samplers.chains import Chains
@@ -59,7 +59,7 @@ def as_law(density: Any) -> Law:
         return density
     if not hasattr(density, "energy") or not hasattr(density, "event_shape"):
         raise BadInput("give a law of monge.densities, or monge.densities.Energy(your_function, event_shape)")
-    return Energy(density.energy, tuple(density.event_shape))
+    return Energy(density.energy, tuple(density.event_shape), score=getattr(density, "score", None))
 
 
 def run(kernel: Kernel, given: Options) -> Chains:
@@ -76,6 +76,7 @@ def run(kernel: Kernel, given: Options) -> Chains:
 
 class Walk:
     def __init__(self, kernel: Kernel, given: Options) -> None:
+        options(given, Options.__annotations__, "a chain")
         self.draws, self.thin = given.get("draws", 1000), given.get("thin", 1)
         warmup, chains = given.get("warmup"), given.get("chains", 16)
         self.warmup = max(200, self.draws // 2) if warmup is None else warmup

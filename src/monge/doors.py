@@ -1,0 +1,116 @@
+"""The doors of public functions: what is given becomes what the mathematics takes, or is refused in one line."""
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from monge.errors import BadInput
+
+HALVES = (torch.float16, torch.bfloat16)
+
+
+def real(x: Any, name: str = "x") -> Tensor:
+    """x as a tensor of a real floating dtype: integers and booleans as the default one, arrays and numbers as tensors.
+
+    Raises BadInput for complex numbers, and for what is no array.
+
+    >>> real(torch.tensor([1, 2])).dtype
+    torch.float32
+    """
+    if isinstance(x, Tensor):
+        found = x
+    elif isinstance(x, int | float | np.ndarray | np.number | list | tuple):
+        try:
+            found = torch.as_tensor(x)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise BadInput(f"{name} must be an array of numbers: {error}") from error
+    else:
+        raise BadInput(f"{name} must be a tensor, not {type(x).__name__}")
+    if found.is_complex():
+        raise BadInput(f"{name} must be real, and is complex: give its real part, or both parts as channels")
+    return found if found.is_floating_point() else found.to(torch.get_default_dtype())
+
+
+def whole_precision(x: Tensor) -> Tensor:
+    """x in single precision where it has half of it, in which transforms and sums of squares lose themselves."""
+    return x.float() if x.dtype in HALVES else x
+
+
+def finite(x: Any, name: str) -> Tensor:
+    """x by `real`. Raises BadInput where a value is NaN or infinite.
+
+    >>> finite([1.0, float("nan")], "means")
+    Traceback (most recent call last):
+    ...
+    monge.errors.BadInput: means must be finite, and 1 of 2 values is not
+    """
+    found = real(x, name)
+    bad = int((~found.isfinite()).sum())
+    if bad:
+        are = "are" if bad > 1 else "is"
+        raise BadInput(f"{name} must be finite, and {bad} of {found.numel():,} values {are} not")
+    return found
+
+
+def events(x: Any, event_shape: tuple[int, ...], name: str = "x") -> Tensor:
+    """x by `real`, if its rows are events of this shape.
+
+    >>> events(torch.zeros(3), (3,))
+    Traceback (most recent call last):
+    ...
+    monge.errors.BadInput: x must be [n, 3], n events of shape [3], not [3]: give x[None] for one event
+    """
+    found = real(x, name)
+    if tuple(found.shape[1:]) != event_shape or found.ndim != len(event_shape) + 1:
+        told = ", ".join(map(str, event_shape))
+        one = f": give {name}[None] for one event" if tuple(found.shape) == event_shape else ""
+        raise BadInput(f"{name} must be [n, {told}], n events of shape [{told}], not {list(found.shape)}{one}")
+    return found
+
+
+def noisy(y: Any, sigma: Any) -> tuple[Tensor, Tensor]:
+    """Noisy events [n, *event] and their levels as [n]: one number, or one for each row, 0 or more and finite."""
+    y = real(y, "y")
+    if y.ndim < 2:
+        raise BadInput(f"y must be [n, *event], not {list(y.shape)}: give y[None] for one event")
+    return y, levels(sigma, y)
+
+
+def levels(sigma: Any, y: Tensor) -> Tensor:
+    """sigma as [n] for the rows of y; BadInput if it is negative, not finite, or has another length."""
+    level = real(sigma, "sigma").to(y) if isinstance(sigma, Tensor | np.ndarray) else y.new_tensor(sigma)
+    if level.ndim > 1 or (level.ndim == 1 and len(level) not in (1, len(y))):
+        raise BadInput(f"sigma must be a number or one value for each of {len(y)} rows, not {list(level.shape)}")
+    if not bool(((level >= 0) & (level < math.inf)).all()):
+        raise BadInput(f"a noise level must be zero or more, and finite, not {float(level.reshape(-1)[0]):g}")
+    return level.expand(len(y))
+
+
+def options(given: Iterable[str] | Mapping[str, Any], known: Iterable[str], of: str) -> None:
+    """Raises BadInput for a name that is not known, with the nearest that is.
+
+    >>> options({"darws": 10}, ["draws", "chains"], "hmc")
+    Traceback (most recent call last):
+    ...
+    monge.errors.BadInput: hmc has no option darws: did you mean draws? It takes draws, chains
+    """
+    known = list(known)
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            told = f"did you mean {near[0]}? It takes " if near else "it takes "
+            raise BadInput(f"{of} has no option {name}: {told}{', '.join(known)}")
+
+
+def one_of(value: Any, known: Iterable[Any], name: str) -> None:
+    """Raises BadInput for a value that is none of these."""
+    known = list(known)
+    if value not in known:
+        near = difflib.get_close_matches(str(value), map(str, known), 1)
+        told = f"did you mean {near[0]}? " if near else ""
+        raise BadInput(f"{name} must be one of {', '.join(map(str, known))}, not {value!r}" + f": {told}".rstrip(": "))
