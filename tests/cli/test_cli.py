@@ -760,6 +760,8 @@ def test_chain_by_every_sampler(monge, tmp_path, sampler):
         (("ising", "--shape", "4,4", "--sampler", "hmc"), "no score"),
         (("double-well", "--sampler", "wolff"), "for Ising and Phi4"),
         (("double-well", "--sampler", "hm"), "no sampler 'hm'"),
+        (("ising", "--shape", "4,4", "--step", "0.1"), "wolff has no step"),
+        (("double-well", "--sampler", "ula", "--step", "0"), "above 0"),
         (("double-well", "--set", "mu"), "a name and a value"),
         (("double-well", "--set", "b=-1"), "b > 0"),
     ],

@@ -232,7 +232,10 @@ def test_stationary_gaussian_has_its_spectrum():
         (lambda: Gaussian(torch.zeros(2), StationaryCovariance(torch.ones(1, 4))), "does not fit a mean"),
         (lambda: GaussianMixture(torch.zeros(2), torch.ones(2)), "means must be"),
         (lambda: GaussianMixture(torch.zeros(2, 3), torch.ones(3)), "covs must be"),
-        (lambda: GaussianMixture(torch.zeros(2, 3), torch.ones(2), torch.tensor([1.0, -1.0])), "numbers of zero or more"),
+        (
+            lambda: GaussianMixture(torch.zeros(2, 3), torch.ones(2), torch.tensor([1.0, -1.0])),
+            "numbers of zero or more",
+        ),
         (lambda: GaussianMixture(torch.zeros(2, 3), torch.zeros(2)), "positive definite"),
         (lambda: Empirical(torch.zeros(3)), "points must be"),
         (lambda: LAWS["banana"]().log_prob(torch.zeros(3, 3)), r"events of shape \[2\]"),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from monge.samplers import Chains
 
 SAMPLERS = ("hmc", "mala", "ula", "metropolis-hastings", "gibbs", "wolff", "replica-exchange")
+STEPS = {"hmc": "h", "mala": "h", "ula": "h", "metropolis-hastings": "size"}  # what each calls its step
 LATTICES = ("phi4", "ising")
 
 
@@ -31,6 +32,9 @@ def chain(
     beta: Annotated[float | None, typer.Option(help="ising: inverse temperature; else the critical one.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Of the law: name=value.")] = None,
     sampler: Annotated[str | None, typer.Option(help=f"{', '.join(SAMPLERS)}; wolff for lattices, else hmc.")] = None,
+    step: Annotated[
+        float | None, typer.Option(help="Step to begin with, tuned in the warm-up; of ula, the step itself.")
+    ] = None,
     chains: Annotated[int, typer.Option(min=1, help="Number of chains.")] = 16,
     draws: Annotated[int, typer.Option(min=1, help="Draws of each, after warm-up.")] = 1000,
     warmup: Annotated[int | None, typer.Option(min=0, help="Steps before, while the sampler is tuned.")] = None,
@@ -65,8 +69,11 @@ def chain(
 
     from monge import samplers
 
+    if step is not None and name not in STEPS:
+        raise BadInput(f"{name} has no step: --step is for {', '.join(STEPS)}")
     found = getattr(samplers, name.replace("-", "_"))(
         made,
+        **({} if step is None else {STEPS[name]: step}),
         chains=chains,
         draws=draws,
         warmup=warmup,

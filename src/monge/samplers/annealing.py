@@ -42,8 +42,7 @@ def annealed_langevin(
     True
     """
     if not isinstance(path, Sequence):
-        betas = torch.logspace(math.log10(hottest), 0, levels, dtype=torch.float64).tolist()
-        law = as_law(path)
+        law, betas = as_law(path), _ladder(hottest, 1.0, levels)
         path = [law.tempered(beta) if beta < 1 else law for beta in betas]
     return _walked([as_law(law) for law in path], kernel, chains, steps, x, seed, show)
 
@@ -69,12 +68,19 @@ def simulated_annealing(
     >>> simulated_annealing(DoubleWell()).x.abs().mean().round(decimals=1)  # the wells, +-2
     tensor(2.)
     """
-    if not 0 < hottest < coldest:
-        raise BadInput(f"betas must rise from above 0: hottest={hottest} is not below coldest={coldest}")
-    law = as_law(density)
-    betas = torch.logspace(math.log10(hottest), math.log10(coldest), levels, dtype=torch.float64).tolist()
+    law, betas = as_law(density), _ladder(hottest, coldest, levels)
     found = _walked([law.tempered(beta) for beta in betas], kernel, chains, steps, x, seed, show)
     return dataclasses.replace(found, energy=law.energy(found.x[:, 0])[:, None])
+
+
+def _ladder(hottest: float, coldest: float, levels: int) -> list[float]:
+    """So many betas that rise to the coldest."""
+    if not 0 < hottest < coldest:
+        raise BadInput(f"betas must rise from above 0: hottest={hottest} is not below {coldest}")
+    if levels < 1:
+        raise BadInput(f"give 1 level or more, not {levels}")
+    rising = torch.logspace(math.log10(coldest), math.log10(hottest), levels, dtype=torch.float64)
+    return [*rising.flip(0).tolist()[:-1], coldest]
 
 
 def _walked(path: list[Law], make: Any, chains: int, steps: int, x: Tensor | None, seed: int, show: bool) -> Chains:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
 R_HAT = 1.01  # above, chains disagree (Vehtari et al. 2021)
+WIDER = 0.1  # share by which unadjusted steps widen a law, above which its averages are another law's
 ESS_PER_CHAIN = 25  # effective draws a chain below which a mean and its error say little
 ACCEPTED = 0.05  # share below which a chain hardly moves
 SWAPPED = 0.05
@@ -30,7 +32,8 @@ class Chains:
 
     x: [chains, draws, *event], or the last draws alone. energy: [chains, draws]. acceptance: [chains], the mean
     probability that a proposal was accepted. divergences: number of draws where the energy left the real numbers, or
-    the integrator its level. observed: values [chains, draws] by name. kernel: as the warm-up left it. seconds: of the
+    the integrator its level; broken: of those where the energy was not a number. wider: the share by which unadjusted
+    steps widen the law. observed: values [chains, draws] by name. kernel: as the warm-up left it. seconds: of the
     draws. swaps: [replicas - 1], rates of exchange of neighbours. doubts: why its averages should not be believed.
     """
 
@@ -42,6 +45,8 @@ class Chains:
     kernel: Any
     seconds: float
     swaps: Tensor | None = None
+    broken: int = 0
+    wider: float = 0.0
     doubts: tuple[str, ...] = field(default=())
 
     def to_arviz(self) -> Any:
@@ -89,12 +94,23 @@ def _doubts(chains: Chains) -> Iterator[str]:
     accepted = float(chains.acceptance.mean())
     if accepted < ACCEPTED:
         yield f"{accepted:.1%} of the proposals were accepted: the chains hardly moved; take a smaller step"
-    if chains.divergences > 0:
-        yield f"{chains.divergences} steps diverged: the law has corners that this step is too large for"
+    if chains.broken > 0:
+        yield (
+            f"{chains.broken} steps met an energy that is not a number: make it infinite where the law has no mass, or "
+            "take a smaller step"
+        )
+    if chains.divergences > chains.broken:
+        steps = chains.divergences - chains.broken
+        yield f"{steps} steps diverged: the law has corners that this step is too large for"
+    if chains.wider > WIDER:
+        yield (
+            f"steps that are not adjusted widen the law by some {chains.wider:.0%}: take a smaller one, or the "
+            "default, which is chosen for it, or mala"
+        )
     if chains.swaps is not None and float(chains.swaps.min()) < SWAPPED:
         k = int(chains.swaps.argmin())
         yield f"replicas {k} and {k + 1} swapped {float(chains.swaps[k]):.1%} of the times: give more replicas"
-    table = chains.summary()
+    table = chains.summary() | _apart(chains)
     count, draws = chains.energy.shape
     r_hat = {name: row["r_hat"] for name, row in table.items() if row["r_hat"] > R_HAT}
     if r_hat and count > 1:
@@ -104,6 +120,21 @@ def _doubts(chains: Chains) -> Iterator[str]:
     if ess:
         name = min(ess, key=ess.__getitem__)
         yield f"{count * draws} draws are worth {ess[name]:.0f} independent ones of {name}: run longer"
+
+
+def _apart(chains: Chains) -> dict[str, dict[str, float]]:
+    """Where events are not judged value by value: the second half of the draws, along the direction in which the means
+    of the first half differ the most from chain to chain."""
+    count, kept = chains.x.shape[:2]
+    if count < 2 or kept < 2 * FEWEST or (chains.x.ndim == 3 and chains.x[0, 0].numel() <= FEW):
+        return {}
+    x = chains.x.flatten(2)
+    half = kept // 2
+    means = x[:, :half].double().mean(1)
+    way = torch.linalg.svd(means - means.mean(0), full_matrices=False).Vh[0]
+    along = torch.stack([(x[:, k].double() - means.mean(0)) @ way for k in range(half, kept)], 1)
+    found = _judged(along.cpu().numpy())  # of half of the draws: what all of them would give
+    return {"where they stand": {**found, "ess": 2 * found["ess"], "r_hat": 1 + (found["r_hat"] - 1) / 2}}
 
 
 def _judged(value: NDArray[np.float64]) -> dict[str, float]:

@@ -17,6 +17,7 @@ TARGET = 0.8  # acceptance that the step is tuned to
 LENGTHS = tuple(math.pi / 2 * ratio for ratio in (0.25, 0.5, 1.0, 2.0))  # trajectories tried, in whitened time
 JITTER = 0.6  # of a trajectory's length, at most, so that no period is met twice
 MOST = 1000  # leapfrog steps of a trajectory
+EARLY = 32, 128, 512  # the same in the windows of the warm-up, before the mass is known
 DIVERGED = 1000.0  # nats of energy that no good integrator gains
 WINDOWS = 0.1, 0.25, 0.5  # shares of the warm-up at which the mass is taken from what was seen, and looking begins anew
 ENOUGH = 50  # looks, of all chains, that a mass is taken from
@@ -32,23 +33,32 @@ class Hamiltonian:
     acceptance of .8, C to what the chains visit, then the length to the one that changes the squared distance from the
     mean the most for its cost (Hoffman, Radul and Sountsov 2021). All chains share them.
 
-    h: step. length: time of a trajectory, jittered by up to 60%. fixed: leave that length as it is. variance:
-    eigenvalues of C, [*event].
+    h: step. length: time of a trajectory, jittered by up to 60%. fixed: leave that length as it is. fourier: None for
+    fields, the basis in which the variances have the smaller product, of those bases the one that is nearer to C's own
+    (Hadamard). variance: eigenvalues of C, [*event]; waves: whether they are those of Fourier modes.
     """
 
     law: Any
     h: float = 0.1
     length: float = LENGTHS[1]
-    fourier: bool = False
+    fourier: bool | None = None
     fixed: bool = False
     seed: int = 0
     variance: Tensor | None = None
+    waves: bool = False
+    most: int = MOST
     window: int = 0  # of the warm-up; what it has seen so far:
     seen: int = 0
+    pivot: Tensor | None = None
     first: Tensor | None = None
     second: Tensor | None = None
+    power: Tensor | None = None
     worth: Tensor | None = None
-    adapted: ClassVar[tuple[str, ...]] = ("h", "length", "variance", "window", "seen", "first", "second", "worth")
+    lately: Tensor | None = None
+    adapted: ClassVar[tuple[str, ...]] = (
+        *("h", "length", "variance", "waves", "most", "window", "seen", "pivot"),
+        *("first", "second", "power", "worth", "lately"),
+    )
 
     def start(self, x: Float[Tensor, "chains *event"], steps: int = 0) -> State:
         energy, score = self.law.energy_and_score(x)
@@ -56,12 +66,12 @@ class Hamiltonian:
 
     def covariance(self, x: Tensor) -> Covariance:
         variance = torch.ones_like(x[0]) if self.variance is None else self.variance.to(x)
-        return StationaryCovariance(variance) if self.fourier else DiagonalCovariance(variance)
+        return StationaryCovariance(variance) if self.waves else DiagonalCovariance(variance)
 
     def leaps(self, count: int) -> int:
         """Leapfrog steps of this step's trajectory."""
         u = float(rng.uniform((1,), self.seed, "length", count))
-        return max(1, min(MOST, round(self.length * (1 + JITTER * (2 * u - 1)) / self.h)))
+        return max(1, min(self.most, round(self.length * (1 + JITTER * (2 * u - 1)) / self.h)))
 
     def step(self, state: State) -> tuple[State, Info]:
         assert state.score is not None
@@ -77,50 +87,61 @@ class Hamiltonian:
         p = p - 0.5 * self.h * score
         gained = energy + _kinetic(p, covariance) - before
         new, probability = chosen(state, State(x, energy, score, state.steps), -gained, self.seed)
-        return new, Info(probability, ~(gained < DIVERGED))
+        return new, Info(probability, ~(gained < DIVERGED), energy.isnan())
 
     # -- warm-up -------------------------------------------------------------------------------------------
 
     def tuned(self, before: State, after: State, info: Info, done: float) -> "Hamiltonian":
-        h, window = towards(self.h, info, TARGET, self.seen), sum(done > share for share in WINDOWS)
+        h, lately = towards(self.h, info, TARGET, self.seen, self.lately)
+        window = sum(done > share for share in WINDOWS)
+        known: dict[str, Any] = {"h": h, "lately": lately, "seen": self.seen + 1}
+        known["most"] = EARLY[self.window] if self.window < len(EARLY) and done < 1 else MOST
         if self.window == len(WINDOWS):
-            judged = {} if self.fixed else self._judged(before, after, done)
-            return dataclasses.replace(self, h=h, seen=self.seen + 1, **judged)
-        looked = dataclasses.replace(self, h=h, seen=self.seen + 1, **self._looked(after.x))
+            return dataclasses.replace(self, **known, **({} if self.fixed else self._judged(before, after, done)))
+        looked = dataclasses.replace(self, **known, **self._looked(after.x))
         if window == self.window:
             return looked
         enough = looked.seen * len(after.x) >= ENOUGH
-        variance = looked._variance(len(after.x)) if enough else self.variance
-        return dataclasses.replace(looked, variance=variance, window=window, seen=0)
+        return dataclasses.replace(looked, **(looked._mass(len(after.x)) if enough else {}), window=window, seen=0)
 
     def _looked(self, x: Tensor) -> dict[str, Any]:
-        """The sums of x and of its squares, or of its periodogram, with one more look at the chains."""
-        square = x.square()
-        if self.fourier:
-            square = torch.fft.fftn(x, dim=tuple(range(2, x.ndim))).abs().square() / x[0, 0].numel()
-        sums = {"first": x.mean(0), "second": square.mean(0)}
-        if self.seen and self.first is not None and self.second is not None:
+        """Means of x, of its squares and of its periodogram, about the mean of the first look, so that no digits are
+        lost, with one more look at the chains."""
+        pivot = x.mean(0) if self.pivot is None else self.pivot.to(x)
+        away = x - pivot
+        sums = {"first": away.mean(0), "second": away.square().mean(0)}
+        if x.ndim > 2 and self.fourier is not False:
+            even = x - pivot.mean(tuple(range(1, pivot.ndim)), keepdim=True)
+            sums["power"] = torch.fft.fftn(even, dim=tuple(range(2, x.ndim))).abs().square().mean(0) / x[0, 0].numel()
+        if self.seen and self.first is not None:
             share = 1 / (self.seen + 1)
-            sums = {
-                "first": torch.lerp(self.first.to(x), sums["first"], share),
-                "second": torch.lerp(self.second.to(x), sums["second"], share),
-            }
-        return sums
+            sums = {name: torch.lerp(getattr(self, name).to(x), value, share) for name, value in sums.items()}
+        return {"pivot": pivot, **sums}
 
     def _mean(self) -> Tensor:
         assert self.first is not None
-        return self.first.mean() if self.fourier else self.first
+        assert self.pivot is not None
+        mean = self.pivot + self.first
+        return mean.mean(tuple(range(1, mean.ndim)), keepdim=True) if self.waves else mean
 
-    def _variance(self, chains: int) -> Tensor:
-        """Of the values or, with `fourier`, of the modes about the mean of all sites; never quite 0."""
+    def _mass(self, chains: int) -> dict[str, Any]:
+        """Variances of the values, or of the modes about the mean of all sites; never quite 0."""
+        assert self.first is not None
         assert self.second is not None
-        variance, mean, n = self.second.clone(), self._mean(), self.seen * chains
-        if self.fourier:
-            variance.view(len(variance), -1)[:, 0] -= mean.square() * variance[0].numel()
-        else:
-            variance -= mean.square()
-        variance.clamp_min_(0)
-        return (n * variance + PRIOR * LEAST * variance.mean()) / (n + PRIOR)
+        n = self.seen * chains
+
+        def never_quite_0(variance: Tensor) -> Tensor:
+            variance = variance.clamp_min(0)
+            return (n * variance + PRIOR * LEAST * variance.mean()) / (n + PRIOR)
+
+        values = never_quite_0(self.second - self.first.square())
+        if self.power is None:
+            return {"variance": values, "waves": False}
+        modes, axes = self.power.clone(), tuple(range(1, self.first.ndim))
+        modes.view(len(modes), -1)[:, 0] -= self.first.mean(axes).square() * self.first[0].numel()
+        modes = never_quite_0(modes)
+        waves = bool(self.fourier) or float(modes.log().sum()) <= float(values.log().sum())
+        return {"variance": modes if waves else values, "waves": waves}
 
     def _judged(self, before: State, after: State, done: float) -> dict[str, Any]:
         """What the last length was worth, and the next one to try; at the end, the best."""

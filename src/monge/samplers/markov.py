@@ -36,14 +36,17 @@ def metropolis_hastings(
     return run(Metropolis(as_law(density), proposal, size, options.get("seed", 0)), options)
 
 
-def ula(density: Any, *, h: float = 0.1, **options: Unpack[Options]) -> Chains:
+def ula(density: Any, *, h: float | None = None, **options: Unpack[Options]) -> Chains:
     """Unadjusted Langevin chains of step h (119, 122): their law differs from p by O(h).
+
+    h: unless given, tuned in the warm-up to widen the law by some .02. One that widens it by more than .1 is a doubt.
 
     >>> from monge.densities import Gaussian
     >>> ula(Gaussian(torch.zeros(2), torch.eye(2)), draws=10).x.shape
     torch.Size([16, 10, 2])
     """
-    _positive(h, "h")
+    if h is not None:
+        _positive(h, "h")
     return run(Unadjusted(as_law(density), h, options.get("seed", 0)), options)
 
 
@@ -70,7 +73,8 @@ def hmc(
     """Hamiltonian chains; the warm-up tunes step, mass and trajectory.
 
     h: leapfrog step to start from. length: time of a trajectory in units where the law has variance one, instead of the
-    tuned one. fourier: whether the mass is diagonal in Fourier, for stationary fields; None: for events [1, *space].
+    tuned one. fourier: whether the mass is diagonal in Fourier, for stationary fields [C, *space]; None: where what the
+    warm-up saw is nearer to that than to variances of single values.
 
     >>> from monge.densities import Gaussian
     >>> chains = hmc(Gaussian(torch.zeros(2), torch.tensor([1.0, 100.0])), draws=200)
@@ -79,8 +83,8 @@ def hmc(
     """
     _positive(h, "h")
     law = as_law(density)
-    if fourier is None:
-        fourier = len(law.event_shape) > 1 and law.event_shape[0] == 1
+    if fourier and len(law.event_shape) < 2:
+        raise BadInput(f"a mass in Fourier is of fields [C, *space], not of events {list(law.event_shape)}")
     kernel = Hamiltonian(law, h, length or LENGTHS[1], fourier, length is not None, options.get("seed", 0))
     return run(kernel, options)
 

@@ -47,7 +47,8 @@ class Metropolis:
     proposal: Proposal | None = None
     size: float = 1.0
     seed: int = 0
-    adapted: ClassVar[tuple[str, ...]] = ("size",)
+    lately: Tensor | None = None
+    adapted: ClassVar[tuple[str, ...]] = ("size", "lately")
 
     def start(self, x: Float[Tensor, "chains *event"], steps: int = 0) -> State:
         return State(x, self.law.energy(x), None, steps)
@@ -58,10 +59,12 @@ class Metropolis:
         proposed = self.start(y)
         asymmetry = proposal.log_density(y, state.x) - proposal.log_density(state.x, y)
         new, probability = chosen(state, proposed, state.energy - proposed.energy + asymmetry, self.seed)
-        return new, Info(probability, proposed.energy.isnan())
+        broken = proposed.energy.isnan()
+        return new, Info(probability, broken, broken)
 
     def tuned(self, before: State, after: State, info: Info, done: float) -> "Metropolis":
         if self.proposal is not None:
             return self
         target = FEW if before.x[0].numel() == 1 else MANY
-        return dataclasses.replace(self, size=towards(self.size, info, target, before.steps))
+        size, lately = towards(self.size, info, target, before.steps, self.lately)
+        return dataclasses.replace(self, size=size, lately=lately)

@@ -27,14 +27,18 @@ class State(NamedTuple):
 class Info(NamedTuple):
     """What a step did.
 
-    acceptance: [chains], the probability, or the share, that was accepted. divergent: [chains], where the energy left
-    the real numbers or the integrator its level. swaps: [replicas - 1], probabilities of exchange of neighbours.
-    moved: [chains], sites that clusters turned over, as a share of the lattice. inner: what the step of each replica
-    gave, before they were exchanged.
+    acceptance: [chains], the probability, or the share, that was accepted. divergent: [chains], where the integrator
+    left its level, or the energy the real numbers. broken: [chains], where it was the energy. wider: [chains], by what
+    share an unadjusted step widens the law. bend: [chains], by how much the score changed for a way of 1.
+    swaps: [replicas - 1], probabilities of exchange of neighbours. moved: [chains], sites that clusters turned over, as
+    a share of the lattice. inner: what the step of each replica gave, before they were exchanged.
     """
 
     acceptance: Float[Tensor, " chains"]
     divergent: Tensor
+    broken: Tensor | None = None
+    wider: Tensor | None = None
+    bend: Tensor | None = None
     swaps: Tensor | None = None
     moved: Tensor | None = None
     inner: tuple[Any, ...] | None = None
@@ -87,13 +91,21 @@ def chosen(before: State, proposed: State, log_ratio: Float[Tensor, " chains"], 
     return State(x, torch.where(yes, proposed.energy, before.energy), kept, before.steps + 1), probability
 
 
-def towards(size: float, info: Info, target: float, count: int) -> float:
-    """A step size after one more step of warm-up: larger where too much was accepted (Robbins and Monro 1951).
+LATELY = 20  # steps over which a chain's own acceptance is remembered
 
-    log size moves by 2 (mean acceptance - target) (1 + count)^-0.6.
+
+def towards(size: float, info: Info, target: float, count: int, lately: Tensor | None) -> tuple[float, Tensor]:
+    """A step size after one more step of warm-up, larger where too much was accepted (Robbins and Monro 1951); and what
+    each chain accepted lately, which was `lately`, [chains].
+
+    log size moves by 2 (r mean acceptance - target) (1 + count)^-0.6, r the harmonic mean over the mean of what the
+    chains accepted lately: 1 where they are alike, 0 where one of them does not move.
     """
-    away = float(info.acceptance.mean()) - target
-    return size * math.exp(2 * away * (1 + count) ** -0.6)
+    new = info.acceptance.double().cpu()
+    lately = new if lately is None or len(lately) != len(new) else lately + (new - lately) / min(LATELY, count + 1)
+    alike = 1 / (lately.mean() * lately.clamp_min(1e-9).reciprocal().mean()).clamp_min(1.0)
+    away = float(new.mean() * alike) - target
+    return size * math.exp(2 * away * (1 + count) ** -0.6), lately
 
 
 def flat(state: Any, name: str = "state") -> dict[str, Tensor]:

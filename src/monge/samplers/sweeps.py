@@ -13,6 +13,7 @@ from monge.compiling import compiled
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 MIX_1, MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+TRIES = 64  # of the Gaussian that suits most sites
 S27, S30, S31, S11 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(11)
 
 
@@ -57,11 +58,28 @@ def _spins(s, stream, near, order, kappa):
 
 
 @compiled
+def _own(a, lam, b):
+    """The A = a + 2 lam c of the Gaussian exp(-A v^2 + b v) from which most is accepted, where c is its mean of v^2:
+    A = a + 2 lam ((b / 2 A)^2 + 1 / 2 A), by bisection."""
+    low, high = 0.0, 1.0
+    while a + 2 * lam * (b * b / (4 * high * high) + 0.5 / high) > high:
+        low, high = high, 2 * high
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        if middle > 0 and a + 2 * lam * (b * b / (4 * middle * middle) + 0.5 / middle) > middle:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+@compiled
 def _values(s, stream, near, order, kappa, lam, field):
     """Heat bath of phi^4: each value anew from its law given its neighbours, exactly, by rejection.
 
     For any c that law, exp(-a v^2 - lam v^4 + b v), is that of a Gaussian of precision 2 (a + 2 lam c) accepted with
-    probability exp(-lam (v^2 - c)^2); with c the mean of v^2 that is nearly always.
+    probability exp(-lam (v^2 - c)^2); with c the mean of v^2 that is nearly always, and where it is not a site takes
+    the c that suits its neighbours.
     """
     a, c = 1 - 2 * lam, 0.0
     for i in range(len(s)):
@@ -72,12 +90,19 @@ def _values(s, stream, near, order, kappa, lam, field):
     precision = a + 2 * lam * c
     spread = math.sqrt(0.5 / precision)
     spare, left = 0.0, False
+    common, wide = c, spread
     for i in order:
         around = 0.0
         for m in range(near.shape[1]):
             around += s[near[i, m]]
-        middle = (kappa * around + 0.5 * field) / precision
+        c, spread, middle, tries = common, wide, (kappa * around + 0.5 * field) / precision, 0
         while True:
+            tries += 1
+            if tries == TRIES:  # the field is far from its law: this site's own c
+                own = _own(a, lam, 2 * kappa * around + field)
+                middle = (kappa * around + 0.5 * field) / own
+                spread = math.sqrt(0.5 / own)
+                c = middle * middle + 0.5 / own
             if left:
                 z, left = spare, False
             else:

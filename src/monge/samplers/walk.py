@@ -102,6 +102,8 @@ class Walk:
             "energy": torch.zeros(self.draws, len(x), dtype=x.dtype),
             "acceptance": torch.zeros(self.draws, len(x), dtype=x.dtype),
             "diverged": torch.zeros(self.draws, len(x), dtype=torch.bool),
+            "broken": torch.zeros(self.draws, len(x), dtype=torch.bool),
+            "wider": torch.zeros(self.draws, len(x), dtype=x.dtype),
             **{f"observed {name}": torch.zeros(self.draws, len(x), dtype=x.dtype) for name in self.observe},
         }
         if self.out is not None and self.out.exists():
@@ -145,6 +147,10 @@ class Walk:
         record["energy"][k] = state.energy
         record["acceptance"][k] = info.acceptance
         record["diverged"][k] = info.divergent
+        if info.broken is not None:
+            record["broken"][k] = info.broken
+        if info.wider is not None:
+            record["wider"][k] = info.wider
         for name, function in self.observe.items():
             value = function(state.x)
             if value.shape != state.energy.shape:
@@ -165,6 +171,8 @@ class Walk:
             energy=r["energy"],
             acceptance=r["acceptance"].mean(1),
             divergences=int(r["diverged"].sum()),
+            broken=int(r["broken"].sum()),
+            wider=float(r["wider"].double().mean()),
             observed={name.removeprefix("observed "): r[name] for name in r if name.startswith("observed ")},
             kernel=self.kernel,
             seconds=self.seconds,
