@@ -1,11 +1,15 @@
 """Invertible maps: what each can do, and their composition."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
+
+from monge.doors import real
+from monge.errors import BadInput
 
 Label = Shaped[Tensor, " n *k"] | None
 
@@ -17,14 +21,47 @@ class Mapped(NamedTuple):
     log_det: Tensor
 
 
+def _of_events(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of a bijector behind its door."""
+
+    @functools.wraps(method)
+    def guarded(self: "Bijector", x: Any, label: Label = None) -> Any:
+        return method(self, self.door(x, label), label)
+
+    return guarded
+
+
 class Bijector(nn.Module):
     """A diffeomorphism of events, `forward` from data to latent: the course's T^-1, so that (75-77)
 
         log p(x) = log p_z(z) + log |det dz/dx|,  z, log_det = forward(x).
 
     x: [n, *event]. label: what the map is conditioned on, labels [n] or vectors [n, k] as `monge.nets.Condition` takes
-    them, or None.
+    them, or None. channels: of the events [n, C, *space] that it maps, None for any. labelled: whether it is
+    conditioned on labels.
+
+    What comes to `forward`, `inverse` and `start`, of a map of yours too, has passed a door: integers are floating
+    numbers, and BadInput is raised for other channels, for no event axis, and for a label where it would be ignored.
     """
+
+    channels: int | None = None
+    labelled: bool = False
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        for name in ("forward", "inverse", "start"):
+            if name in vars(cls):
+                setattr(cls, name, _of_events(vars(cls)[name]))
+
+    def door(self, x: Any, label: Label) -> Tensor:
+        """x, if it can be mapped with this label."""
+        given = real(x)
+        if given.ndim < 2 or self.channels not in (None, given.shape[1]):
+            wanted = "*event" if self.channels is None else f"{self.channels}, *space"
+            raise BadInput(f"{type(self).__name__} maps events [n, {wanted}], not {list(given.shape)}")
+        if label is not None and not self.labelled:
+            raise BadInput(f"{type(self).__name__} is not conditioned on labels: give none")
+        return given
 
     def forward(self, x: Float[Tensor, "n *event"], label: Label = None) -> Mapped:
         """z, and log |det dz/dx|."""
@@ -59,25 +96,26 @@ class Chain(Bijector):
     def __init__(self, bijectors: Sequence[Bijector]) -> None:
         super().__init__()
         self.bijectors = nn.ModuleList(bijectors)
+        self.labelled = any(bijector.labelled for bijector in bijectors)
 
     def forward(self, x: Float[Tensor, "n *event"], label: Label = None) -> Mapped:
         total = x.new_zeros(len(x))
         for bijector in self.bijectors:
-            x, log_det = bijector(x, label)
+            x, log_det = bijector(x, label if bijector.labelled else None)
             total = total + log_det
         return Mapped(x, total)
 
     def inverse(self, z: Float[Tensor, "n *event"], label: Label = None) -> Mapped:
         total = z.new_zeros(len(z))
         for bijector in reversed(self.bijectors):
-            z, log_det = bijector.inverse(z, label)  # type: ignore[operator]  # a Bijector, which nn.ModuleList forgets
+            z, log_det = bijector.inverse(z, label if bijector.labelled else None)  # type: ignore[operator]  # a Bijector, which nn.ModuleList forgets
             total = total + log_det
         return Mapped(z, total)
 
     @torch.no_grad()
     def start(self, x: Float[Tensor, "n *event"], label: Label = None) -> Float[Tensor, "n *event"]:
         for bijector in self.bijectors:
-            x = bijector.start(x, label)  # type: ignore[operator]
+            x = bijector.start(x, label if bijector.labelled else None)  # type: ignore[operator]
         return x
 
 
@@ -86,7 +124,7 @@ class Inverse(Bijector):
 
     def __init__(self, bijector: Bijector) -> None:
         super().__init__()
-        self.bijector = bijector
+        self.bijector, self.labelled, self.channels = bijector, bijector.labelled, bijector.channels
 
     def forward(self, x: Float[Tensor, "n *event"], label: Label = None) -> Mapped:
         return self.bijector.inverse(x, label)

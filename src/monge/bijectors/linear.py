@@ -26,21 +26,20 @@ class Permutation(Bijector):
     """
 
     order: Tensor
-    back: Tensor
 
     def __init__(self, channels: int, order: Sequence[int] | None = None) -> None:
         super().__init__()
         order = list(reversed(range(channels))) if order is None else list(order)
         if sorted(order) != list(range(channels)):
             raise BadInput(f"order must hold each of 0..{channels - 1} once, not {order}")
+        self.channels = channels
         self.register_buffer("order", torch.tensor(order))
-        self.register_buffer("back", torch.argsort(self.order), persistent=False)
 
     def forward(self, x: Float[Tensor, "n c *space"], label: Label = None) -> Mapped:
         return Mapped(x[:, self.order], x.new_zeros(len(x)))
 
     def inverse(self, z: Float[Tensor, "n c *space"], label: Label = None) -> Mapped:
-        return Mapped(z[:, self.back], z.new_zeros(len(z)))
+        return Mapped(z[:, torch.argsort(self.order)], z.new_zeros(len(z)))
 
 
 class ActNorm(Bijector):
@@ -56,6 +55,7 @@ class ActNorm(Bijector):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        self.channels = channels
         self.shift, self.log_scale = nn.Parameter(torch.zeros(channels)), nn.Parameter(torch.zeros(channels))
 
     def _shaped(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,6 +93,7 @@ class Linear(Bijector):
 
     def __init__(self, channels: int, *, seed: int = 0, rotate: bool = True) -> None:
         super().__init__()
+        self.channels = channels
         square = rng.normal((channels, channels), seed, "linear", dtype=torch.float64)
         start = torch.linalg.qr(square).Q
         permutation, lower, upper = torch.linalg.lu(start)
