@@ -151,7 +151,6 @@ BAD = {
     "empty": ({"x": torch.zeros(0, 2)}, "cloud x is empty"),
     "dimension": ({"y": torch.zeros(4, 3)}, "the clouds must have one dimension: x is in 2, y in 3"),
     "nan": ({"x": torch.tensor([[math.nan, 0.0]])}, "cloud x has 1 values that are NaN or infinite"),
-    "integers": ({"x": torch.zeros(3, 2, dtype=torch.long)}, "cloud x must hold floating point numbers"),
     "event": ({"x": torch.zeros(3, 2, 1)}, r"cloud x must be \[n, d\]"),
     "dtype": ({"x": torch.zeros(3, 2, dtype=F)}, "the clouds must have one batch, dtype and device"),
     "infinite cost": ({"cost": torch.full((3, 4), math.inf)}, "12 of the costs are NaN or infinite"),

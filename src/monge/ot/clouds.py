@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from monge.doors import real
 from monge.errors import BadInput
 
 Cost = Callable[[Tensor, Tensor], Tensor]  # of x [*batch, n, d] and y [*batch, m, d]: [*batch, n, m]
@@ -57,12 +58,11 @@ def clouds(x: Tensor, y: Tensor, a: Tensor | None = None, b: Tensor | None = Non
     >>> clouds(torch.zeros(2, 1), torch.ones(4, 1)).b
     tensor([0.2500, 0.2500, 0.2500, 0.2500])
     """
+    x, y = real(x, "cloud x"), real(y, "cloud y")
     for name, cloud in (("x", x), ("y", y)):
         if cloud.ndim < 2 or (cloud.ndim > 2 and not batches):
             more = "[*batch, n, d]" if batches else "[n, d], flatten events with .flatten(1)"
             raise BadInput(f"cloud {name} must be {more}, not {list(cloud.shape)}")
-        if not cloud.is_floating_point():
-            raise BadInput(f"cloud {name} must hold floating point numbers, not {cloud.dtype}: use {name}.float()")
         if cloud.shape[-2] == 0:
             raise BadInput(f"cloud {name} is empty: give at least one point")
         if not cloud.isfinite().all():
@@ -77,6 +77,8 @@ def clouds(x: Tensor, y: Tensor, a: Tensor | None = None, b: Tensor | None = Non
 
 def weights(a: Tensor | None, x: Tensor, name: str) -> Tensor:
     """Of the points of a cloud [*batch, n, d], [*batch, n]; BadInput unless they are a law on them."""
+    if a is not None:
+        a = real(a, f"weights {name}")
     if a is None:
         return x.new_full(x.shape[:-1], 1 / x.shape[-2])
     if a.shape != x.shape[:-1]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from monge.errors import BadInput, NumericalFailure
 from monge.ot.clouds import Clouds, Cost, c_transform, checked_cost, clouds, squared_euclidean
-from monge.ot.simplex import BYTES_A_PAIR, OURS, PAIRS_A_POINT, generated, increasing, scale_of, whole
+from monge.ot.simplex import BYTES_A_PAIR, OURS, PAIRS_A_POINT, each_cost, generated, increasing, scale_of, whole
 
 GAP = 1e-8  # largest gap, as a share of the value
 MOST_PAIRS = 10**10
@@ -106,6 +106,7 @@ def couple(
     2.333333
     """
     given = Clouds(*(each.detach() for each in clouds(x, y, a, b)))
+    x, y = given.x, given.y
     _check_size(len(x), len(y), isinstance(cost, Tensor))
     wide = Clouds(*(each.double().cpu() for each in given))
     wide = wide._replace(a=wide.a / wide.a.sum(), b=wide.b / wide.b.sum())  # float32 sums to one within 1e-7 only
@@ -127,13 +128,16 @@ def couple(
         found = increasing(kept, cost) if rises else generated(kept, cost, scale_of(kept, cost), show=show)
         g = c_transform(wide.y, kept.x, found.f, lambda y, x: cost(x, y).mT)[0]
         f = c_transform(wide.x, wide.y, g, cost)[0]
-    value = float(found.mass @ found.costs)
+    value = paid = float(found.mass @ found.costs)
     gap = value - float(wide.a @ f) - float(wide.b @ g)
     scale = float(found.costs.max().abs()) if len(found.costs) else 0.0
     if not abs(gap) <= GAP * max(abs(value), 1e-4 * scale):
         raise NumericalFailure(f"the plan did not converge: its duality gap is {gap:.3g} at a value of {value:.3g}")
+    if not isinstance(cost, Tensor) and cost in OURS:  # pair by pair, where a matrix of squares would lose digits
+        pairs = found.rows * len(kept.y) + found.columns
+        paid = float(found.mass @ torch.from_numpy(each_cost(cost, kept.x, kept.y, pairs)))
     rows, columns = (torch.from_numpy(own[each]).to(x.device) for own, each in ((i, found.rows), (j, found.columns)))
-    return Coupling(*given, rows, columns, found.mass.to(x), f.to(x), g.to(x), value, gap)
+    return Coupling(*given, rows, columns, found.mass.to(x), f.to(x), g.to(x), paid, gap)
 
 
 def _check_size(n: int, m: int, matrix: bool) -> None:

@@ -72,7 +72,7 @@ def increasing(given: Clouds, cost: Cost) -> Found:
     i, j = np.concatenate([[0], np.cumsum(down)]), np.concatenate([[0], np.cumsum(~down)])
     cuts = np.concatenate([[0.0], np.concatenate([ends, others])[order], [a.sum()]])
     rows, columns, mass = first[i], second[j], np.diff(cuts)
-    costs = _each_cost(cost, given.x, given.y, rows * len(b) + columns)
+    costs = each_cost(cost, given.x, given.y, rows * len(b) + columns)
     rise = np.diff(costs)
     f, g = np.empty_like(a), np.empty_like(b)
     f[first] = np.concatenate([[0.0], np.cumsum(np.where(down, rise, 0.0))[down]])
@@ -92,7 +92,7 @@ def generated(given: Clouds, cost: Cost, scale: float, *, show: bool) -> Found:
     a, b = _balanced(given)
     pairs = np.union1d(_least(given, cost, *potentials), _staircase(a, b))
     f, g = (each.numpy() for each in potentials)
-    costs = _each_cost(cost, x, y, pairs)
+    costs = each_cost(cost, x, y, pairs)
     with progress.bar("coupling", 1.0, show=show) as advance:
         while True:
             i, j = (pairs // m).astype(np.uint64), (pairs % m).astype(np.uint64)
@@ -106,7 +106,7 @@ def generated(given: Clouds, cost: Cost, scale: float, *, show: bool) -> Found:
             if not len(more):
                 break
             order = np.argsort(pairs := np.concatenate([pairs, more]))
-            pairs, costs = pairs[order], np.concatenate([costs, _each_cost(cost, x, y, more)])[order]
+            pairs, costs = pairs[order], np.concatenate([costs, each_cost(cost, x, y, more)])[order]
     used = s.astype(np.int64) * m + t.astype(np.int64)
     found = torch.from_numpy(costs[np.searchsorted(pairs, used)])
     return Found(used // m, used % m, torch.from_numpy(mass), found, torch.from_numpy(f), torch.from_numpy(g))
@@ -119,7 +119,7 @@ def _coarse(given: Clouds, cost: Cost, scale: float) -> tuple[Tensor, Tensor]:
     return c_transform(given.x, y, part.g, cost)[0], c_transform(given.y, x, part.f, lambda y, x: cost(x, y).mT)[0]
 
 
-def _each_cost(cost: Cost, x: Tensor, y: Tensor, pairs: Array) -> Array:
+def each_cost(cost: Cost, x: Tensor, y: Tensor, pairs: Array) -> Array:
     """Costs of pairs: in batches of clouds of one point, or for a cost that may know no batches from diagonals."""
     i, j = pairs // len(y), pairs % len(y)
     if cost in OURS:

@@ -117,6 +117,6 @@ def _generator(
 def _bernoulli(z: Array) -> Array:
     """z / (e^z - 1)."""
     small = np.abs(z) < 1e-6
-    safe = np.where(small, 1.0, np.clip(z, -700, 700))
-    found: Array = np.where(small, 1 - z / 2, safe / np.expm1(safe))
+    safe = np.where(small, 1.0, z)
+    found: Array = np.where(small, 1 - z / 2, safe / np.expm1(np.minimum(safe, 700.0)))
     return found

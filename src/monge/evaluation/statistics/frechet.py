@@ -26,7 +26,7 @@ def frechet_distance(
     cross = torch.linalg.eigvalsh(root @ cov_y @ root).clamp(min=0).sqrt().sum(-1)
     traces = trace_x + trace_y
     found: Tensor = (mean_x - mean_y).square().sum(-1) + traces - 2 * cross
-    return found
+    return found.clamp(min=0)  # rounding may leave less
 
 
 def endless(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"], parts: int = 4) -> float:
@@ -72,4 +72,4 @@ def gaussian_statistic(p: Float[Tensor, "b q"], q: Float[Tensor, "b q"]) -> Floa
         mean, second = side[:, :k].double(), side[:, k:].reshape(-1, k, k).double()
         cov = second - mean[:, :, None] * mean[:, None]
         parts += [mean, cov + RIDGE * torch.eye(k, dtype=torch.float64)]
-    return frechet_distance(*parts)[:, None].clamp(min=0)
+    return frechet_distance(*parts)[:, None]
