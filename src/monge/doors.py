@@ -1,9 +1,10 @@
 """The doors of public functions: what is given becomes what the mathematics takes, or is refused in one line."""
 
 import difflib
+import functools
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from monge.errors import BadInput
 
+Denoises = TypeVar("Denoises", bound=Callable[..., Tensor])
 HALVES = (torch.float16, torch.bfloat16)
 
 
@@ -34,11 +36,6 @@ def real(x: Any, name: str = "x") -> Tensor:
     if found.is_complex():
         raise BadInput(f"{name} must be real, and is complex: give its real part, or both parts as channels")
     return found if found.is_floating_point() else found.to(torch.get_default_dtype())
-
-
-def whole_precision(x: Tensor) -> Tensor:
-    """x in single precision where it has half of it, in which transforms and sums of squares lose themselves."""
-    return x.float() if x.dtype in HALVES else x
 
 
 def finite(x: Any, name: str) -> Tensor:
@@ -79,6 +76,42 @@ def noisy(y: Any, sigma: Any) -> tuple[Tensor, Tensor]:
     if y.ndim < 2:
         raise BadInput(f"y must be [n, *event], not {list(y.shape)}: give y[None] for one event")
     return y, levels(sigma, y)
+
+
+def of_noisy(method: Denoises) -> Denoises:
+    """A denoiser's `__call__(self, y, sigma)` behind its door: by `noisy`, in single precision where y has half of it,
+    in which transforms and sums of squares lose themselves; of no rows there are none."""
+
+    @functools.wraps(method)
+    def guarded(self: Any, y: Any, sigma: Any) -> Tensor:
+        y, level = noisy(y, sigma)
+        half = y.dtype in HALVES
+        if not len(y):
+            return cast(Tensor, y)
+        x_hat = method(self, y.float() if half else y, level.float() if half else level)
+        return x_hat.to(y.dtype) if half else x_hat
+
+    return cast(Denoises, guarded)
+
+
+def two_clouds(x: Any, y: Any, *, least: int = 1, names: tuple[str, str] = ("x", "y")) -> tuple[Tensor, Tensor]:
+    """Two clouds [n, d] and [m, d] by `finite`, of one dimension and of so many rows at least; events are flattened.
+
+    >>> two_clouds(torch.zeros(3, 1), torch.zeros(2, 2))
+    Traceback (most recent call last):
+    ...
+    monge.errors.BadInput: x and y must be of one dimension, not of 1 and 2 values a row
+    """
+    clouds = []
+    for cloud, name in zip((x, y), names, strict=True):
+        rows = finite(cloud, name)
+        if rows.ndim < 2 or len(rows) < least:
+            raise BadInput(f"{name} must be [n, d] with {least} rows or more, not {list(rows.shape)}")
+        clouds.append(rows.flatten(1))
+    if clouds[0].shape[1] != clouds[1].shape[1]:
+        values = " and ".join(str(cloud.shape[1]) for cloud in clouds)
+        raise BadInput(f"{names[0]} and {names[1]} must be of one dimension, not of {values} values a row")
+    return clouds[0], clouds[1]
 
 
 def levels(sigma: Any, y: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from monge.doors import of_noisy
 from monge.protocols import Denoiser
 
 S2, S3, S6 = math.sqrt(2), math.sqrt(3), math.sqrt(6)
@@ -29,6 +30,7 @@ class ByChannel:
     def __init__(self, denoiser: Denoiser, *, decorrelated: bool = True) -> None:
         self.denoiser, self.decorrelated = denoiser, decorrelated
 
+    @of_noisy
     def __call__(self, y: Float[Tensor, "n c *space"], sigma: Float[Tensor, " n"] | float) -> Tensor:
         turn = self.decorrelated and y.shape[1] == 3
         axes = torch.tensor(OPPONENT, dtype=y.dtype, device=y.device) if turn else None

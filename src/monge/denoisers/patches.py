@@ -10,6 +10,7 @@ from torch import Tensor
 
 from monge import rng
 from monge.denoisers.algebra import per_sample
+from monge.doors import of_noisy
 from monge.errors import BadInput
 
 ROUNDS, LEARNED = 10, 40_000  # of expectation and maximisation, and patches that are learned from at most
@@ -66,6 +67,7 @@ class PatchMixture:
         made._law = made._learned(x, noise)
         return made
 
+    @of_noisy
     def __call__(
         self, y: Float[Tensor, "n c *space"], sigma: Float[Tensor, " n"] | float
     ) -> Float[Tensor, "n c *space"]:

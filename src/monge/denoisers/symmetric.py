@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monge.denoisers.algebra import per_sample
+from monge.doors import of_noisy
 from monge.protocols import Denoiser
 
 
@@ -25,6 +26,7 @@ class Symmetric:
     def __init__(self, denoiser: Denoiser) -> None:
         self.denoiser = denoiser
 
+    @of_noisy
     def __call__(self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"] | float) -> Float[Tensor, "n *event"]:
         axes = tuple(range(2, y.ndim))
         total, count = torch.zeros_like(y), 0

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from monge.denoisers.algebra import per_sample
 from monge.denoisers.borders import mirrored
+from monge.doors import of_noisy
 from monge.protocols import Denoiser
 
 SITES = 2**20  # of a tile of a denoiser that takes events of any size
@@ -40,6 +41,7 @@ class Tiled:
     ) -> None:
         self.denoiser, self.side, self.reach, self.multiple = denoiser, side, reach, multiple
 
+    @of_noisy
     def __call__(
         self, y: Float[Tensor, "n c *space"], sigma: Float[Tensor, " n"] | float
     ) -> Float[Tensor, "n c *space"]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from monge.denoisers.algebra import per_sample
 from monge.denoisers.borders import mirrored
+from monge.doors import of_noisy, one_of, real
 from monge.errors import BadInput
 from monge.linalg import Wavelets
 
@@ -53,16 +54,23 @@ class WaveletShrinkage:
     ) -> None:
         if not isinstance(rule, float | int) and rule not in RULES:
             raise BadInput(f"rule must be {', '.join(RULES)} or a number, not {rule!r}")
-        if mode not in ("soft", "hard"):
-            raise BadInput(f"mode must be soft or hard, not {mode!r}")
+        one_of(mode, ("soft", "hard"), "mode")
+        if levels is not None and levels < 1:
+            raise BadInput(f"levels must be 1 or more, not {levels}: leave them out to have them chosen")
         Wavelets((2,), wavelet, levels=1)  # raises for what is no orthogonal wavelet
         self.wavelet, self.levels, self.rule, self.mode = wavelet, levels, rule, mode
         self.invariant, self.periodic = invariant, periodic
 
+    @of_noisy
     def __call__(self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"] | float) -> Float[Tensor, "n *event"]:
         if not 3 <= y.ndim <= 5:
             raise BadInput(f"wavelets need images or fields [n, C, *space], not {list(y.shape)}")
         space = y.shape[2:]
+        if self.levels and 2**self.levels > min(space):
+            most = int(math.log2(min(space)))
+            raise BadInput(
+                f"{self.levels} levels need sides of {2**self.levels} sites, not {list(space)}: {most} at most"
+            )
         levels = self.levels or min(DEEPEST, max(1, int(math.log2(max(1, min(space) / COARSEST)))))
         step = 2**levels
         wide = y
@@ -93,10 +101,13 @@ def noise_level(y: Float[Tensor, "n c *space"]) -> Float[Tensor, " n"]:
     Johnstone 1994); what they have there is taken for noise, so that it is an upper bound on fine texture. Values that
     are the same all over, as borders of scans, have no noise and are left out.
 
+    Raises BadInput for vectors and sides below 4.
+
     >>> z = 3 * torch.randn(2, 1, 64, 64, generator=torch.manual_seed(0))
     >>> bool((noise_level(z) / 3 - 1).abs().max() < 0.1)
     True
     """
+    y = real(y, "y")
     for axis, side in enumerate(y.shape[2:], start=2):
         if side % 2:
             y = y.narrow(axis, 0, side - 1)

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monge.denoisers.algebra import per_sample
+from monge.doors import of_noisy
 from monge.errors import BadInput
 from monge.linalg import DenseCovariance, Moments, StationaryCovariance
 
@@ -53,6 +54,7 @@ class Wiener:
         """By samples: a stationary covariance where they are on a torus, else as dense as their size allows."""
         return cls(Moments.estimate(x, "stationary" if periodic else None))
 
+    @of_noisy
     def __call__(self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"] | float) -> Float[Tensor, "n *event"]:
         return _blind(y, sigma) if self.moments is None else self.moments.wiener(y, sigma)
 

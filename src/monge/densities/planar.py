@@ -2,6 +2,7 @@
 
 import math
 from abc import abstractmethod
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float
@@ -115,12 +116,12 @@ class Moons(Planar):
         upper = _circle((torch.arange(self.points, dtype=x.dtype, device=x.device) + 0.5) / self.points * math.pi)
         return torch.cat([upper, upper.new_tensor([1.0, 0.5]) - upper])
 
-    def _near(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
+    def _near(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Parts of x in float64, each with the log-weight -|x - a|^2 / 2 s^2 of all points a."""
         s2, wide = 2 * _smooth(self.noise) ** 2, x.double()
         parts = torch.split(wide, max(1, int(SOLID * 1e6) // (2 * 8 * self.points)))
         arcs = self._arcs(wide)
-        return [(part, -(part[:, None] - arcs).square().sum(2) / s2) for part in parts]
+        return ((part, -(part[:, None] - arcs).square().sum(2) / s2) for part in parts)
 
     def log_prob(self, x: Float[Tensor, "n d"]) -> LogProb:
         total = torch.cat([logs.logsumexp(1) for _, logs in self._near(x)])

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from monge.doors import real
 from monge.errors import BadInput
 
 WINDOW, WIDTH = 11, 1.5  # of the means that SSIM takes: sites, and s.d. of the Gaussian
@@ -21,7 +22,7 @@ def psnr(x_hat: Float[Tensor, "n *event"], x: Tensor, span: float) -> Float[Tens
     >>> psnr(torch.zeros(1, 1, 4, 4), torch.full((1, 1, 4, 4), 25.5), 255.0)
     tensor([20.])
     """
-    _check(x_hat, x)
+    x_hat, x = _checked(x_hat, x, span)
     return 10 * torch.log10(span**2 / (x_hat - x).square().flatten(1).mean(1))
 
 
@@ -37,7 +38,7 @@ def ssim(x_hat: Float[Tensor, "n c h w"], x: Tensor, span: float) -> Float[Tenso
     >>> ssim(torch.rand(1, 1, 16, 16), torch.rand(1, 1, 16, 16), 1.0) < 1
     tensor([True])
     """
-    _check(x_hat, x)
+    x_hat, x = _checked(x_hat, x, span)
     if x.ndim != 4 or min(x.shape[2:]) < WINDOW:
         raise BadInput(f"SSIM needs pictures [n, C, H, W] of sides of {WINDOW} or more, not {list(x.shape)}")
     place = torch.arange(WINDOW, dtype=x.dtype) - WINDOW // 2
@@ -58,8 +59,12 @@ def ssim(x_hat: Float[Tensor, "n c h w"], x: Tensor, span: float) -> Float[Tenso
     return local.flatten(1).mean(1).reshape(len(x), -1).mean(1).to(x.dtype)
 
 
-def _check(x_hat: Tensor, x: Tensor) -> None:
-    if x_hat.shape != x.shape or not math.prod(x.shape):
+def _checked(x_hat: Tensor, x: Tensor, span: float) -> tuple[Tensor, Tensor]:
+    x_hat, x = real(x_hat, "x_hat"), real(x)
+    if x_hat.shape != x.shape or x.ndim < 2 or not x.numel():
         raise BadInput(
             f"the reference must have the shape of what it is compared with, {list(x_hat.shape)}, not {list(x.shape)}"
         )
+    if not 0 < span < math.inf:
+        raise BadInput(f"span is that of the values, above 0 and finite, such as 255 for 8 bits, not {span}")
+    return x_hat, x

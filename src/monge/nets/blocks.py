@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 GROUP = 16  # channels that one normalisation group shares
+HEAD = 32  # channels of a head of attention
 
 
 def conv(dimension: int, inside: int, outside: int, kernel: int, periodic: bool) -> nn.Module:
@@ -16,10 +17,15 @@ def conv(dimension: int, inside: int, outside: int, kernel: int, periodic: bool)
 
 
 def norm(channels: int) -> nn.GroupNorm:
-    groups = max(1, channels // GROUP)
-    while channels % groups:
-        groups -= 1
-    return nn.GroupNorm(groups, channels)
+    return nn.GroupNorm(_parts(channels, GROUP), channels)
+
+
+def _parts(channels: int, size: int) -> int:
+    """How many equal parts of `size` channels or more there can be."""
+    parts = max(1, channels // size)
+    while channels % parts:
+        parts -= 1
+    return parts
 
 
 def zeroed(module: nn.Module) -> nn.Module:
@@ -55,9 +61,9 @@ class Block(nn.Module):
 class Attention(nn.Module):
     """Residual self-attention over sites: each site looks at every other."""
 
-    def __init__(self, channels: int, heads: int) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads = _parts(channels, HEAD)
         self.norm = norm(channels)
         self.qkv = nn.Conv1d(channels, 3 * channels, 1)
         self.out = zeroed(nn.Conv1d(channels, channels, 1))

@@ -125,7 +125,7 @@ def _stages(
         widths = [inside, *[width] * blocks]
         parts: list[nn.Module] = [Block(dimension, a, b, told, periodic, dropout) for a, b in pairwise(widths)]
         if scale in attention:
-            parts.append(Attention(width, max(1, width // 32)))
+            parts.append(Attention(width))
         stages.append(nn.ModuleList(parts))
         inside = width
     return stages

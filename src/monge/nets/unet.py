@@ -59,7 +59,7 @@ class UNet(Recorded, nn.Module):
         def block(inside: int, outside: int, scale: int) -> nn.ModuleList:
             parts: list[nn.Module] = [Block(dimension, inside, outside, embedding, periodic, dropout)]
             if scale in attention:
-                parts.append(Attention(outside, max(1, outside // 32)))
+                parts.append(Attention(outside))
             return nn.ModuleList(parts)
 
         self.down, self.up = nn.ModuleList(), nn.ModuleList()

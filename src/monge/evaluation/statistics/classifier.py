@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monge import rng
+from monge.doors import two_clouds
 from monge.errors import BadInput
 
 
@@ -52,6 +53,7 @@ def classifier_two_sample(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    x, y = two_clouds(x, y)
     n = min(len(x), len(y))
     if n < folds:
         raise BadInput(f"the smaller sample has {n} rows for {folds} folds: give more rows or ask for fewer folds")

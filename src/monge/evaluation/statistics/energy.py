@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from monge import rng
+from monge.doors import two_clouds
 from monge.evaluation.statistics.pairwise import CHUNK, squared_distances
 from monge.evaluation.statistics.resampling import permutation_p_value
 
@@ -69,6 +70,7 @@ def energy_test(
     >>> energy_test(x, y, permutations=99).p_value
     0.01
     """
+    x, y = two_clouds(x, y, least=2)
     n, m = len(x), len(y)
     total = n + m
     relabelled = _relabellings(n, total, permutations, seed)

@@ -4,6 +4,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from monge.doors import real
+from monge.errors import BadInput
+
 RIDGE = 1e-6
 
 
@@ -19,7 +22,11 @@ def frechet_distance(
     >>> frechet_distance(torch.zeros(2), eye, torch.ones(2), 4 * eye).item()
     4.0
     """
-    mean_x, cov_x, mean_y, cov_y = (part.double() for part in (mean_x, cov_x, mean_y, cov_y))
+    mean_x, cov_x, mean_y, cov_y = (real(part).double() for part in (mean_x, cov_x, mean_y, cov_y))
+    k = mean_x.shape[-1:]
+    if mean_y.shape[-1:] != k or not cov_x.shape[-2:] == cov_y.shape[-2:] == k + k:
+        shapes = " and ".join(str(list(part.shape)) for part in (mean_x, cov_x, mean_y, cov_y))
+        raise BadInput(f"means must be [*b, k] and covariances [*b, k, k], not {shapes}")
     trace_x, trace_y = (cov.diagonal(dim1=-2, dim2=-1).sum(-1) for cov in (cov_x, cov_y))
     values, vectors = torch.linalg.eigh(cov_x)
     root = (vectors * values.clamp(min=0).sqrt()[..., None, :]) @ vectors.mT

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from monge.doors import finite
+from monge.errors import BadInput
 from monge.evaluation.statistics.resampling import (
     DRAWS,
     Interval,
@@ -26,6 +28,17 @@ class Closeness(NamedTuple):
     p_value: float
 
 
+def distances(generated: Tensor, held_out: Tensor) -> tuple[Tensor, Tensor]:
+    """Distances to the nearest row of one training set, [n] and [m], by their door."""
+    found = []
+    for values, name in ((generated, "generated"), (held_out, "held_out")):
+        values = finite(values, name)
+        if values.ndim != 1 or len(values) < 2:
+            raise BadInput(f"{name} must be distances [n], two or more, not {list(values.shape)}: see `nearest`")
+        found.append(values)
+    return found[0], found[1]
+
+
 def closer_to_training(
     generated: Float[Tensor, " n"], held_out: Float[Tensor, " m"], *, z: float = 1.959964
 ) -> Closeness:
@@ -37,6 +50,7 @@ def closer_to_training(
     >>> closer_to_training(torch.zeros(200), torch.rand(200) + 1).value
     1.0
     """
+    generated, held_out = distances(generated, held_out)
     n, m = len(generated), len(held_out)
     a, b = generated.double().sort().values, held_out.double().sort().values
     below = torch.searchsorted(a, b).double() / n
@@ -69,6 +83,9 @@ def near_copies(
     """
     from scipy.stats import betabinom
 
+    generated, held_out = distances(generated, held_out)
+    if not 0 < level < 1:
+        raise BadInput(f"level is a share of the held-out distances, between 0 and 1, not {level}")
     n, m = len(generated), len(held_out)
     rank = max(1, int(level * m))
     near = generated.double().sort().values

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from monge.doors import two_clouds
 from monge.errors import BadInput
 from monge.evaluation.statistics.pairwise import CHUNK, fill_own_pairs, nearest, squared_distances
 
@@ -128,6 +129,7 @@ def coverage(x: Float[Tensor, "n d"], real: Float[Tensor, "m d"], k: int = K, *,
     >>> coverage(torch.tensor([[0.4], [0.6]]), real, k=1)
     0.5
     """
+    x, real = two_clouds(x, real, names=("x", "real"))
     return float((visits(x, real, ball_radii(real, k, chunk=chunk), chunk=chunk).counts > 0).double().mean())
 
 
@@ -138,6 +140,7 @@ def precision(x: Float[Tensor, "n d"], real: Float[Tensor, "m d"], k: int = K, *
     >>> precision(torch.tensor([[0.4], [5.0]]), real, k=1)
     0.5
     """
+    x, real = two_clouds(x, real, names=("x", "real"))
     return float(visits(x, real, ball_radii(real, k, chunk=chunk), chunk=chunk).inside.double().mean())
 
 

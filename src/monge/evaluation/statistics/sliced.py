@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from monge import rng
+from monge.doors import two_clouds
 from monge.evaluation.statistics.resampling import permutation_p_value
 from monge.ot import DIRECTIONS, directions, sliced_wasserstein
 
@@ -53,6 +54,7 @@ def sliced_test(
     >>> sliced_test(x, y, permutations=99).p_value
     0.01
     """
+    x, y = two_clouds(x, y)
     small, large = (x, y) if len(x) <= len(y) else (y, x)
     size, pooled = len(small), torch.cat([small, large])
     used = len(large) // size * size
