@@ -1,11 +1,12 @@
-"""One progress bar for everything that takes more than two seconds: time left, and a few live numbers.
+"""One progress bar for everything that takes more than two seconds: time left, and a few live numbers; and as many
+threads as are quick.
 
 Where stderr is no terminal, a file or a pipe, a line every ten seconds.
 """
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 from rich.progress import (
@@ -24,15 +25,20 @@ Advance = Callable[..., None]
 
 
 @contextmanager
-def bar(label: str, total: float, *, show: bool = True, patience: float = PATIENCE_S) -> Iterator[Advance]:
+def bar(
+    label: str, total: float, *, show: bool = True, patience: float = PATIENCE_S, pace: bool = True
+) -> Iterator[Advance]:
     """Yield `advance(steps=1, **numbers)`; the bar appears on stderr once the work outlasts `patience` seconds.
 
-    The numbers are those last given.
+    The numbers are those last given. pace: whether torch's threads are chosen as the work goes on, see
+    `monge.threads.paced`.
 
     >>> with bar("drawing", 3, show=False) as advance:
     ...     for _ in range(3):
     ...         advance(1, loss=0.5)
     """
+    from monge.threads import paced  # torch
+
     console = Console(stderr=True)
     progress = Progress(
         TextColumn("{task.description}"),
@@ -50,6 +56,7 @@ def bar(label: str, total: float, *, show: bool = True, patience: float = PATIEN
 
     def advance(steps: float = 1, **numbers: float) -> None:
         nonlocal live, told
+        tick()
         if not show:
             return
         text = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
@@ -65,11 +72,16 @@ def bar(label: str, total: float, *, show: bool = True, patience: float = PATIEN
             progress.start()
             live = True
 
-    try:
-        yield advance
-    finally:
-        if live:
-            progress.stop()
+    with paced() if pace else nullcontext(_nothing) as tick:
+        try:
+            yield advance
+        finally:
+            if live:
+                progress.stop()
+
+
+def _nothing() -> None:
+    """What is done for work that has threads of its own."""
 
 
 def say(text: str, *, show: bool = True) -> None:

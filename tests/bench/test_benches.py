@@ -71,3 +71,9 @@ def test_denoise(run):
     assert float(rows["Wiener on fields of 16 x 16"][0].split()[0]) < 1e-5
     found = [float(value) for value in rows["monge wavelets"][:3]]
     assert all(value > 2 + float(none) for value, none in zip(found, rows["none"], strict=False))
+
+
+def test_busy(run):
+    rows = run("busy")[2:]
+    assert [row.split("|")[1].strip() for row in rows] == ["training", "sampling", "audit", "chains"]
+    assert all(float(row.split("|")[4]) > 0 for row in rows)

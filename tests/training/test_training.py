@@ -13,6 +13,7 @@ from monge import files
 from monge.data import Samples
 from monge.errors import BadInput, NumericalFailure
 from monge.report import read_log
+from monge.threads import Threads
 from monge.training import (
     AdamW,
     Checkpoints,
@@ -26,7 +27,6 @@ from monge.training import (
     write_tensors,
 )
 from monge.training.rows import Rows
-from monge.training.threads import Threads
 
 
 class Line(torch.nn.Module):

@@ -11,7 +11,6 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from monge import progress, rng
 from monge.data import Samples
 from monge.errors import BadInput, NumericalFailure
+from monge.threads import Threads, paced
 from monge.training.checkpoint import Checkpoints
 from monge.training.interrupts import stoppable
 from monge.training.journal import Journal
@@ -29,7 +29,6 @@ from monge.training.objectives import Batch, Loss, Objective, titles
 from monge.training.rows import Rows
 from monge.training.settings import Training
 from monge.training.state import State
-from monge.training.threads import Threads
 
 # rows of the validation share that a held-out loss is taken on: at most, in values, and at least
 HELD_OUT_ROWS, HELD_OUT_VALUES, HELD_OUT_LEAST = 8192, 2**19, 256
@@ -178,17 +177,18 @@ class _Loop:
         saved, look = begun, begun + WATCH_S
         bad_step = torch.tensor(-1, device=self.fabric.device)
         total = self.settings.steps or self.settings.budget or 1.0
-        # where steps rule, sums are to be the same to the last bit, and threads are what they are
+        # where steps rule, sums are to be the same to the last bit, and threads are what they are at the beginning
         free = self.settings.steps is None and self.fabric.device.type == "cpu" and self.fabric.world_size == 1
-        pace = Threads(torch.get_num_threads()) if free else nullcontext()
-        with stoppable() as stopped, progress.bar("training", total, show=show) as advance, pace as threads:
+        pace = Threads(torch.get_num_threads()) if free else paced(once=True)
+        shown = progress.bar("training", total, show=show, pace=False)
+        with stoppable() as stopped, shown as advance, pace as threads:
             advance(self.fraction() * total)
             while self.fraction() < 1.0:
                 before = self.fraction()
                 good = self.round()
                 bad_step = torch.where(good | (bad_step >= 0), bad_step, self.step)
                 self.step += 1
-                if threads is not None:
+                if isinstance(threads, Threads):
                     threads.tick()
                 clock = time.monotonic()
                 self.elapsed, due, stop = self.agreed(
