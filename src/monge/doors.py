@@ -38,15 +38,20 @@ def real(x: Any, name: str = "x") -> Tensor:
     return found if found.is_floating_point() else found.to(torch.get_default_dtype())
 
 
+def single(x: Tensor) -> Tensor:
+    """x in single precision where it has half of it, in which transforms and sums of squares lose themselves."""
+    return x.float() if x.dtype in HALVES else x
+
+
 def finite(x: Any, name: str) -> Tensor:
-    """x by `real`. Raises BadInput where a value is NaN or infinite.
+    """x by `real`, in single precision at least. Raises BadInput where a value is NaN or infinite.
 
     >>> finite([1.0, float("nan")], "means")
     Traceback (most recent call last):
     ...
     monge.errors.BadInput: means must be finite, and 1 of 2 values is not
     """
-    found = real(x, name)
+    found = single(real(x, name))
     bad = int((~found.isfinite()).sum())
     if bad:
         are = "are" if bad > 1 else "is"
@@ -55,14 +60,14 @@ def finite(x: Any, name: str) -> Tensor:
 
 
 def events(x: Any, event_shape: tuple[int, ...], name: str = "x") -> Tensor:
-    """x by `real`, if its rows are events of this shape.
+    """x by `real`, in single precision at least, if its rows are events of this shape.
 
     >>> events(torch.zeros(3), (3,))
     Traceback (most recent call last):
     ...
     monge.errors.BadInput: x must be [n, 3], n events of shape [3], not [3]: give x[None] for one event
     """
-    found = real(x, name)
+    found = single(real(x, name))
     if tuple(found.shape[1:]) != event_shape or found.ndim != len(event_shape) + 1:
         told = ", ".join(map(str, event_shape))
         one = f": give {name}[None] for one event" if tuple(found.shape) == event_shape else ""
@@ -85,11 +90,10 @@ def of_noisy(method: Denoises) -> Denoises:
     @functools.wraps(method)
     def guarded(self: Any, y: Any, sigma: Any) -> Tensor:
         y, level = noisy(y, sigma)
-        half = y.dtype in HALVES
         if not len(y):
             return cast(Tensor, y)
-        x_hat = method(self, y.float() if half else y, level.float() if half else level)
-        return x_hat.to(y.dtype) if half else x_hat
+        x_hat = method(self, single(y), single(level))
+        return x_hat.to(y.dtype) if y.dtype in HALVES else x_hat
 
     return cast(Denoises, guarded)
 

@@ -114,3 +114,19 @@ def test_a_closed_score_is_used():
 
     assert as_law(Mine()).energy_and_score(torch.ones(2, 1))[1].tolist() == [[-1.0], [-1.0]]
     assert quiet(hmc, Mine(), draws=50).x.shape == (16, 50, 1)
+
+
+@pytest.mark.parametrize("run", [hmc, mala, metropolis_hastings])
+@pytest.mark.parametrize("s", [1e-9, 1e-3, 1e9])
+def test_chains_know_no_unit(run, s):
+    law = Gaussian(torch.zeros(2, dtype=torch.float64), s**2 * torch.tensor([1.0, 2.0], dtype=torch.float64))
+    chains = quiet(run, law, draws=300)
+    ratio = chains.x.flatten(0, 1).var(0) / s**2 / torch.tensor([1.0, 2.0])
+    assert (ratio - 1).abs().max() < (0.1 if run is hmc else 0.3)
+
+
+@pytest.mark.parametrize("s", [1e-4, 1e6])
+def test_hamiltonian_chains_of_an_energy_find_its_unit(s):
+    law = Energy(lambda x: (x / s).square().sum(1) / 2, (2,), dtype=torch.float64)
+    chains = quiet(hmc, law, draws=300)
+    assert (chains.x.flatten(0, 1).var(0) / s**2 - 1).abs().max() < 0.1

@@ -1,13 +1,16 @@
 """Increasing maps of one value, steered by parameters: what couplings and autoregressions apply."""
 
+import functools
 import math
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from monge.bijectors import compiled, spline
+from monge.doors import HALVES
 from monge.errors import BadInput
 
 
@@ -26,6 +29,18 @@ class ScalarMap(Protocol):
     def size(self) -> int: ...
     def forward(self, x: Float[Tensor, "*n"], parameters: Float[Tensor, "*n k"]) -> Moved: ...
     def inverse(self, z: Float[Tensor, "*n"], parameters: Float[Tensor, "*n k"]) -> Moved: ...
+
+
+def _in_single(method: Callable[..., Moved]) -> Callable[..., Moved]:
+    """In single precision where values have half of it, in which the pieces of a spline run together."""
+
+    @functools.wraps(method)
+    def wide(self: Any, x: Tensor, parameters: Tensor) -> Moved:
+        if x.dtype not in HALVES:
+            return method(self, x, parameters)
+        return Moved(*(part.to(x.dtype) for part in method(self, x.float(), parameters.float())))
+
+    return wide
 
 
 class Affine:
@@ -74,6 +89,7 @@ class Spline:
     def size(self) -> int:
         return 3 * self.shape.bins - 1
 
+    @_in_single
     def forward(self, x: Float[Tensor, "*n"], parameters: Float[Tensor, "*n k"]) -> Moved:
         if spline.COMPILED and x.device.type == "cpu":
             return Moved(*compiled.Compiled.apply(x, parameters.to(x), self.shape, 0.0))  # type: ignore[no-untyped-call]
@@ -81,6 +97,7 @@ class Spline:
         value, slope = spline.Forward.apply(torch.where(inside, x, 0.0), parameters, self.shape)  # type: ignore[no-untyped-call]
         return Moved(torch.where(inside, value, x), torch.where(inside, slope, 0.0))
 
+    @_in_single
     def inverse(self, z: Float[Tensor, "*n"], parameters: Float[Tensor, "*n k"]) -> Moved:
         if spline.COMPILED and z.device.type == "cpu" and not torch.is_grad_enabled():
             return Moved(*compiled.inverse(z, parameters.to(z), self.shape, 0.0))
@@ -106,6 +123,7 @@ class AffineSpline:
     def size(self) -> int:
         return 2 + self.spline.size
 
+    @_in_single
     def forward(self, x: Float[Tensor, "*n"], parameters: Float[Tensor, "*n k"]) -> Moved:
         if spline.COMPILED and x.device.type == "cpu":
             how = self.spline.shape, self.affine.bound
@@ -114,6 +132,7 @@ class AffineSpline:
         value, second = self.spline.forward(middle, parameters[..., 2:])
         return Moved(value, first + second)
 
+    @_in_single
     def inverse(self, z: Float[Tensor, "*n"], parameters: Float[Tensor, "*n k"]) -> Moved:
         if spline.COMPILED and z.device.type == "cpu" and not torch.is_grad_enabled():
             return Moved(*compiled.inverse(z, parameters.to(z), self.spline.shape, self.affine.bound))

@@ -14,6 +14,8 @@ from monge.doors import events, levels
 from monge.errors import BadInput
 from monge.protocols import LogProb
 
+SCATTER = 2.0  # s.d. of a law at which chains start
+
 
 def _of_events(method: Callable[..., Any]) -> Callable[..., Any]:
     """A method of a law behind its door: events [n, *event] of a real floating dtype, and levels of noise [n]."""
@@ -76,8 +78,11 @@ class Law(ABC):
         return energy.detach(), -gradient
 
     def scattered(self, n: int, *, seed: int = 0) -> Float[Tensor, "n *event"]:
-        """Points for chains to start from: standard normal, if the law knows no better."""
-        return rng.normal((n, *self.event_shape), seed, "scattered", dtype=self.dtype)
+        """Points for chains to start from: about twice as far out as the law where its moments are known, so that
+        chains come from all sides; else standard normal."""
+        z = rng.normal((n, *self.event_shape), seed, "scattered", dtype=self.dtype)
+        moments = getattr(self, "moments", None)
+        return z if moments is None else moments.noised_sample(SCATTER * z, 0.0)
 
     def tempered(self, beta: float) -> "Law":
         """The law of density p^beta, up to its constant (43, 121). Raises BadInput for beta < 0."""

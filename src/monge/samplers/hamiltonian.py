@@ -11,7 +11,7 @@ from torch import Tensor
 
 from monge import rng
 from monge.linalg import Covariance, DiagonalCovariance, StationaryCovariance
-from monge.samplers.states import Info, State, chosen, noise, towards
+from monge.samplers.states import Info, State, chosen, noise, ready, towards
 
 TARGET = 0.8  # acceptance that the step is tuned to
 LENGTHS = tuple(math.pi / 2 * ratio for ratio in (0.25, 0.5, 1.0, 2.0))  # trajectories tried, in whitened time
@@ -91,6 +91,11 @@ class Hamiltonian:
 
     # -- warm-up -------------------------------------------------------------------------------------------
 
+    def ready(self, state: State) -> "Hamiltonian":
+        once = dataclasses.replace(self, most=1)
+        h: float = ready(once, state, "h", TARGET, 2.0).h
+        return dataclasses.replace(self, h=h, most=EARLY[min(self.window, len(EARLY) - 1)])
+
     def tuned(self, before: State, after: State, info: Info, done: float) -> "Hamiltonian":
         h, lately = towards(self.h, info, TARGET, self.seen, self.lately)
         window = sum(done > share for share in WINDOWS)
@@ -102,7 +107,8 @@ class Hamiltonian:
         if window == self.window:
             return looked
         enough = looked.seen * len(after.x) >= ENOUGH
-        return dataclasses.replace(looked, **(looked._mass(len(after.x)) if enough else {}), window=window, seen=0)
+        looked = dataclasses.replace(looked, **(looked._mass(len(after.x)) if enough else {}), window=window, seen=0)
+        return looked.ready(after) if enough else looked  # the step is in the unit of the mass
 
     def _looked(self, x: Tensor) -> dict[str, Any]:
         """Means of x, of its squares and of its periodogram, about the mean of the first look, so that no digits are

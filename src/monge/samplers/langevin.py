@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from monge.samplers.states import Info, State, chosen, each, noise, towards
+from monge.samplers.states import Info, State, chosen, each, noise, ready, towards
 
 OPTIMAL = 0.574  # acceptance of MALA that moves the farthest in many dimensions (Roberts and Rosenthal 1998)
 
@@ -100,6 +100,10 @@ class Adjusted:
         new, probability = chosen(state, proposed, log_ratio, self.seed)
         broken = proposed.energy.isnan()
         return new, Info(probability, broken, broken)
+
+    def ready(self, state: State) -> "Adjusted":
+        found: Adjusted = ready(self, state, "h", OPTIMAL, 4.0)
+        return found
 
     def tuned(self, before: State, after: State, info: Info, done: float) -> "Adjusted":
         h, lately = towards(self.h, info, OPTIMAL, before.steps, self.lately)

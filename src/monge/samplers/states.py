@@ -49,7 +49,8 @@ class Kernel(Protocol):
     """A Markov transition that leaves a law as it is: `state, info = kernel.step(state)`.
 
     A kernel is frozen; `tuned` is asked after each step of the warm-up, of which the share `done` is over, and gives
-    the kernel that goes on. adapted: names of what that may change, numbers, tensors or None, for the file of a run.
+    the kernel that goes on. One that has `ready` is asked for the kernel that a warm-up from a state begins with.
+    adapted: names of what that may change, numbers, tensors or None, for the file of a run.
     """
 
     adapted: ClassVar[tuple[str, ...]]
@@ -91,6 +92,7 @@ def chosen(before: State, proposed: State, log_ratio: Float[Tensor, " chains"], 
     return State(x, torch.where(yes, proposed.energy, before.energy), kept, before.steps + 1), probability
 
 
+TRIES = 60  # of a first step, each of another size
 LATELY = 20  # steps over which a chain's own acceptance is remembered
 
 
@@ -106,6 +108,24 @@ def towards(size: float, info: Info, target: float, count: int, lately: Tensor |
     alike = 1 / (lately.mean() * lately.clamp_min(1e-9).reciprocal().mean()).clamp_min(1.0)
     away = float(new.mean() * alike) - target
     return size * math.exp(2 * away * (1 + count) ** -0.6), lately
+
+
+def ready(kernel: Any, state: Any, name: str, target: float, factor: float) -> Any:
+    """The kernel with the step of this name that is accepted about as often as `target` where the chains start, to a
+    `factor`: whatever unit the law has, the warm-up begins with a step that moves."""
+
+    def accepted(size: float) -> float:
+        tried = dataclasses.replace(kernel, **{name: size})
+        return float(tried.step(state)[1].acceptance.double().mean())
+
+    size = getattr(kernel, name)
+    small = accepted(size) < target
+    for _ in range(TRIES):
+        other = size / factor if small else size * factor
+        if (accepted(other) < target) != small:
+            return dataclasses.replace(kernel, **{name: other if small else size})
+        size = other
+    return kernel  # nowhere does it change: the law is flat, or has a wall
 
 
 def flat(state: Any, name: str = "state") -> dict[str, Tensor]:

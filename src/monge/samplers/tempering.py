@@ -99,6 +99,11 @@ class ReplicaExchange:
 
     # -- warm-up -------------------------------------------------------------------------------------------
 
+    def ready(self, state: Replicas) -> "ReplicaExchange":
+        pairs = zip(self.kernels, state.states, strict=True)
+        kernels = tuple(k.ready(one) if hasattr(k, "ready") else k for k, one in pairs)
+        return dataclasses.replace(self, kernels=kernels)
+
     def tuned(self, before: Replicas, after: Replicas, info: Info, done: float) -> "ReplicaExchange":
         assert info.swaps is not None
         assert info.inner is not None

@@ -88,6 +88,8 @@ class Walk:
         x = start(kernel.law, given.get("x"), chains, given.get("seed", 0))
         self.kernel, self.state, self.seconds = kernel, kernel.start(x), 0.0
         refuse_bad(self.state)
+        if self.warmup and hasattr(kernel, "ready"):
+            self.kernel = kernel.ready(self.state)
         self.identity = self._identity(given.get("seed", 0))
         rows = self.draws if self.keep else 1
         held = rows * x.numel() * x.element_size()
