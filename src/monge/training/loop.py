@@ -5,6 +5,7 @@ addressed, not consumed. So a run killed at any moment and resumed from its last
 weights, bit for bit, as one that was left alone (on the same machine, when `steps` rules and not a budget).
 """
 
+import atexit
 import dataclasses
 import math
 import os
@@ -36,6 +37,12 @@ KERNELS_LR = 4.0  # learning rate of Muon over that of AdamW
 WATCH_S, WATCH_SHARE = 20.0, 0.05  # between two looks at a model, and of the time that they may take
 
 
+def _leave() -> None:
+    """Take leave of the other processes, or the last of them may die of the silence of the first to end."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def train(
     model: nn.Module,
     objectives: Sequence[Objective],
@@ -63,6 +70,8 @@ def train(
 
     fabric = Fabric(accelerator="auto", precision=settings.precision, **_processes())  # type: ignore[arg-type]
     fabric.launch()
+    if fabric.world_size > 1:
+        atexit.register(_leave)
     loop = _Loop(fabric, model, objectives, samples, settings, seed, out, tensorboard)
     loop.resume()
     loop.run(show and fabric.is_global_zero, watch if fabric.is_global_zero else None)
