@@ -159,6 +159,22 @@ def test_the_spline_s_gradient_by_hand_is_the_gradient(bins, kind, compiled, mon
     value, log_slope = scalar.forward(x, parameters)
     (direct,) = torch.autograd.grad((value * (-log_slope).exp().detach()).sum(), parameters)
     assert torch.allclose(through, -direct, rtol=1e-6, atol=1e-9)
+    assert torch.autograd.gradcheck(lambda a, b: tuple(scalar.inverse(a, b)), (z.requires_grad_(), parameters))
+
+
+@pytest.mark.parametrize("scalar", [Spline(), AffineSpline()], ids=lambda s: type(s).__name__)
+def test_the_spline_comes_back_as_well_with_gradients_as_without(scalar):
+    x = 4 * (2 * rng.uniform((2000,), 0, "x") - 1)
+    parameters = rng.normal((2000, scalar.size), 0, "p")
+    z = scalar.forward(x, parameters).value
+    with torch.no_grad():
+        back = scalar.inverse(z, parameters).value
+    with_gradients = scalar.inverse(z, parameters.requires_grad_()).value
+    assert torch.equal(back, with_gradients.detach())
+    half = scalar.forward(x.bfloat16(), parameters.detach().bfloat16()).value
+    assert half.dtype == torch.bfloat16
+    wide = scalar.forward(x.bfloat16().double(), parameters.detach().bfloat16().double()).value
+    assert (half.double() - wide).abs().max() < 2**-8 * wide.abs().max()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -33,12 +33,33 @@ class Compiled(torch.autograd.Function):
         return g_x, g_parameters, None, None
 
 
-def inverse(z: Tensor, parameters: Tensor, shape: Shape, affine: float) -> tuple[Tensor, Tensor]:
-    """The inverse of `Compiled` and its log slope, without gradients."""
-    z, parameters, shares = _arranged(z, parameters, shape)
-    value, slope = torch.empty_like(z), torch.empty_like(z)
-    _shared("inverse", [z, parameters, shares], (*shape, affine), [value, slope])
-    return value, slope
+class CompiledInverse(torch.autograd.Function):
+    """The inverse of `Compiled` and its log slope, by the derivatives of the map itself where it arrives:
+
+    with (z, l) = F(u, p), u = F^-1(z, p) and v = (g_u - g_l dl/du) / (dz/du), the gradients are v in z and
+    -v dz/dp - g_l dl/dp in p.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, parameters: Tensor, shape: Shape, affine: float) -> tuple[Tensor, Tensor]:
+        z, parameters, shares = _arranged(z, parameters, shape)
+        value, slope = torch.empty_like(z), torch.empty_like(z)
+        _shared("inverse", [z, parameters, shares], (*shape, affine), [value, slope])
+        ctx.how = *shape, affine
+        ctx.save_for_backward(value, slope, parameters, shares)
+        return value, slope
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        u, slope, parameters, shares = ctx.saved_tensors
+        by_value, by_slope = (gradient.contiguous() for gradient in gradients)
+        bend, g_parameters = torch.empty_like(u), torch.empty_like(parameters)
+        here = [u, parameters, shares]
+        _shared("backward", here, ctx.how, [torch.zeros_like(u), torch.ones_like(u), bend, g_parameters])
+        g_z = (by_value - by_slope * bend) * slope.exp()
+        _shared("backward", here, ctx.how, [-g_z, -by_slope, torch.empty_like(u), g_parameters])
+        return g_z, g_parameters, None, None
 
 
 def _arranged(x: Tensor, parameters: Tensor, shape: Shape) -> tuple[Tensor, Tensor, Tensor]:

@@ -73,7 +73,9 @@ class Affine:
 class Spline:
     """Monotone rational-quadratic spline on [-bound, bound], the identity beyond (Durkan et al. 2019).
 
-    bins: number of pieces. least: smallest width and height of a piece as a share of an even one, and smallest slope.
+    bins: number of pieces. least: smallest width and height of a piece as a share of an even one, and smallest slope at
+    the ends of pieces; within a flat piece between steep ends it may be a hundredth of that, and what comes back from
+    there has lost as many digits.
 
     >>> Spline().forward(torch.tensor([0.3, 9.0]), torch.zeros(2, 23)).value
     tensor([0.3000, 9.0000])
@@ -99,8 +101,8 @@ class Spline:
 
     @_in_single
     def inverse(self, z: Float[Tensor, "*n"], parameters: Float[Tensor, "*n k"]) -> Moved:
-        if spline.COMPILED and z.device.type == "cpu" and not torch.is_grad_enabled():
-            return Moved(*compiled.inverse(z, parameters.to(z), self.shape, 0.0))
+        if spline.COMPILED and z.device.type == "cpu":
+            return Moved(*compiled.CompiledInverse.apply(z, parameters.to(z), self.shape, 0.0))  # type: ignore[no-untyped-call]
         inside = z.abs() < self.bound
         at = torch.where(inside, z, 0.0)
         piece = spline.find(at, parameters, self.shape, inverse=True)
@@ -134,8 +136,9 @@ class AffineSpline:
 
     @_in_single
     def inverse(self, z: Float[Tensor, "*n"], parameters: Float[Tensor, "*n k"]) -> Moved:
-        if spline.COMPILED and z.device.type == "cpu" and not torch.is_grad_enabled():
-            return Moved(*compiled.inverse(z, parameters.to(z), self.spline.shape, self.affine.bound))
+        if spline.COMPILED and z.device.type == "cpu":
+            how = self.spline.shape, self.affine.bound
+            return Moved(*compiled.CompiledInverse.apply(z, parameters.to(z), *how))  # type: ignore[no-untyped-call]
         middle, second = self.spline.inverse(z, parameters[..., 2:])
         value, first = self.affine.inverse(middle, parameters[..., :2])
         return Moved(value, first + second)

@@ -2,7 +2,8 @@
 
 Draw k is a function of (seed, k) and the state before it: which rows it sees and what noise it draws are
 addressed, not consumed. So a run killed at any moment and resumed from its last checkpoint ends with the same
-weights, bit for bit, as one that was left alone (on the same machine, when `steps` rules and not a budget).
+weights, bit for bit, as one that was left alone (on the same machine, as free of other programs, when `steps`
+rules and not a budget).
 """
 
 import atexit
