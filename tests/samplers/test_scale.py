@@ -11,7 +11,7 @@ from monge.errors import BadInput
 from monge.samplers import decode, encode, log_prob, pilot, reverse_diffusion
 from monge.samplers.scale import coarse
 
-SCALES = [1e-9, 1e-6, 1e-3, 1e3, 1e6, 1e9]
+SCALES = [1e-9, 1e-4, 1e3, 1e9]
 WIDE = torch.float64
 
 
@@ -44,10 +44,9 @@ def test_single_precision_keeps_the_shares_of_points(s):
         assert abs(share - 1 / 3) < 4 * math.sqrt(2 / 9 / 600)
 
 
-@pytest.mark.parametrize("s", SCALES)
-@pytest.mark.parametrize("m", [0.0, 10.0])
+@pytest.mark.parametrize(("s", "m"), [(1e-9, 0.0), (1e-3, 10.0), (1e9, 10.0)])
 def test_log_densities_and_latents_know_no_unit(s, m):
-    x = mixture().sample(20)
+    x = mixture().sample(6)
     law = mixture(s, m)
     one, other = log_prob(Oracle(mixture()), x), log_prob(Oracle(law), s * (x + m))
     assert (other.value - law.log_prob(s * (x + m)).value).abs().max() < 0.02  # the law is smoothed by sigma_min
@@ -59,9 +58,9 @@ def test_log_densities_and_latents_know_no_unit(s, m):
 
 def test_latents_of_a_wide_law_are_normal():
     law = mixture(1e3)
-    z = encode(Oracle(law), law.sample(1000))
+    z = encode(Oracle(law), law.sample(400))
     excess = (z**4).mean(0) / (z**2).mean(0) ** 2 - 3
-    assert excess.abs().max() < 4 * math.sqrt(24 / 1000)
+    assert excess.abs().max() < 4 * math.sqrt(24 / 400)
 
 
 @pytest.mark.parametrize("width", [1e-12, 1e-5, 1.0, 1e4, 1e11])
