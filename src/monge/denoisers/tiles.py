@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +14,7 @@ from monge.denoisers.algebra import per_sample
 from monge.denoisers.borders import mirrored
 from monge.doors import of_noisy
 from monge.protocols import Denoiser
+from monge.threads import paced
 
 SITES = 2**20  # of a tile of a denoiser that takes events of any size
 TOGETHER = 2**20  # values of tiles that are denoised together
@@ -46,9 +47,10 @@ class Tiled:
         self, y: Float[Tensor, "n c *space"], sigma: Float[Tensor, " n"] | float
     ) -> Float[Tensor, "n c *space"]:
         level = per_sample(sigma, y).flatten()
-        return torch.stack([self._one(row, s) for row, s in zip(y, level, strict=True)])
+        with paced() as tick:
+            return torch.stack([self._one(row, s, tick) for row, s in zip(y, level, strict=True)])
 
-    def _one(self, y: Tensor, sigma: Tensor) -> Tensor:
+    def _one(self, y: Tensor, sigma: Tensor, tick: Callable[[], None]) -> Tensor:
         space = y.shape[1:]
         if self.side is None:
             spans = [self._apart(length, len(space)) for length in space]
@@ -69,6 +71,7 @@ class Tiled:
                     counts = _outer([span.weight.to(y) for span in tile])
                     total[_at(tile)] += counts * x_hat
                     weight[_at(tile)] += counts
+                tick()
         inside: Any = (..., *map(slice, space))
         return (total / weight)[inside]
 
