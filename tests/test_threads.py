@@ -37,15 +37,18 @@ def test_one_thread_beside_a_busy_program_which_is_said_once(two, monkeypatch, r
 def test_all_threads_where_they_are_quick_and_none_is_looked_at_for_short_work(two, monkeypatch):
     rates(monkeypatch, 100.0, 190.0)
     assert threads.quick(2) == 2
-    with threads.paced(once=True):
-        assert torch.get_num_threads() == 2
     rates(monkeypatch, 100.0, 60.0)
     with threads.paced() as tick:
         tick()
         assert torch.get_num_threads() == 2
-    with threads.paced(once=True):
+    monkeypatch.setattr(threads, "BEGUN_S", -1.0)
+    monkeypatch.setattr(threads, "AGAIN_S", -1.0)
+    with threads.paced() as tick:
+        tick()
         assert torch.get_num_threads() == 1
-    assert torch.get_num_threads() == 2
+        rates(monkeypatch, 100.0, 190.0)  # the other program has ended
+        tick()
+        assert torch.get_num_threads() == 2
 
 
 def test_a_rate_is_how_often_work_was_done(two):

@@ -12,7 +12,7 @@ import torch
 TRIAL = 4  # steps with each number of threads, the first of which does not count
 SLOWER = 2.0  # than usual, steps are tried anew
 REST_S = 10.0  # between trials
-BEGUN_S = 0.25  # of work, before cores are looked at
+BEGUN_S, AGAIN_S = 0.25, 5.0  # of work, before cores are looked at, and looked at again
 LOOK_S = 0.02  # of a look with each number of threads: several times as long as a program keeps a core
 GRAIN = 2**15  # values that torch gives to a thread
 GAIN = 1.1  # of all threads over one, below which they are in each other's way
@@ -83,10 +83,10 @@ class Threads:
 
 
 @contextmanager
-def paced(*, once: bool = False) -> Iterator[Callable[[], None]]:
+def paced() -> Iterator[Callable[[], None]]:
     """Torch works with all threads, or with one where another program is busy on their cores; yields `tick`, to be
-    called as the work goes on: cores are looked at after a quarter of a second, then every ten seconds. With `once`
-    they are looked at before the work begins, and not again. All threads are back at the end.
+    called as the work goes on: cores are looked at after a quarter of a second, then every five seconds. All threads
+    are back at the end.
 
     >>> with paced() as tick:
     ...     tick()
@@ -99,12 +99,10 @@ def paced(*, once: bool = False) -> Iterator[Callable[[], None]]:
 
     def tick() -> None:
         nonlocal due
-        if not once and time.monotonic() > due:
+        if time.monotonic() > due:
             torch.set_num_threads(quick(most))
-            due = time.monotonic() + REST_S
+            due = time.monotonic() + AGAIN_S
 
-    if once:
-        torch.set_num_threads(quick(most))
     try:
         yield tick
     finally:
@@ -120,7 +118,8 @@ def quick(most: int) -> int:
     if not _told:
         _told = True
         warnings.warn(
-            f"another program is busy on these cores, where {most} threads wait for each other: torch works with one",
+            f"another program is busy on these cores, where {most} threads wait for each other: torch works with one "
+            "(last digits of sums may differ)",
             stacklevel=2,
         )
     return 1

@@ -2,8 +2,8 @@
 
 Draw k is a function of (seed, k) and the state before it: which rows it sees and what noise it draws are
 addressed, not consumed. So a run killed at any moment and resumed from its last checkpoint ends with the same
-weights, bit for bit, as one that was left alone (on the same machine, as free of other programs, when `steps`
-rules and not a budget).
+weights, bit for bit, as one that was left alone (on the same machine, while no other program is busy on its cores,
+when `steps` rules and not a budget).
 """
 
 import atexit
@@ -187,9 +187,9 @@ class _Loop:
         saved, look = begun, begun + WATCH_S
         bad_step = torch.tensor(-1, device=self.fabric.device)
         total = self.settings.steps or self.settings.budget or 1.0
-        # where steps rule, sums are to be the same to the last bit, and threads are what they are at the beginning
+        # where steps rule, sums are to be the same to the last bit: threads are what they are, unless cores are busy
         free = self.settings.steps is None and self.fabric.device.type == "cpu" and self.fabric.world_size == 1
-        pace = Threads(torch.get_num_threads()) if free else paced(once=True)
+        pace = Threads(torch.get_num_threads()) if free else paced()
         shown = progress.bar("training", total, show=show, pace=False)
         with stoppable() as stopped, shown as advance, pace as threads:
             advance(self.fraction() * total)
@@ -198,8 +198,7 @@ class _Loop:
                 good = self.round()
                 bad_step = torch.where(good | (bad_step >= 0), bad_step, self.step)
                 self.step += 1
-                if isinstance(threads, Threads):
-                    threads.tick()
+                threads.tick() if isinstance(threads, Threads) else threads()
                 clock = time.monotonic()
                 self.elapsed, due, stop = self.agreed(
                     earlier + clock - begun, clock - saved > self.settings.checkpoint_s, stopped.is_set()
