@@ -13,7 +13,20 @@ from monge import evaluation as ev
 from monge import linalg as la
 from monge import noise, ot
 from monge import samplers as sa
-from monge.bijectors import ActNorm, Affine, Chain, Coupling, Elementwise, Linear, Logit, Permutation, Spline, Tanh
+from monge.bijectors import (
+    ActNorm,
+    Affine,
+    Bijector,
+    Chain,
+    Coupling,
+    Elementwise,
+    Linear,
+    Logit,
+    Mapped,
+    Permutation,
+    Spline,
+    Tanh,
+)
 from monge.errors import BadInput
 from monge.nets import Size, Spec
 
@@ -271,3 +284,25 @@ def test_fokker_planck_drifts_as_fast_as_it_should(sigma):
     )
     mean = float((found.p[-1] * found.sides[0]).sum() * found.volume)
     assert mean == pytest.approx(3 / math.e, abs=0.02)
+
+
+def test_what_strangers_write_passes_the_doors_as_it_is():
+    class Mine(de.Law):
+        event_shape = (2,)
+
+        def energy(self, x, power=2):
+            return (x.abs() ** power).sum(1)
+
+    assert Mine().energy(torch.ones(3, 2, dtype=torch.int64), 3).tolist() == [2.0, 2.0, 2.0]
+    assert Mine().score(ONES(1, 2)).tolist() == [[-2.0, -2.0]]
+
+    class Double(Bijector):
+        def forward(self, x):
+            return Mapped(2 * x, x.new_full((len(x),), x[0].numel() * math.log(2)))
+
+    class Told(Bijector):
+        def forward(self, x, label=None):
+            return Mapped(x + label[:, None], x.new_zeros(len(x)))
+
+    assert Chain([Double(), Permutation(2)])(ONES(1, 2)).value.tolist() == [[2.0, 2.0]]
+    assert Chain([Told(), Permutation(2)])(Z(1, 2), ONES(1)).value.tolist() == [[1.0, 1.0]]

@@ -26,7 +26,8 @@ def _of_events(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(method)
     def guarded(self: "Bijector", x: Any, label: Label = None) -> Any:
-        return method(self, self.door(x, label), label)
+        x = self.door(x, label)
+        return method(self, x) if label is None else method(self, x, label)
 
     return guarded
 
@@ -37,15 +38,15 @@ class Bijector(nn.Module):
         log p(x) = log p_z(z) + log |det dz/dx|,  z, log_det = forward(x).
 
     x: [n, *event]. label: what the map is conditioned on, labels [n] or vectors [n, k] as `monge.nets.Condition` takes
-    them, or None. channels: of the events [n, C, *space] that it maps, None for any. labelled: whether it is
-    conditioned on labels.
+    them, or None. channels: of the events [n, C, *space] that it maps, None for any. labelled: False of one
+    that is not conditioned on labels.
 
     What comes to `forward`, `inverse` and `start`, of a map of yours too, has passed a door: integers are floating
     numbers, and BadInput is raised for other channels, for no event axis, and for a label where it would be ignored.
     """
 
     channels: int | None = None
-    labelled: bool = False
+    labelled: bool = True
 
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)

@@ -21,6 +21,8 @@ class Elementwise(Bijector):
     tensor([[2., 2.]], grad_fn=<MulBackward0>)
     """
 
+    labelled = False
+
     def __init__(self, event_shape: Sequence[int], *, shift: float = 0.0, scale: float = 1.0) -> None:
         super().__init__()
         if not scale > 0:
@@ -50,6 +52,8 @@ class Logit(Bijector):
     tensor([[0.]])
     """
 
+    labelled = False
+
     def __init__(self, low: float = 0.0, high: float = 1.0) -> None:
         super().__init__()
         if not low < high:
@@ -78,6 +82,8 @@ class Tanh(Bijector):
     >>> Tanh(3.0)(torch.zeros(1, 1)).value
     tensor([[0.]])
     """
+
+    labelled = False
 
     def __init__(self, bound: float = 1.0) -> None:
         super().__init__()

@@ -25,6 +25,8 @@ class Permutation(Bijector):
     tensor([[3., 2., 1.]])
     """
 
+    labelled = False
+
     order: Tensor
 
     def __init__(self, channels: int, order: Sequence[int] | None = None) -> None:
@@ -52,6 +54,8 @@ class ActNorm(Bijector):
     tensor([[-1.],
             [ 1.]])
     """
+
+    labelled = False
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -87,6 +91,8 @@ class Linear(Bijector):
     >>> Linear(3)(torch.ones(1, 3)).value.norm().round(decimals=4)
     tensor(1.7321, grad_fn=<RoundBackward1>)
     """
+
+    labelled = False
 
     permutation: Tensor
     sign: Tensor

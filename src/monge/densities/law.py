@@ -18,16 +18,27 @@ SCATTER = 2.0  # s.d. of a law at which chains start
 
 
 def _of_events(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A method of a law behind its door: events [n, *event] of a real floating dtype, and levels of noise [n]."""
+    """A method of a law behind its door: events [n, *event] of a real floating dtype."""
 
     @functools.wraps(method)
-    def guarded(self: "Law", x: Any, *noise: Any, **named: Any) -> Any:
-        x = events(x, self.event_shape)
-        if "sigma" in named:
-            named["sigma"] = levels(named["sigma"], x)
-        return method(self, x, *(levels(sigma, x) for sigma in noise), **named)
+    def guarded(self: "Law", x: Any, *more: Any, **named: Any) -> Any:
+        return method(self, events(x, self.event_shape), *more, **named)
 
     return guarded
+
+
+def _of_noisy(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The same of `denoise`, with the levels of the rows, [n]."""
+
+    @functools.wraps(method)
+    def guarded(self: "Law", y: Any, sigma: Any) -> Any:
+        y = events(y, self.event_shape, "y")
+        return method(self, y, levels(sigma, y))
+
+    return guarded
+
+
+DOORS = dict.fromkeys(("energy", "log_prob", "score", "energy_and_score"), _of_events) | {"denoise": _of_noisy}
 
 
 class Law(ABC):
@@ -46,9 +57,9 @@ class Law(ABC):
 
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)
-        for name in ("energy", "log_prob", "score", "energy_and_score", "denoise"):
+        for name, door in DOORS.items():
             if name in vars(cls):
-                setattr(cls, name, _of_events(vars(cls)[name]))
+                setattr(cls, name, door(vars(cls)[name]))
 
     @abstractmethod
     def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
