@@ -296,6 +296,14 @@ def test_what_strangers_write_passes_the_doors_as_it_is():
     assert Mine().energy(torch.ones(3, 2, dtype=torch.int64), 3).tolist() == [2.0, 2.0, 2.0]
     assert Mine().score(ONES(1, 2)).tolist() == [[-2.0, -2.0]]
 
+    class Clipped(Mine):
+        def score(self, x):
+            return super().score(x).clamp(-1, 1)
+
+    energy, score = Clipped().energy_and_score(ONES(1, 2))
+    assert energy.tolist() == [2.0]
+    assert score.tolist() == [[-1.0, -1.0]]
+
     class Double(Bijector):
         def forward(self, x):
             return Mapped(2 * x, x.new_full((len(x),), x[0].numel() * math.log(2)))

@@ -73,13 +73,17 @@ class Law(ABC):
 
     def score(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
         """grad log p = -grad energy. Raises BadInput for an energy without a gradient."""
-        return self.energy_and_score(x)[1]
+        own = type(self).energy_and_score is not Law.energy_and_score
+        return (self.energy_and_score if own else self._differentiated)(x)[1]
 
     def energy_and_score(self, x: Float[Tensor, "n *event"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n *event"]]:
         """Both, in one pass where there is no closed form of the score: what a step of a sampler needs."""
+        own = type(self).score is not Law.score
+        return (self.energy(x), self.score(x)) if own else self._differentiated(x)
+
+    def _differentiated(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The energy and, by autograd, the score."""
         x = events(x, self.event_shape)
-        if type(self).score is not Law.score:
-            return self.energy(x), self.score(x)
         with torch.inference_mode(False), torch.enable_grad():
             at = (x.clone() if x.is_inference() else x.detach()).requires_grad_()
             energy = self.energy(at)
