@@ -135,6 +135,10 @@ WRONG = {
     "levels": (lambda: sa.reverse_diffusion(ORACLE, (2,), 3, sigma_min=2.0, sigma_max=1.0), "sigma_min < sigma_max"),
     "transport": (lambda: sa.log_prob(ORACLE, Z(3, 2), sigma_min=2.0, sigma_max=1.0), "sigma_min < sigma_max"),
     "transport tolerance": (lambda: sa.log_prob(ORACLE, Z(3, 2), rtol=0.0), "above 0"),
+    "transport of one event": (lambda: sa.encode(ORACLE, Z(2)), r"\[n, \*event\]"),
+    "transport of none": (lambda: sa.log_prob(ORACLE, Z(0, 2)), "a row or more"),
+    "transport batch": (lambda: sa.encode(ORACLE, Z(3, 2), batch_size=0), "1 row or more"),
+    "encode tolerance": (lambda: sa.encode(ORACLE, Z(3, 2), rtol=-1.0, atol=-1.0), "above 0"),
     "probes": (lambda: sa.log_prob(ORACLE, Z(3, 2), probes=1), "at least 2 probes"),
     "darws": (lambda: sa.hmc(GAUSS, darws=10), "did you mean draws"),
     "no draws": (lambda: sa.mala(GAUSS, draws=0), "1 or more"),
@@ -220,6 +224,8 @@ def test_what_looks_odd_and_is_right_works():
         torch.testing.assert_close(
             de.Energy(lambda x: (x**2).sum(1) / 2, (1,)).score(torch.tensor([[1.0]])), torch.tensor([[-1.0]])
         )
+        assert sa.log_prob(ORACLE, CLOUD[:2]).value.shape == (2,)
+    assert sa.log_prob(ORACLE, torch.ones(2, 2, dtype=torch.int64)).value.shape == (2,)
     x = CLOUD.clone().requires_grad_()
     assert MIX.score(x).shape == x.shape
     cube = torch.randn(2, 1, 5, 6, 7)

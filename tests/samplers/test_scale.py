@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from monge.denoisers import Oracle
+from monge.denoisers import Labelled, Oracle, WaveletShrinkage, Wiener
 from monge.densities import Empirical, Gaussian, GaussianMixture
 from monge.errors import BadInput
 from monge.samplers import decode, encode, log_prob, pilot, reverse_diffusion
@@ -96,3 +96,77 @@ def test_one_denoiser_serves_events_of_several_shapes():
 def test_levels_of_a_transport_must_rise():
     with pytest.raises(BadInput, match="need 0 < sigma_min < sigma_max"):
         log_prob(Oracle(mixture()), mixture().sample(2), sigma_min=2.0, sigma_max=1.0)
+
+
+@pytest.mark.parametrize("highest", [0.3, 1.0, 7.0])
+def test_a_first_level_within_the_law_does_not_narrow_it(highest):
+    x = reverse_diffusion(lambda y, s: y / (1 + s[:, None] ** 2), (2,), 3000, sigma_max=highest)
+    assert abs(float(x.std()) - 1) < 0.1
+    two = GaussianMixture(torch.tensor([[-2.0], [2.0]]), torch.tensor([0.1, 0.1]))
+    x = reverse_diffusion(lambda y, s: two.denoise(y, s), (1,), 3000, sigma_max=highest)
+    assert abs(float(x.std()) - 4.1**0.5) < 0.1
+
+
+def test_a_denoiser_that_answers_between_levels_is_asked_there():
+    asked = []
+
+    def table(y, sigma):
+        if float(sigma.max()) > 80:
+            raise ValueError("no such level")
+        asked.extend([float(sigma.min()), float(sigma.max())])
+        return y / (1 + sigma[:, None] ** 2)
+
+    x = reverse_diffusion(table, (2,), 2000)
+    assert abs(float(x.std()) - 1) < 0.05
+    asked.clear()
+    reverse_diffusion(table, (2,), 20, sigma_min=0.02, sigma_max=70.0)
+    assert 0.02 - 1e-6 < min(asked) < max(asked) < 70 + 1e-3
+
+
+def test_labels_of_few_rows_and_laws_far_from_zero():
+    def far(y, sigma, label=None):
+        return 100 + (y - 100) * 0.01 / (0.01 + sigma[:, None] ** 2)
+
+    for count in (2, 5, 400):
+        x = reverse_diffusion(Labelled(far, torch.arange(count) % 2), (1,), count)
+        assert (x - 100).abs().max() < 0.6
+        assert log_prob(Labelled(far, torch.arange(count) % 2), x[:count]).value.shape == (count,)
+    law = Gaussian(torch.full((2,), 1e6), torch.ones(2))
+    x = reverse_diffusion(lambda y, s: law.denoise(y, s), (2,), 2000).double() - 1e6
+    assert (x.std(0) - 1).abs().max() < 0.1
+    assert x.mean(0).abs().max() < 0.15
+
+
+@pytest.mark.parametrize("s", [1e-6, 1e-9])
+def test_single_precision_about_zero(s):
+    x = reverse_diffusion(lambda y, sigma: y * s**2 / (s**2 + sigma[:, None] ** 2), (2,), 1000)
+    assert abs(float(x.std()) / s - 1) < 0.1
+
+
+@pytest.mark.parametrize("denoiser", [Wiener(), WaveletShrinkage()], ids=["wiener", "wavelets"])
+def test_a_denoiser_without_a_width_is_walked_as_one_of_width_one(denoiser):
+    assert reverse_diffusion(denoiser, (1, 16, 16), 2, nfe=5).isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, WIDE])
+@pytest.mark.parametrize("d", [1, 3])
+def test_the_likelihood_of_a_gaussian_at_every_unit(d, dtype):
+    for s in (1e-6, 1.0, 1e6):
+        law = Gaussian(torch.zeros(d, dtype=dtype), s**2 * torch.ones(d, dtype=dtype))
+        x = law.sample(5)
+        for denoiser in (Oracle(law), lambda y, sigma, law=law: law.denoise(y, sigma)):
+            assert (log_prob(denoiser, x).value - law.log_prob(x).value).abs().max() < 5e-3
+            assert (decode(denoiser, encode(denoiser, x)) - x).abs().max() < 5e-3 * s
+
+
+def test_a_transport_asks_between_its_levels():
+    asked = []
+
+    def between(y, sigma):
+        asked.extend([float(sigma.min()), float(sigma.max())])
+        return y / (1 + sigma[:, None] ** 2)
+
+    x = torch.randn(4, 1)
+    log_prob(between, x, sigma_min=0.01, sigma_max=80.0)
+    encode(between, x, sigma_min=0.01, sigma_max=80.0)
+    assert 0.01 * (1 - 1e-5) <= min(asked) < max(asked) <= 80 * (1 + 1e-5)

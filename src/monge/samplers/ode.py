@@ -16,6 +16,7 @@ from torch import Tensor
 
 from monge import progress, rng
 from monge.denoisers import part, velocity_in_log
+from monge.doors import real, single
 from monge.errors import BadInput, NumericalFailure
 from monge.linalg import DiagonalCovariance, Moments
 from monge.protocols import Denoiser, LogProb
@@ -29,6 +30,7 @@ class Tolerance(NamedTuple):
     atol: float = 1e-5
 
 
+@torch.inference_mode(False)  # derivatives are taken within
 def log_prob(
     denoiser: Denoiser,
     x: Float[Tensor, "n *event"],
@@ -61,9 +63,7 @@ def log_prob(
     >>> (log_prob(Oracle(law), x).value - law.log_prob(x).value).abs() < 1e-3
     tensor([True])
     """
-    tolerance = Tolerance(rtol, atol)
-    if not (rtol > 0 and atol > 0):
-        raise BadInput(f"rtol and atol must be above 0, not {rtol} and {atol}")
+    x, tolerance = _events(x, batch_size), _tolerance(rtol, atol)
     if probes is not None and probes < 2:
         raise BadInput(f"Hutchinson's estimator needs at least 2 probes to state its error, not {probes}")
     frame = _Frame(denoiser, moments, x, sigma_min, sigma_max)
@@ -83,6 +83,7 @@ def log_prob(
     return LogProb(torch.cat(values), torch.cat(errors), told)
 
 
+@torch.inference_mode(False)  # derivatives are taken within
 def encode(
     denoiser: Denoiser,
     x: Float[Tensor, "n *event"],
@@ -99,11 +100,13 @@ def encode(
     Levels and tolerances as those of `log_prob`. Events are integrated `batch_size` at a time, each within the
     tolerance whoever it is integrated with.
     """
+    x = _events(x, batch_size)
     frame = _Frame(denoiser, moments, x, sigma_min, sigma_max)
-    ends = frame.carry(x, Tolerance(rtol, atol), batch_size)
+    ends = frame.carry(x, _tolerance(rtol, atol), batch_size)
     return frame.moments.whiten(ends, frame.levels[1])
 
 
+@torch.inference_mode(False)  # derivatives are taken within
 def decode(
     denoiser: Denoiser,
     z: Float[Tensor, "n *event"],
@@ -116,9 +119,25 @@ def decode(
     batch_size: int = 512,
 ) -> Float[Tensor, "n *event"]:
     """x of a latent z: the inverse of `encode`."""
+    z = _events(z, batch_size, "z")
     frame = _Frame(denoiser, moments, z, sigma_min, sigma_max)
     start = frame.moments.noised_sample(z, frame.levels[1])
-    return frame.carry(start, Tolerance(rtol, atol), batch_size, down=True)
+    return frame.carry(start, _tolerance(rtol, atol), batch_size, down=True)
+
+
+def _events(x: Tensor, batch_size: int, name: str = "x") -> Tensor:
+    x = single(real(x, name))
+    if x.ndim < 2 or not len(x):
+        raise BadInput(f"{name} must be [n, *event] with a row or more, not {list(x.shape)}")
+    if batch_size < 1:
+        raise BadInput(f"a batch has 1 row or more, not {batch_size}")
+    return x.clone() if x.is_inference() else x
+
+
+def _tolerance(rtol: float, atol: float) -> Tolerance:
+    if not (rtol > 0 and atol > 0):
+        raise BadInput(f"rtol and atol must be above 0, not {rtol} and {atol}")
+    return Tolerance(rtol, atol)
 
 
 class _Frame:
@@ -135,8 +154,9 @@ class _Frame:
             scale = Scale(torch.zeros_like(x[0]), high / ROUGH[1])
             moments = Moments(scale.mean, DiagonalCovariance(scale.mean))
         else:
-            own, event, least, most = part(denoiser, 0, ROWS), tuple(x.shape[1:]), low or 0.0, high or math.inf
-            scale = coarse(own, event, least=least, most=most, dtype=x.dtype, device=x.device)
+            rows = min(ROWS, len(getattr(denoiser, "label", range(ROWS))))
+            own, event, least, most = part(denoiser, 0, rows), tuple(x.shape[1:]), low or 0.0, high or math.inf
+            scale = coarse(own, event, rows=rows, least=least, most=most, dtype=x.dtype, device=x.device)
             moments = scale.moments
         self.moments, self.width = moments, scale.width
         self.levels = (scale.rough[0] if low is None else low), (scale.rough[1] if high is None else high)
@@ -172,6 +192,7 @@ class _Frame:
 
         def velocity(time: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
             u, change = state
+            time = time.clamp(*ends)  # a trial step may lead beyond
             sigma = (width * time.double().exp()).to(u.dtype).expand(len(u))
             with torch.enable_grad() if columns else torch.no_grad():
                 y = (mean + width * u).detach().requires_grad_(columns > 0)
@@ -185,6 +206,7 @@ class _Frame:
             return torch.stack([part.abs().max() for part in state if part.numel()]).max()
 
         times = (torch.tensor(sigmas, dtype=torch.float64, device=y.device) / width).log().to(y.dtype)
+        ends = float(times.min()), float(times.max())
         begin = ((y - mean) / width, y.new_zeros(len(y), columns))
         try:
             end, change = odeint(
@@ -194,7 +216,7 @@ class _Frame:
                 rtol=tolerance.rtol,
                 atol=tolerance.atol,
                 method="dopri5",
-                options={"norm": norm},
+                options={"norm": norm, "step_t": times[1:]},
             )
         except AssertionError as error:
             raise NumericalFailure(

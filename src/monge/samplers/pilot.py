@@ -20,7 +20,7 @@ from monge.linalg import Covariance, Moments
 from monge.protocols import Denoiser
 from monge.samplers.descent import Descent, Look, Trajectory, levels
 from monge.samplers.linearisation import LEAST, Gains, Linearisation, bins
-from monge.samplers.scale import coarse, of_moments, point
+from monge.samplers.scale import AFAR, coarse, of_moments, point
 from monge.samplers.solvers import ExponentialMultistep
 
 PATHS, LEVELS = 64, 30
@@ -71,7 +71,8 @@ def pilot(
 
     Moments are those of the ends of a rough walk over levels 80 to .002 times the law's width (see
     `monge.samplers.scale`), 64 samples in 30 calls; gains and pace are read off a second one, between 5 and .01 times
-    the largest principal s.d., and not below `lowest`. highest: a level above which the width is not looked for. What
+    the largest principal s.d., and not below `lowest`. highest: a level above which the width is not looked for, unless
+    the law is wider. What
     was found is kept with the denoiser for as long as it answers as it did.
 
     Raises NumericalFailure if the denoiser's answers are not finite, BadInput if they have another shape than y.
@@ -96,10 +97,11 @@ def pilot(
 
         if moments is None:
             scale = coarse(denoiser, event_shape, least=lowest, most=highest, dtype=dtype, device=device)
-            rough = levels(LEVELS, max(lowest, scale.rough[0]), min(highest, scale.rough[1]))
+            ends = max(lowest, scale.rough[0]), scale.rough[1]
+            rough = levels(LEVELS, ends[0], min(ends[1], max(highest, AFAR / 2 * scale.width)))
             calls += scale.calls
-            linear = flat(scale.moments.covariance)
-            moments = Moments.estimate(walk(scale.mean, linear, scale.mean + rough[0].item() * z, rough).x)
+            begin = scale.moments.noised_sample(z, rough[0].item())
+            moments = Moments.estimate(walk(scale.mean, flat(scale.moments.covariance), begin, rough).x)
         if float(moments.covariance.eigenvalues.max()) < point(moments.mean) ** 2:
             moments = of_moments(moments).moments
         linear, law = flat(moments.covariance), moments

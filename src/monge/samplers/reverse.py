@@ -146,8 +146,10 @@ def _known(
     gains = getattr(denoiser, "gains", None)
     each_its_own = isinstance(denoiser, Labelled) and len(denoiser.label) > 1
     low, high = given
+    bounds: Any
     if gains is None and not each_its_own and (moments is not None or None in given):
-        known = pilot(denoiser, event_shape, moments, highest=high or math.inf, **options, show=show)
+        bounds = {"lowest": low or 0.0, "highest": high or math.inf}
+        known = pilot(denoiser, event_shape, moments, **bounds, **options, show=show)
         return known, Linearisation(known.moments.covariance, known.gains), None
     if moments is not None and gains is not None:
         linear = Linearisation(moments.covariance, gains)
@@ -158,9 +160,12 @@ def _known(
     else:
         if low is not None and high is not None:
             scale = Scale(zero, high / ROUGH[1])
+            moments = Moments(zero, DiagonalCovariance(zero))
         else:
-            own, least, most = part(denoiser, 0, ROWS), low or 0.0, high or math.inf
-            scale = coarse(own, event_shape, least=least, most=most, **options)
-        moments, linear = Moments(zero, DiagonalCovariance(zero)), flat(DiagonalCovariance(zero + scale.width**2))
+            rows = min(ROWS, len(getattr(denoiser, "label", range(ROWS))))
+            bounds = {"least": low or 0.0, "most": high or math.inf}
+            scale = coarse(part(denoiser, 0, rows), event_shape, rows=rows, **bounds, **options)
+            moments = scale.moments
+        linear = flat(DiagonalCovariance(zero + scale.width**2))
     ends = (scale.rough[0] if low is None else low), (scale.rough[1] if high is None else high)
     return Known(moments, linear.gains), linear, ends

@@ -1,7 +1,7 @@
 """Where a law stands and how wide it is, in whatever unit, when only its denoiser is known."""
 
+import contextlib
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -18,7 +18,7 @@ FIRST, HIGHER, TIMES = 80.0, 1e3, 4  # levels at which the law is looked for fro
 AFAR = 8.0  # widths from which a law is seen whole
 LOOKS = 40  # at most
 QUIET = 0.25  # of the noise at most is left in an answer that says where the law is
-DIGITS = 16.0  # roundings of the mean: s.d. below that is that of a point
+DIGITS = 2.0  # roundings of the mean: s.d. below that is that of a point
 
 
 class Scale(NamedTuple):
@@ -54,49 +54,62 @@ def coarse(
     denoiser: Denoiser,
     event_shape: tuple[int, ...],
     *,
+    rows: int = ROWS,
     most: float = math.inf,
     least: float = 0.0,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
-    advance: Callable[[int], object] = lambda _: None,
 ) -> Scale:
     """A walk over levels: from above, down to where the answers fill an eighth of the noise.
 
     For sigma far above the law's width s, D(m + sigma z, sigma) = m + (s^2 / sigma) z + o(1 / sigma), so that the
     spread of the answers tells s^2; the level is then brought to 8 s about the mean of the answers, until it stays.
-    The first level is the highest of 80, 8e4, 8e7, 8e10 whose answers are finite and leave out most of the noise, and
-    higher where the law is. most, least: levels beyond which the denoiser is not asked.
+    The first level is the highest of 80, 8e4, 8e7, 8e10 at which it answers, with finite values that leave out most of
+    the noise, and higher where the law is. most, least: levels beyond which the denoiser is not asked, but where the
+    law is wider than an eighth of `most`. A denoiser whose answers grow with the noise at any level has no width: it
+    gets mean 0 and width 1. rows: of a call, 16, or as many as the denoiser is made for.
 
     >>> from monge.denoisers import Oracle; from monge.densities import Gaussian
     >>> law = Gaussian(torch.full((2,), 3e-6), 1e-18 * torch.eye(2, dtype=torch.float64))
     >>> 0.5 < coarse(Oracle(law), (2,), dtype=torch.float64).width / 1e-9 < 2
     True
     """
-    z = rng.normal((ROWS, *event_shape), 0, "scale", dtype=dtype, device=device)
+    z = rng.normal((rows, *event_shape), 0, "scale", dtype=dtype, device=device)
     about, calls = torch.zeros_like(z[0]), 0
 
     def look(sigma: float) -> tuple[Tensor, float]:
         """Mean of the answers, and the width that their spread tells."""
         nonlocal calls
         x_hat = answer(denoiser, about + sigma * z, z.new_full((1,), sigma))
-        calls += ROWS
-        advance(ROWS)
+        calls += rows
         mean = x_hat.mean(0)
-        return mean, math.sqrt(sigma * float((x_hat - mean).square().mean().sqrt()))
+        return mean, math.sqrt(sigma * float((x_hat - mean).double().square().mean().sqrt()))
 
-    sigma, mean, width = 0.0, about, 0.0
-    for sigma in sorted({min(most, max(least, FIRST * HIGHER**k)) for k in range(TIMES)}, reverse=True):
-        mean, width = look(sigma)
-        if width**2 <= QUIET * sigma**2 and bool(mean.isfinite().all()):
+    sigma, mean, width = 0.0, about, math.nan
+    levels = sorted({min(most, max(least, FIRST * HIGHER**k)) for k in range(TIMES)})
+    for sigma in reversed(levels):
+        try:
+            mean, width = look(sigma)
+        except Exception:  # beyond the levels that a stranger's denoiser answers at; at the last it is told
+            if sigma == levels[0]:
+                raise
+            continue
+        if 0 < width**2 <= QUIET * sigma**2 and bool(mean.isfinite().all()):
             break
-    if not math.isfinite(float(mean.sum()) + width):  # the walk will say so
-        return Scale(torch.zeros_like(mean), 1.0, calls)
     for _ in range(LOOKS):
-        away, seen = float((mean - about).square().mean().sqrt()), AFAR * max(width, point(mean))
+        away, seen = float((mean - about).double().square().mean().sqrt()), AFAR * max(width, point(mean))
         wanted = max(seen, AFAR * away) if AFAR * away > sigma else seen
-        wanted = min(most, max(least, wanted))
+        wanted = max(least, wanted if wanted > 2 * most else min(most, wanted))
         if not wanted < math.inf or 0.5 < wanted / sigma < 2.0:
             break
         about, sigma = mean, wanted
         mean, width = look(sigma)
-    return Scale(mean, max(width, point(mean)), calls)
+    else:
+        width = math.nan  # it follows the level
+    found = Scale(mean, max(width, point(mean)), calls)
+    if 0 < width < math.inf and FIRST * sigma <= min(most, levels[-1]):
+        with contextlib.suppress(Exception):
+            width = width if look(FIRST * sigma)[1] < HIGHER**0.5 * found.width else math.nan
+    if not bool(mean.isfinite().all()) or not 0 <= width < math.inf:  # the walk will say so
+        return Scale(torch.zeros_like(mean), 1.0, calls)
+    return found._replace(calls=calls)
