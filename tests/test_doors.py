@@ -236,9 +236,16 @@ def test_what_looks_odd_and_is_right_works():
 
 
 def test_values_that_round_to_a_bound_come_back():
-    for bijector, beyond in ((Logit(), 20.0), (Logit(-1.0, 3.0), -40.0)):
-        x = bijector.inverse(torch.tensor([[beyond]])).value
-        assert bijector(x).value.isfinite().all()
+    g = torch.Generator().manual_seed(0)
+    for low, high in [
+        (0.0, 1.0),
+        (-1.0, 1.0),
+        (0.0, 255.0),
+        *((10 * torch.randn(100, 2, generator=g)).sort(1).values.tolist()),
+    ]:
+        beyond = torch.tensor([[20.0], [-40.0], [150.0], [-150.0]])
+        x = Logit(low, high).inverse(beyond).value
+        assert Logit(low, high)(x).value.isfinite().all()
     z = Tanh()(torch.tensor([[10.0], [-10.0]])).value
     assert Tanh().inverse(z).value.isfinite().all()
 
@@ -279,8 +286,9 @@ def test_sinkhorn_of_a_cloud_to_itself_with_a_cost_that_is_not_symmetric():
         away = a[..., :, None, 0] - b[..., None, :, 0]
         return away.clamp(min=0) ** 2 + 0.3 * (-away).clamp(min=0)
 
-    found = ot.sinkhorn(CLOUD.double(), CLOUD.double(), cost=cost)
-    torch.testing.assert_close(found.plan().sum(0), found.b, rtol=0, atol=1e-5)
+    for s in (1.0, 1e-6):
+        found = ot.sinkhorn(s * CLOUD.double(), s * CLOUD.double(), cost=lambda a, b, s=s: cost(a / s, b / s) * s**2)
+        torch.testing.assert_close(found.plan().sum(0), found.b, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("sigma", [1.0, 0.01, 0.001])
@@ -306,6 +314,11 @@ def test_what_strangers_write_passes_the_doors_as_it_is():
         def score(self, x):
             return super().score(x).clamp(-1, 1)
 
+    class Labelled(Mine):
+        def denoise(self, y, sigma, label=None):
+            return y * sigma[:, None] + label[:, None]
+
+    assert Labelled().denoise(ONES(1, 2), 3.0, label=ONES(1)).tolist() == [[4.0, 4.0]]
     energy, score = Clipped().energy_and_score(ONES(1, 2))
     assert energy.tolist() == [2.0]
     assert score.tolist() == [[-1.0, -1.0]]
@@ -315,8 +328,14 @@ def test_what_strangers_write_passes_the_doors_as_it_is():
             return Mapped(2 * x, x.new_full((len(x),), x[0].numel() * math.log(2)))
 
     class Told(Bijector):
-        def forward(self, x, label=None):
+        def __init__(self):
+            super().__init__()
+            self.channels = torch.nn.Parameter(ONES(2))
+
+        def forward(self, x, label=None, *, scale=1.0):
             return Mapped(x + label[:, None], x.new_zeros(len(x)))
 
+    assert Told()(Z(1, 2), ONES(1), scale=3.0).value.tolist() == [[1.0, 1.0]]
+    assert Permutation(2).inverse(z=torch.tensor([[1.0, 2.0]])).value.tolist() == [[2.0, 1.0]]
     assert Chain([Double(), Permutation(2)])(ONES(1, 2)).value.tolist() == [[2.0, 2.0]]
     assert Chain([Told(), Permutation(2)])(Z(1, 2), ONES(1)).value.tolist() == [[1.0, 1.0]]

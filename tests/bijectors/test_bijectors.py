@@ -162,6 +162,24 @@ def test_the_spline_s_gradient_by_hand_is_the_gradient(bins, kind, compiled, mon
     assert torch.autograd.gradcheck(lambda a, b: tuple(scalar.inverse(a, b)), (z.requires_grad_(), parameters))
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("kind", [Spline, AffineSpline])
+def test_the_spline_has_second_derivatives(kind, compiled, monkeypatch):
+    monkeypatch.setattr(spline, "COMPILED", compiled)
+    scalar = kind(4, 2.0)
+    x = (1.8 * (2 * rng.uniform((12,), 0, "x", dtype=torch.float64) - 1)).requires_grad_()
+    parameters = rng.normal((12, scalar.size), 0, "p", dtype=torch.float64).requires_grad_()
+    for way in (scalar.forward, scalar.inverse):
+        assert torch.autograd.gradgradcheck(lambda a, b, way=way: tuple(way(a, b)), (x, parameters), atol=1e-4)
+    here = x.detach()[:1]
+    curved = torch.autograd.functional.hessian(
+        lambda z: scalar.inverse(z, parameters.detach()[:1]).value.sum() + (z**2).sum(), here
+    )
+    with torch.no_grad():
+        up, at, down = (scalar.inverse(here + k * 1e-4, parameters[:1]).value for k in (1, 0, -1))
+    assert abs(float(curved) - 2 - float(up - 2 * at + down) / 1e-8) < 1e-3
+
+
 @pytest.mark.parametrize("scalar", [Spline(), AffineSpline()], ids=lambda s: type(s).__name__)
 def test_the_spline_comes_back_as_well_with_gradients_as_without(scalar):
     x = 4 * (2 * rng.uniform((2000,), 0, "x") - 1)

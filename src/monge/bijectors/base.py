@@ -1,6 +1,7 @@
 """Invertible maps: what each can do, and their composition."""
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -23,11 +24,14 @@ class Mapped(NamedTuple):
 
 def _of_events(method: Callable[..., Any]) -> Callable[..., Any]:
     """A method of a bijector behind its door."""
+    takes = inspect.signature(method)
 
     @functools.wraps(method)
-    def guarded(self: "Bijector", x: Any, label: Label = None) -> Any:
-        x = self.door(x, label)
-        return method(self, x) if label is None else method(self, x, label)
+    def guarded(self: "Bijector", *given: Any, **named: Any) -> Any:
+        asked = takes.bind(self, *(given[:1] if given[1:] == (None,) else given), **named)  # no label is none
+        name = list(takes.parameters)[1]
+        asked.arguments[name] = self.door(asked.arguments[name], asked.arguments.get("label"))
+        return method(*asked.args, **asked.kwargs)
 
     return guarded
 
@@ -38,27 +42,26 @@ class Bijector(nn.Module):
         log p(x) = log p_z(z) + log |det dz/dx|,  z, log_det = forward(x).
 
     x: [n, *event]. label: what the map is conditioned on, labels [n] or vectors [n, k] as `monge.nets.Condition` takes
-    them, or None. channels: of the events [n, C, *space] that it maps, None for any. labelled: False of one
-    that is not conditioned on labels.
+    them, or None. labelled: False of one that is not conditioned on labels.
 
     What comes to `forward`, `inverse` and `start`, of a map of yours too, has passed a door: integers are floating
     numbers, and BadInput is raised for other channels, for no event axis, and for a label where it would be ignored.
     """
 
-    channels: int | None = None
+    _channels: int | None = None  # of the events [n, C, *space] on both sides; None for any
     labelled: bool = True
 
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)
         for name in ("forward", "inverse", "start"):
-            if name in vars(cls):
+            if inspect.isfunction(vars(cls).get(name)):
                 setattr(cls, name, _of_events(vars(cls)[name]))
 
     def door(self, x: Any, label: Label) -> Tensor:
         """x, if it can be mapped with this label."""
         given = real(x)
-        if given.ndim < 2 or self.channels not in (None, given.shape[1]):
-            wanted = "*event" if self.channels is None else f"{self.channels}, *space"
+        if given.ndim < 2 or self._channels not in (None, given.shape[1]):
+            wanted = "*event" if self._channels is None else f"{self._channels}, *space"
             raise BadInput(f"{type(self).__name__} maps events [n, {wanted}], not {list(given.shape)}")
         if label is not None and not self.labelled:
             raise BadInput(f"{type(self).__name__} is not conditioned on labels: give none")
@@ -125,7 +128,7 @@ class Inverse(Bijector):
 
     def __init__(self, bijector: Bijector) -> None:
         super().__init__()
-        self.bijector, self.labelled, self.channels = bijector, bijector.labelled, bijector.channels
+        self.bijector, self.labelled, self._channels = bijector, bijector.labelled, bijector._channels
 
     def forward(self, x: Float[Tensor, "n *event"], label: Label = None) -> Mapped:
         return self.bijector.inverse(x, label)

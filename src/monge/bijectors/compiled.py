@@ -1,12 +1,12 @@
-"""The steered spline on the CPU, by `kernels`: one pass over the values, shared among threads, differentiable once."""
+"""The steered spline on the CPU, by `kernels`: one pass over the values, shared among threads; second
+derivatives by torch."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from monge.bijectors.spline import Shape
+from monge.bijectors.spline import Shape, again, in_box, plain, plain_inverse
 
 EACH = 8192  # values below which a second thread costs more than it does
 
@@ -16,17 +16,19 @@ class Compiled(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, parameters: Tensor, shape: Shape, affine: float) -> tuple[Tensor, Tensor]:
+        given = x, parameters
         x, parameters, shares = _arranged(x, parameters, shape)
         value, slope = torch.empty_like(x), torch.empty_like(x)
         _shared("forward", [x, parameters, shares], (*shape, affine), [value, slope])
         ctx.how = *shape, affine
-        ctx.save_for_backward(x, parameters, shares)
+        ctx.save_for_backward(*given, x, parameters, shares)
         return value, slope
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        x, parameters, shares = ctx.saved_tensors
+        *given, x, parameters, shares = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return *again(lambda x, p: _plain(x, p, ctx.how), given[0], given[1], gradients), None, None
         g_x, g_parameters = torch.empty_like(x), torch.empty_like(parameters)
         upstream = [gradient.contiguous() for gradient in gradients]
         _shared("backward", [x, parameters, shares], ctx.how, [*upstream, g_x, g_parameters])
@@ -42,17 +44,19 @@ class CompiledInverse(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, parameters: Tensor, shape: Shape, affine: float) -> tuple[Tensor, Tensor]:
+        given = z, parameters
         z, parameters, shares = _arranged(z, parameters, shape)
         value, slope = torch.empty_like(z), torch.empty_like(z)
         _shared("inverse", [z, parameters, shares], (*shape, affine), [value, slope])
         ctx.how = *shape, affine
-        ctx.save_for_backward(value, slope, parameters, shares)
+        ctx.save_for_backward(*given, value, slope, parameters, shares)
         return value, slope
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        u, slope, parameters, shares = ctx.saved_tensors
+        *given, u, slope, parameters, shares = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return *again(lambda z, p: _plain_inverse(z, p, ctx.how), given[0], given[1], gradients), None, None
         by_value, by_slope = (gradient.contiguous() for gradient in gradients)
         bend, g_parameters = torch.empty_like(u), torch.empty_like(parameters)
         here = [u, parameters, shares]
@@ -60,6 +64,28 @@ class CompiledInverse(torch.autograd.Function):
         g_z = (by_value - by_slope * bend) * slope.exp()
         _shared("backward", here, ctx.how, [-g_z, -by_slope, torch.empty_like(u), g_parameters])
         return g_z, g_parameters, None, None
+
+
+def _affine(parameters: Tensor, bound: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Log scale and shift of the affine map, and the parameters of the spline."""
+    if not bound:
+        nothing = parameters.new_zeros(())
+        return nothing, nothing, parameters
+    a, t = parameters[..., 0], parameters[..., 1]
+    return bound * (a / bound).tanh(), t, parameters[..., 2:]
+
+
+def _plain(x: Tensor, parameters: Tensor, how: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
+    """`Compiled` by operations of torch."""
+    grown, shift, rest = _affine(parameters, how[-1])
+    value, slope = in_box(plain, x * grown.exp() + shift, rest, Shape(*how[:-1]))
+    return value, slope + grown
+
+
+def _plain_inverse(z: Tensor, parameters: Tensor, how: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
+    grown, shift, rest = _affine(parameters, how[-1])
+    value, slope = in_box(plain_inverse, z, rest, Shape(*how[:-1]))
+    return (value - shift) * (-grown).exp(), slope - grown
 
 
 def _arranged(x: Tensor, parameters: Tensor, shape: Shape) -> tuple[Tensor, Tensor, Tensor]:

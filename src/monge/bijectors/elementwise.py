@@ -61,9 +61,9 @@ class Logit(Bijector):
         self.low, self.width = low, high - low
 
     def forward(self, x: Float[Tensor, "n *event"], label: Label = None) -> Mapped:
-        u = (x - self.low) / self.width
-        if not bool(((u > 0) & (u < 1)).all()):
+        if not bool(((x > self.low) & (x < self.low + self.width)).all()):
             raise BadInput(f"values must lie between {self.low} and {self.low + self.width}, and some do not")
+        u = _within((x - self.low) / self.width, 0.0, 1.0)  # which rounds to 0 or 1 beside a bound
         slope = -u.log() - torch.log1p(-u) - math.log(self.width)
         return Mapped(u.log() - torch.log1p(-u), slope.flatten(1).sum(1))
 
@@ -106,4 +106,4 @@ class Tanh(Bijector):
 def _within(x: Tensor, low: float, high: float) -> Tensor:
     """x, at most the neighbour of a bound in its precision."""
     ends = x.new_tensor([low, high])
-    return x.clamp(*torch.nextafter(ends, ends.flip(0)))
+    return x.clamp(*torch.nextafter(ends, ends.flip(0)).tolist())

@@ -34,7 +34,7 @@ class Permutation(Bijector):
         order = list(reversed(range(channels))) if order is None else list(order)
         if sorted(order) != list(range(channels)):
             raise BadInput(f"order must hold each of 0..{channels - 1} once, not {order}")
-        self.channels = channels
+        self._channels = channels
         self.register_buffer("order", torch.tensor(order))
 
     def forward(self, x: Float[Tensor, "n c *space"], label: Label = None) -> Mapped:
@@ -59,7 +59,7 @@ class ActNorm(Bijector):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.channels = channels
+        self._channels = channels
         self.shift, self.log_scale = nn.Parameter(torch.zeros(channels)), nn.Parameter(torch.zeros(channels))
 
     def _shaped(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,7 +99,7 @@ class Linear(Bijector):
 
     def __init__(self, channels: int, *, seed: int = 0, rotate: bool = True) -> None:
         super().__init__()
-        self.channels = channels
+        self._channels = channels
         square = rng.normal((channels, channels), seed, "linear", dtype=torch.float64)
         start = torch.linalg.qr(square).Q
         permutation, lower, upper = torch.linalg.lu(start)

@@ -95,20 +95,13 @@ class Spline:
     def forward(self, x: Float[Tensor, "*n"], parameters: Float[Tensor, "*n k"]) -> Moved:
         if spline.COMPILED and x.device.type == "cpu":
             return Moved(*compiled.Compiled.apply(x, parameters.to(x), self.shape, 0.0))  # type: ignore[no-untyped-call]
-        inside = x.abs() < self.bound
-        value, slope = spline.Forward.apply(torch.where(inside, x, 0.0), parameters, self.shape)  # type: ignore[no-untyped-call]
-        return Moved(torch.where(inside, value, x), torch.where(inside, slope, 0.0))
+        return Moved(*spline.in_box(spline.Forward.apply, x, parameters, self.shape))
 
     @_in_single
     def inverse(self, z: Float[Tensor, "*n"], parameters: Float[Tensor, "*n k"]) -> Moved:
         if spline.COMPILED and z.device.type == "cpu":
             return Moved(*compiled.CompiledInverse.apply(z, parameters.to(z), self.shape, 0.0))  # type: ignore[no-untyped-call]
-        inside = z.abs() < self.bound
-        at = torch.where(inside, z, 0.0)
-        piece = spline.find(at, parameters, self.shape, inverse=True)
-        share = spline.invert(at, piece)
-        value, slope = piece.left + piece.width * share, -spline.log_slope(share, piece)
-        return Moved(torch.where(inside, value, z), torch.where(inside, slope, 0.0))
+        return Moved(*spline.in_box(spline.plain_inverse, z, parameters, self.shape))
 
 
 class AffineSpline:

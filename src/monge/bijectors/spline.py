@@ -1,11 +1,11 @@
 """The rational-quadratic spline, and its gradient by hand: autograd would take some sixty small steps for it."""
 
 import importlib.util
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 COMPILED = importlib.util.find_spec("numba") is not None
@@ -90,8 +90,42 @@ def invert(at: Tensor, piece: Piece) -> Tensor:
     return t - miss * below.square() / (piece.height * slope * rise)
 
 
+def plain(at: Tensor, parameters: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
+    """The spline inside its box and the log of its slope, by operations of torch that are differentiable again."""
+    piece = find(at, parameters, shape)
+    t = (at - piece.left) / piece.width
+    slope, q = piece.height / piece.width, t * (1 - t)
+    below = slope + (piece.first + piece.last - 2 * slope) * q
+    return piece.low + piece.height * (slope * t.square() + piece.first * q) / below, log_slope(t, piece)
+
+
+def plain_inverse(z: Tensor, parameters: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
+    """Its inverse, in the same way."""
+    piece = find(z, parameters, shape, inverse=True)
+    share = invert(z, piece)
+    return piece.left + piece.width * share, -log_slope(share, piece)
+
+
+def in_box(map_: Any, at: Tensor, parameters: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
+    """A map of the box, and the identity beyond."""
+    inside = at.abs() < shape.bound
+    value, slope = map_(torch.where(inside, at, 0.0), parameters, shape)
+    return torch.where(inside, value, at), torch.where(inside, slope, 0.0)
+
+
+def again(
+    map_: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], at: Tensor, parameters: Tensor, by: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """The gradients of a map, themselves differentiable: what a gradient by hand falls back on when it is asked for
+    with a graph."""
+    with torch.enable_grad():
+        here = [t if t.requires_grad else t.detach().requires_grad_() for t in (at, parameters)]
+        first, second = torch.autograd.grad(map_(*here), here, by, create_graph=True)
+    return first, second
+
+
 class Forward(torch.autograd.Function):
-    """(values inside the box, parameters) -> (spline, log slope), differentiable once.
+    """(values inside the box, parameters) -> (spline, log slope), the gradient by hand.
 
     With s = height / width, t = (x - left) / width, q = t (1 - t), D = s + (first + last - 2 s) q,
     n = s t^2 + first q and M = last t^2 + 2 s q + first (1 - t)^2 (Durkan et al. 2019, eq. 4 and 5):
@@ -107,14 +141,16 @@ class Forward(torch.autograd.Function):
         below = slope + (piece.first + piece.last - 2 * slope) * q
         value = piece.low + piece.height * (slope * t.square() + piece.first * q) / below
         ctx.shape = shape
-        ctx.save_for_backward(t, *piece)
+        ctx.save_for_backward(at, parameters, t, *piece)
         return value, log_slope(t, piece)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
         (g_value, g_log), shape = gradients, ctx.shape
-        t, piece = ctx.saved_tensors[0], Piece(*ctx.saved_tensors[1:])
+        at, parameters, t, *parts = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return *again(lambda x, p: plain(x, p, shape), at, parameters, gradients), None
+        piece = Piece(*parts)
         h, w, d0, d1 = piece.height, piece.width, piece.first, piece.last
         s, q, turn, t2, u2 = h / w, t * (1 - t), 1 - 2 * t, t.square(), (1 - t).square()
         below, rise, n = s + (d0 + d1 - 2 * s) * q, d1 * t2 + 2 * s * q + d0 * u2, s * t2 + d0 * q

@@ -27,7 +27,7 @@ class Coupling(Bijector):
 
     def __init__(self, spec: Spec, scalar: ScalarMap, size: Size | None = None, *, flip: bool = False) -> None:
         super().__init__()
-        channels = self.channels = spec.event_shape[0]
+        channels = self._channels = spec.event_shape[0]
         self.labelled = bool(spec.classes or spec.features)
         if channels < 2:
             raise BadInput("a coupling needs 2 channels at least, and the events have 1: use an autoregressive map")
@@ -71,7 +71,7 @@ class Autoregressive(Bijector):
         if spec.space:
             raise BadInput(f"an autoregressive map orders the values of vectors [d], not {list(spec.event_shape)}")
         size = size or Size()
-        self.scalar, self.channels, self.labelled = scalar, spec.event_shape[0], bool(spec.classes or spec.features)
+        self.scalar, self._channels, self.labelled = scalar, spec.event_shape[0], bool(spec.classes or spec.features)
         self.net = MaskedMLP(
             spec.event_shape[0],
             scalar.size,

@@ -1,6 +1,7 @@
 """What every law that is given by its energy can do: a score, a temperature, sums and changes of variables."""
 
 import functools
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -31,9 +32,9 @@ def _of_noisy(method: Callable[..., Any]) -> Callable[..., Any]:
     """The same of `denoise`, with the levels of the rows, [n]."""
 
     @functools.wraps(method)
-    def guarded(self: "Law", y: Any, sigma: Any) -> Any:
+    def guarded(self: "Law", y: Any, sigma: Any, *more: Any, **named: Any) -> Any:
         y = events(y, self.event_shape, "y")
-        return method(self, y, levels(sigma, y))
+        return method(self, y, levels(sigma, y), *more, **named)
 
     return guarded
 
@@ -58,7 +59,7 @@ class Law(ABC):
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)
         for name, door in DOORS.items():
-            if name in vars(cls):
+            if inspect.isfunction(vars(cls).get(name)):
                 setattr(cls, name, door(vars(cls)[name]))
 
     @abstractmethod

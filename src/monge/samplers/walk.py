@@ -228,7 +228,7 @@ class Walk:
         self.kernel = unpacked(self.kernel, adapted)
         self.state = filled(self.kernel.start(self.state.x, header["count"]), tensors)
         self.seconds = header["seconds"]
-        self.record = {n: t for n, t in tensors.items() if not n.startswith(("state.", "kernel "))}
+        self.record |= {n: t for n, t in tensors.items() if not n.startswith(("state.", "kernel "))}
 
 
 def start(law: Law, x: Tensor | None, chains: int, seed: int) -> Tensor:
