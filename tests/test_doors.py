@@ -16,6 +16,7 @@ from monge import samplers as sa
 from monge.bijectors import (
     ActNorm,
     Affine,
+    Autoregressive,
     Bijector,
     Chain,
     Coupling,
@@ -142,6 +143,25 @@ WRONG = {
     "probes": (lambda: sa.log_prob(ORACLE, Z(3, 2), probes=1), "at least 2 probes"),
     "darws": (lambda: sa.hmc(GAUSS, darws=10), "did you mean draws"),
     "no draws": (lambda: sa.mala(GAUSS, draws=0), "1 or more"),
+    "half a draw": (lambda: sa.mala(GAUSS, draws=5.5), "whole number"),
+    "chains as text": (lambda: sa.mala(GAUSS, chains="3"), "whole number"),
+    "chains and rows": (lambda: sa.mala(GAUSS, chains=16, x=Z(5, 2)), "not at 5 rows"),
+    "no rows": (lambda: sa.mala(GAUSS, x=Z(0, 2)), "there is none"),
+    "length": (lambda: sa.hmc(GAUSS, length=-1.0), "above 0"),
+    "endless step": (lambda: sa.hmc(GAUSS, h=INF), "finite"),
+    "n": (lambda: sa.reverse_diffusion(ORACLE, (2,), 10.5), "whole number"),
+    "event shape": (lambda: sa.reverse_diffusion(ORACLE, 2, 3), "the sides of an event"),
+    "event of none": (lambda: sa.reverse_diffusion(ORACLE, (0,), 3), "1 or more"),
+    "event without axes": (lambda: sa.reverse_diffusion(ORACLE, (), 3), "an axis or more"),
+    "dtype": (lambda: sa.reverse_diffusion(ORACLE, (2,), 3, dtype=torch.int64), "floating dtype"),
+    "batch": (lambda: sa.reverse_diffusion(ORACLE, (2,), 3, batch_size=-1), "1 or more"),
+    "moments": (lambda: sa.reverse_diffusion(ORACLE, (2,), 3, moments=la.Moments.estimate(Z(3, 4))), "moments are of"),
+    "sigma": (lambda: GAUSS.denoise(Z(3, 2), None), "sigma must be a number"),
+    "sigma told": (lambda: GAUSS.denoise(Z(2, 2), torch.tensor([1.0, -2.0])), "not -2"),
+    "moments sigma": (lambda: la.Moments.estimate(CLOUD).wiener(CLOUD, -0.5), "zero or more"),
+    "noise of nan": (lambda: dn.noise_level(torch.full((1, 1, 8, 8), NAN)), "finite"),
+    "nearest": (lambda: ev.nearest(Z(3, 1), CLOUD), "one dimension"),
+    "first look": (lambda: ActNorm(2).start(Z(0, 2)), "a row or more"),
     "step": (lambda: sa.mala(GAUSS, h=0.0), "above 0"),
     "start": (lambda: sa.hmc(GAUSS, x=Z(3, 3)), r"\[n, 2\]"),
     "start beyond": (lambda: sa.hmc(de.Phi4((2, 2), 0.1, 0.1), x=torch.full((1, 2, 2), 1e30)), "finite energy"),
@@ -203,6 +223,11 @@ def test_integers_are_numbers():
     other = (picture + 20 * torch.randn(picture.shape, generator=g)).clamp(0, 255).round()
     for of in (ev.psnr, ev.ssim):
         torch.testing.assert_close(of(byte, other.to(torch.uint8), 255), of(picture, other, 255))
+    moments, ints = la.Moments(Z(2), la.DiagonalCovariance(ONES(2))), torch.ones(1, 2, dtype=torch.int64)
+    torch.testing.assert_close(moments.log_prob(ints, 0.5), moments.log_prob(ONES(1, 2), 0.5))
+    torch.testing.assert_close(moments.wiener(ints, 0.5), torch.full((1, 2), 0.8))
+    torch.testing.assert_close(la.DiagonalCovariance(ONES(2) / 2).apply(torch.sqrt, ints), torch.full((1, 2), 0.5**0.5))
+    torch.testing.assert_close(dn.score(2 * ints, ints, 0.5), torch.full((1, 2), 4.0))
     assert ev.energy_distance([[0], [1]], np.array([[10], [12]])) == 18.0
     assert ot.wasserstein(torch.tensor([[0], [1]]), torch.tensor([[1], [2]])) == pytest.approx(1.0)
 
@@ -228,6 +253,12 @@ def test_what_looks_odd_and_is_right_works():
     assert sa.log_prob(ORACLE, torch.ones(2, 2, dtype=torch.int64)).value.shape == (2,)
     x = CLOUD.clone().requires_grad_()
     assert MIX.score(x).shape == x.shape
+    for bijector in (Linear(2), Coupling(Spec((2,)), Affine()), Autoregressive(Spec((2,)), Affine())):
+        z = bijector(CLOUD.double()).value
+        assert z.dtype == torch.float64
+        torch.testing.assert_close(bijector.inverse(z).value, CLOUD.double(), rtol=0, atol=1e-6)
+    spread = 1e6 + CLOUD.double()
+    assert ev.coverage(spread + 0.5, spread) == ev.coverage(CLOUD.double() + 0.5, CLOUD.double())
     cube = torch.randn(2, 1, 5, 6, 7)
     assert dn.Wiener()(cube, 0.5).shape == cube.shape
     assert dn.WaveletShrinkage()(cube.half(), 0.5).dtype == torch.float16

@@ -111,21 +111,40 @@ def two_clouds(x: Any, y: Any, *, least: int = 1, names: tuple[str, str] = ("x",
         rows = finite(cloud, name)
         if rows.ndim < 2 or len(rows) < least:
             raise BadInput(f"{name} must be [n, d] with {least} rows or more, not {list(rows.shape)}")
-        clouds.append(rows.flatten(1))
+        clouds.append(rows.detach().flatten(1))
     if clouds[0].shape[1] != clouds[1].shape[1]:
         values = " and ".join(str(cloud.shape[1]) for cloud in clouds)
         raise BadInput(f"{names[0]} and {names[1]} must be of one dimension, not of {values} values a row")
-    return clouds[0], clouds[1]
+    wide = torch.promote_types(clouds[0].dtype, clouds[1].dtype)
+    return clouds[0].to(wide), clouds[1].to(wide)
 
 
 def levels(sigma: Any, y: Tensor) -> Tensor:
     """sigma as [n] for the rows of y; BadInput if it is negative, not finite, or has another length."""
-    level = real(sigma, "sigma").to(y) if isinstance(sigma, Tensor | np.ndarray) else y.new_tensor(sigma)
+    wide = single(y)
+    try:
+        level = real(sigma, "sigma").to(wide) if isinstance(sigma, Tensor | np.ndarray) else wide.new_tensor(sigma)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadInput(f"sigma must be a number or a tensor of them, not {type(sigma).__name__}") from error
     if level.ndim > 1 or (level.ndim == 1 and len(level) not in (1, len(y))):
         raise BadInput(f"sigma must be a number or one value for each of {len(y)} rows, not {list(level.shape)}")
-    if not bool(((level >= 0) & (level < math.inf)).all()):
-        raise BadInput(f"a noise level must be zero or more, and finite, not {float(level.reshape(-1)[0]):g}")
+    wrong = level[~((level >= 0) & (level < math.inf))]
+    if len(wrong):
+        raise BadInput(f"a noise level must be zero or more, and finite, not {float(wrong[0]):g}")
     return level.expand(len(y))
+
+
+def whole(value: Any, name: str, least: int = 1) -> int:
+    """A whole number, of `least` or more; BadInput for another.
+
+    >>> whole(10.0, "n"), whole(True, "n")
+    (10, 1)
+    """
+    if not isinstance(value, int | float | np.integer | np.floating) or value != value or value != int(value):
+        raise BadInput(f"{name} must be a whole number, not {value!r}")
+    if value < least:
+        raise BadInput(f"{name} must be {least} or more, not {value}")
+    return int(value)
 
 
 def options(given: Iterable[str] | Mapping[str, Any], known: Iterable[str], of: str) -> None:

@@ -151,7 +151,6 @@ BAD = {
     "zero epsilon": ({"epsilon": 0.0}, "epsilon must be finite and above"),
     "tolerance": ({"tolerance": 0.0}, "a tolerance in \\(0, 1\\)"),
     "iterations": ({"iterations": 0}, "iterations >= 1"),
-    "half": ({"x": torch.zeros(3, 2).half(), "y": torch.zeros(3, 2).half()}, "float32 or float64"),
     "batch": ({"x": torch.zeros(2, 3, 2)}, "one batch"),
     "infinite cost": ({"cost": lambda x, y: ot.euclidean(x, y) / 0.0}, "costs are NaN or infinite"),
     "dimension": ({"x": torch.zeros(3, 5)}, "one dimension"),

@@ -10,7 +10,16 @@ from safetensors.torch import save_file
 
 from monge.densities import Energy, Gaussian, GaussianMixture, Phi4, Rings
 from monge.errors import BadInput
-from monge.samplers import DoubtfulChains, annealed_langevin, gibbs, hmc, mala, metropolis_hastings, ula
+from monge.samplers import (
+    DoubtfulChains,
+    annealed_langevin,
+    gibbs,
+    hmc,
+    mala,
+    metropolis_hastings,
+    replica_exchange,
+    ula,
+)
 from monge.samplers.walk import as_law
 
 G = torch.Generator().manual_seed(0)
@@ -142,3 +151,26 @@ def test_a_file_of_before_goes_on(tmp_path):
         kept = {name: file.get_tensor(name) for name in file.keys() if name not in ("broken", "wider")}  # noqa: SIM118
         save_file(kept, out, file.metadata())
     assert torch.equal(quiet(mala, law, chains=4, draws=20, out=out, resume=True).x, whole.x)
+
+
+@pytest.mark.parametrize("small", [1e-8, 1e-12])
+def test_the_mass_of_a_narrow_value_is_its_own(small):
+    law = Gaussian(torch.zeros(3, dtype=torch.float64), torch.tensor([small, 1.0, 1.0], dtype=torch.float64))
+    chains = quiet(hmc, law, draws=200)
+    assert (chains.kernel.variance / law.moments.covariance.eigenvalues).log().abs().max() < 1.0
+    assert chains.kernel.h > 0.3
+
+
+def test_what_breaks_far_away_is_the_step_not_the_energy():
+    law = Energy(lambda p: ((1 - p[:, 0]) ** 2 + 100 * (p[:, 1] - p[:, 0] ** 2) ** 2) / 20, (2,))
+    assert not any("not a number" in doubt for doubt in quiet(hmc, law, draws=200).doubts)
+
+
+def test_a_run_goes_on_with_what_it_was_given(tmp_path):
+    law, out = Gaussian(torch.zeros(1), torch.ones(1)), tmp_path / "c.safetensors"
+    quiet(ula, law, h=0.1, draws=10, out=out)
+    with pytest.raises(BadInput, match="with h="):
+        ula(law, h=0.2, draws=10, out=out, resume=True)
+    quiet(replica_exchange, law, replicas=3, draws=10, out=tmp_path / "r")
+    with pytest.raises(BadInput, match="with replicas="):
+        replica_exchange(law, replicas=4, draws=10, out=tmp_path / "r", resume=True)

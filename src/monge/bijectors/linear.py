@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -76,6 +77,8 @@ class ActNorm(Bijector):
 
     @torch.no_grad()
     def start(self, x: Float[Tensor, "n c *space"], label: Label = None) -> Float[Tensor, "n c *space"]:
+        if not len(x):
+            raise BadInput("a first look needs a row or more")
         axes = (0, *range(2, x.ndim))
         std = x.std(axes, correction=0)
         self.shift.copy_(-x.mean(axes))
@@ -115,15 +118,19 @@ class Linear(Bijector):
         lower = self.lower.tril(-1) + torch.eye(len(self.lower), dtype=self.lower.dtype, device=self.lower.device)
         return lower, self.upper.triu(1) + torch.diag(self.sign * self.log_scale.exp())
 
+    def door(self, x: Any, label: Label) -> Tensor:
+        found = super().door(x, label)
+        return found.to(torch.promote_types(found.dtype, self.lower.dtype))  # half precision solves nothing
+
     def forward(self, x: Float[Tensor, "n c *space"], label: Label = None) -> Mapped:
         lower, upper = self._factors()
-        weight = self.permutation @ lower @ upper
+        weight = (self.permutation @ lower @ upper).to(x)
         z = x @ weight.T if x.ndim == 2 else torch.einsum("ij,nj...->ni...", weight, x)
         return Mapped(z, (_sites(x) * self.log_scale.sum()).expand(len(x)))
 
     def inverse(self, z: Float[Tensor, "n c *space"], label: Label = None) -> Mapped:
-        lower, upper = self._factors()
-        columns = self.permutation.T @ z.transpose(0, 1).reshape(z.shape[1], -1)
+        lower, upper = (factor.to(z) for factor in self._factors())
+        columns = self.permutation.to(z).T @ z.transpose(0, 1).reshape(z.shape[1], -1)
         columns = torch.linalg.solve_triangular(lower, columns, upper=False, unitriangular=True)
         columns = torch.linalg.solve_triangular(upper, columns, upper=True)
         x = columns.reshape(z.shape[1], len(z), *z.shape[2:]).transpose(0, 1)

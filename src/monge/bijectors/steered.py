@@ -2,12 +2,17 @@
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from monge.bijectors.base import Bijector, Label, Mapped
 from monge.bijectors.scalar import ScalarMap
 from monge.errors import BadInput
 from monge.nets import MaskedMLP, Size, Spec, conditioner
+
+
+def dtype_of(net: nn.Module) -> torch.dtype:
+    """The precision that a network works in, whatever that of the events."""
+    return next(net.parameters()).dtype
 
 
 class Coupling(Bijector):
@@ -39,7 +44,7 @@ class Coupling(Bijector):
     def _steer(self, x: Tensor, label: Label, inverse: bool) -> Mapped:
         a, b = x[:, : self.first], x[:, self.first :]
         steering, moved = (b, a) if self.flip else (a, b)
-        said = self.net(steering, label)
+        said = self.net(steering.to(dtype_of(self.net)), label).to(x)
         parameters = said.reshape(len(x), moved.shape[1], self.scalar.size, *x.shape[2:]).movedim(2, -1)
         value, log_slope = (self.scalar.inverse if inverse else self.scalar.forward)(moved, parameters)
         both = (value, steering) if self.flip else (steering, value)
@@ -82,15 +87,15 @@ class Autoregressive(Bijector):
         )
 
     def forward(self, x: Float[Tensor, "n d"], label: Label = None) -> Mapped:
-        value, log_slope = self.scalar.forward(x, self.net(x, label))
+        value, log_slope = self.scalar.forward(x, self.net(x.to(dtype_of(self.net)), label).to(x))
         return Mapped(value, log_slope.sum(1))
 
     def inverse(self, z: Float[Tensor, "n d"], label: Label = None) -> Mapped:
         walk, total = self.net.one_by_one(len(z), label), z.new_zeros(len(z))
         known: list[Tensor] = []
         for at in z.unbind(1):
-            value, log_slope = self.scalar.inverse(at, walk.outputs())
-            walk.tell(value)
+            value, log_slope = self.scalar.inverse(at, walk.outputs().to(z))
+            walk.tell(value.to(dtype_of(self.net)))
             known.append(value)
             total = total + log_slope
         return Mapped(torch.stack(known, 1), total)

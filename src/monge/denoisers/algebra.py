@@ -19,7 +19,8 @@ def per_sample(sigma: Tensor | float, y: Float[Tensor, "n *event"]) -> Tensor:
     >>> per_sample(2.0, torch.zeros(3, 1, 4)).shape
     torch.Size([3, 1, 1])
     """
-    level = torch.as_tensor(sigma, dtype=y.dtype, device=y.device).reshape(-1)
+    dtype = y.dtype if y.is_floating_point() else torch.get_default_dtype()
+    level = torch.as_tensor(sigma, dtype=dtype, device=y.device).reshape(-1)
     return level.expand(len(y)).reshape(-1, *[1] * (y.ndim - 1))
 
 

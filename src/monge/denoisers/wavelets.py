@@ -10,7 +10,7 @@ from torch import Tensor
 
 from monge.denoisers.algebra import per_sample
 from monge.denoisers.borders import mirrored
-from monge.doors import of_noisy, one_of, real
+from monge.doors import finite, of_noisy, one_of
 from monge.errors import BadInput
 from monge.linalg import Wavelets
 
@@ -107,7 +107,9 @@ def noise_level(y: Float[Tensor, "n c *space"]) -> Float[Tensor, " n"]:
     >>> bool((noise_level(z) / 3 - 1).abs().max() < 0.1)
     True
     """
-    y = real(y, "y")
+    y = finite(y, "y")
+    if not len(y):
+        return y.new_zeros(0)
     for axis, side in enumerate(y.shape[2:], start=2):
         if side % 2:
             y = y.narrow(axis, 0, side - 1)

@@ -1,16 +1,28 @@
 """Covariances as operators: a function of C applied to samples, without forming C where its structure is known."""
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from monge.doors import finite
+from monge.doors import finite, real, single
 from monge.errors import BadInput
 
 Function = Callable[[Tensor], Tensor]
+
+
+def _of_numbers(method: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Tensor], Tensor]:
+    """A method of a covariance that takes events, in single precision at least."""
+
+    @functools.wraps(method)
+    def guarded(self: Any, y: Tensor) -> Tensor:
+        return method(self, single(real(y, "y")))
+
+    return guarded
 
 
 class Covariance(ABC):
@@ -21,6 +33,12 @@ class Covariance(ABC):
 
     eigenvalues: Tensor
     event_shape: tuple[int, ...]
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        for name in ("coordinates", "compose"):
+            if name in vars(cls):
+                setattr(cls, name, _of_numbers(vars(cls)[name]))
 
     @abstractmethod
     def apply(self, f: Function, y: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
@@ -97,7 +115,8 @@ class DenseCovariance(Covariance):
         return bool(lam.min() <= torch.finfo(lam.dtype).eps * lam.max())
 
     def apply(self, f: Function, y: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
-        return self.compose(self.coordinates(y) * f(self.eigenvalues.to(y)[None]))
+        v = self.coordinates(y)
+        return self.compose(v * f(self.eigenvalues.to(v)[None]))
 
     def coordinates(self, y: Float[Tensor, "n *event"]) -> Tensor:
         return y.reshape(len(y), -1) @ self.vectors.to(y)
@@ -124,6 +143,7 @@ class DiagonalCovariance(Covariance):
         self.event_shape = tuple(variances.shape)
 
     def apply(self, f: Function, y: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+        y = single(real(y, "y"))
         return y * f(self.eigenvalues.to(y)[None])
 
     def coordinates(self, y: Float[Tensor, "n *event"]) -> Tensor:
@@ -163,6 +183,7 @@ class StationaryCovariance(Covariance):
         self.event_shape = tuple(spectrum.shape)
 
     def apply(self, f: Function, y: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+        y = single(real(y, "y"))
         axes = tuple(range(2, y.ndim))
         half = y.shape[-1] // 2 + 1
         multiplier = f(self.eigenvalues.to(y)[None])[..., :half]
@@ -224,7 +245,8 @@ class SeparableCovariance(Covariance):
         return cls(bases, turned.double().square().sum(0).to(away) / (len(away) - 1))
 
     def apply(self, f: Function, y: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
-        return self.compose(self.coordinates(y) * f(self.eigenvalues.to(y)[None]))
+        v = self.coordinates(y)
+        return self.compose(v * f(self.eigenvalues.to(v)[None]))
 
     def coordinates(self, y: Float[Tensor, "n *event"]) -> Tensor:
         for axis, basis in enumerate(self.bases, start=1):

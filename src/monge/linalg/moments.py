@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from monge.doors import one_of, real
+from monge.doors import one_of, real, single
 from monge.errors import BadInput
 from monge.linalg.covariance import (
     Covariance,
@@ -72,6 +72,7 @@ class Moments:
 
     def wiener(self, y: Float[Tensor, "n *event"], sigma: Tensor | float) -> Float[Tensor, "n *event"]:
         """The best linear denoiser, m + C (C + sigma^2)^-1 (y - m); exact for a Gaussian law."""
+        y = single(real(y, "y"))
         level = self._level(sigma, y)
         mean = self.mean.to(y)
         # 0 / 0 is a value without variance and without noise, which stays as it is
@@ -90,16 +91,19 @@ class Moments:
 
     def noised_sample(self, z: Float[Tensor, "n *event"], sigma: Tensor | float) -> Float[Tensor, "n *event"]:
         """m + (C + sigma^2)^{1/2} z: a sample of N(m, C + sigma^2) from unit noise z."""
+        z = single(real(z, "z"))
         level = self._level(sigma, z)
         return self.mean.to(z) + self.covariance.apply(lambda lam: (lam + level).sqrt(), z)
 
     def whiten(self, y: Float[Tensor, "n *event"], sigma: Tensor | float) -> Float[Tensor, "n *event"]:
         """(C + sigma^2)^{-1/2} (y - m), the inverse of `noised_sample`."""
+        y = single(real(y, "y"))
         level = self._level(sigma, y)
         return self.covariance.apply(lambda lam: (lam + level).rsqrt(), y - self.mean.to(y))
 
     def log_prob(self, y: Float[Tensor, "n *event"], sigma: Tensor | float = 0.0) -> Float[Tensor, " n"]:
         """log N(y; m, C + sigma^2) in nats, course (23)."""
+        y = single(real(y, "y"))
         z = self.whiten(y, sigma).flatten(1)
         shift = torch.as_tensor(sigma, dtype=y.dtype, device=y.device).square()
         log_det = self.covariance.log_det(shift, len(y)).to(y)
@@ -108,6 +112,8 @@ class Moments:
     def _level(self, sigma: Tensor | float, y: Tensor) -> Tensor:
         """sigma^2, for one number, [n] or [n, 1, ...], as it meets eigenvalues."""
         sigma = torch.as_tensor(sigma, dtype=y.dtype, device=y.device).reshape(-1)
+        if sigma.device.type == "cpu" and not bool((sigma >= 0).all()):  # elsewhere the question would wait
+            raise BadInput(f"a noise level must be zero or more, not {float(sigma.min())}")
         return self.covariance.level(sigma, len(sigma)).to(y).square()
 
     def state(self) -> dict[str, Tensor]:

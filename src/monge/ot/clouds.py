@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from monge.doors import real
+from monge.doors import real, single
 from monge.errors import BadInput
 
 Cost = Callable[[Tensor, Tensor], Tensor]  # of x [*batch, n, d] and y [*batch, m, d]: [*batch, n, m]
@@ -58,7 +58,7 @@ def clouds(x: Tensor, y: Tensor, a: Tensor | None = None, b: Tensor | None = Non
     >>> clouds(torch.zeros(2, 1), torch.ones(4, 1)).b
     tensor([0.2500, 0.2500, 0.2500, 0.2500])
     """
-    x, y = real(x, "cloud x"), real(y, "cloud y")
+    x, y = single(real(x, "cloud x")), single(real(y, "cloud y"))
     for name, cloud in (("x", x), ("y", y)):
         if cloud.ndim < 2 or (cloud.ndim > 2 and not batches):
             more = "[*batch, n, d]" if batches else "[n, d], flatten events with .flatten(1)"

@@ -188,8 +188,6 @@ def _checked(
     x: Tensor, y: Tensor, a: Tensor | None, b: Tensor | None, iterations: int, tolerance: float | None
 ) -> Clouds:
     given = clouds(x, y, a, b, batches=True)
-    if given.x.dtype not in TOLERANCE:
-        raise BadInput(f"Sinkhorn works in float32 or float64, not {x.dtype}: use .float()")
     if iterations < 1 or (tolerance is not None and not 0 < tolerance < 1):
         raise BadInput(f"Sinkhorn needs iterations >= 1 and a tolerance in (0, 1), not {iterations} and {tolerance}")
     return given

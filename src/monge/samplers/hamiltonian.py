@@ -11,7 +11,7 @@ from torch import Tensor
 
 from monge import rng
 from monge.linalg import Covariance, DiagonalCovariance, StationaryCovariance
-from monge.samplers.states import Info, State, chosen, noise, ready, towards
+from monge.samplers.states import Info, State, chosen, near, noise, ready, towards
 
 TARGET = 0.8  # acceptance that the step is tuned to
 LENGTHS = tuple(math.pi / 2 * ratio for ratio in (0.25, 0.5, 1.0, 2.0))  # trajectories tried, in whitened time
@@ -21,7 +21,7 @@ EARLY = 32, 128, 512  # the same in the windows of the warm-up, before the mass 
 DIVERGED = 1000.0  # nats of energy that no good integrator gains
 WINDOWS = 0.1, 0.25, 0.5  # shares of the warm-up at which the mass is taken from what was seen, and looking begins anew
 ENOUGH = 50  # looks, of all chains, that a mass is taken from
-PRIOR, LEAST = 10, 1e-3  # looks, and share of the mean variance, that the prior of a variance is worth
+PRIOR, LEAST = 10, 1e-3  # looks, and share of the least variance, that the prior of a variance is worth
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Hamiltonian:
         p = p - 0.5 * self.h * score
         gained = energy + _kinetic(p, covariance) - before
         new, probability = chosen(state, State(x, energy, score, state.steps), -gained, self.seed)
-        return new, Info(probability, ~(gained < DIVERGED), energy.isnan())
+        return new, Info(probability, ~(gained < DIVERGED), energy.isnan() & near(state, x))
 
     # -- warm-up -------------------------------------------------------------------------------------------
 
@@ -137,8 +137,8 @@ class Hamiltonian:
         n = self.seen * chains
 
         def never_quite_0(variance: Tensor) -> Tensor:
-            variance = variance.clamp_min(0)
-            return (n * variance + PRIOR * LEAST * variance.mean()) / (n + PRIOR)
+            least = LEAST * variance[variance > 0].min() if bool((variance > 0).any()) else 1.0
+            return (n * variance.clamp_min(0) + PRIOR * least) / (n + PRIOR)
 
         values = never_quite_0(self.second - self.first.square())
         if self.power is None:

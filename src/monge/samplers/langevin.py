@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from monge.samplers.states import Info, State, chosen, each, noise, ready, towards
+from monge.samplers.states import Info, State, chosen, each, near, noise, ready, towards
 
 OPTIMAL = 0.574  # acceptance of MALA that moves the farthest in many dimensions (Roberts and Rosenthal 1998)
 
@@ -38,6 +38,11 @@ class Unadjusted:
         if self.h is not None:
             object.__setattr__(self, "step_size", self.h)
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """What a file of a run must agree in."""
+        return {"h": self.h}
+
     def start(self, x: Float[Tensor, "chains *event"], steps: int = 0) -> State:
         energy, score = self.law.energy_and_score(x)
         return State(x, energy, score, steps)
@@ -49,7 +54,8 @@ class Unadjusted:
         new = self.start(x, state.steps + 1)
         assert new.score is not None
         bend = (new.score - state.score).flatten(1).norm(dim=1) / (x - state.x).flatten(1).norm(dim=1)
-        bad = broken = ~(new.energy.isfinite() & new.score.flatten(1).isfinite().all(1))
+        bad = ~(new.energy.isfinite() & new.score.flatten(1).isfinite().all(1))
+        broken = bad & near(state, x)
         if self.h is None:
             bad = bad | (h * bend > 1)
         stay = each(bad, x)
@@ -98,8 +104,8 @@ class Adjusted:
         back = (state.x - x - self.h * proposed.score).flatten(1).square().sum(1) / (4 * self.h)
         log_ratio = state.energy - proposed.energy - back + 0.5 * z.flatten(1).square().sum(1)
         new, probability = chosen(state, proposed, log_ratio, self.seed)
-        broken = proposed.energy.isnan()
-        return new, Info(probability, broken, broken)
+        broken = proposed.energy.isnan() & near(state, x)
+        return new, Info(probability, proposed.energy.isnan(), broken)
 
     def ready(self, state: State) -> "Adjusted":
         found: Adjusted = ready(self, state, "h", OPTIMAL, 4.0)

@@ -82,6 +82,8 @@ def hmc(
     True
     """
     _positive(h, "h")
+    if length is not None:
+        _positive(length, "length")
     law = as_law(density)
     if fourier and len(law.event_shape) < 2:
         raise BadInput(f"a mass in Fourier is of fields [C, *space], not of events {list(law.event_shape)}")
@@ -149,5 +151,5 @@ def replica_exchange(
 
 
 def _positive(value: float, name: str) -> None:
-    if not value > 0:
-        raise BadInput(f"{name} must be above 0, not {value}")
+    if not 0 < value < math.inf:
+        raise BadInput(f"{name} must be above 0, and finite, not {value}")

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-from monge.samplers.states import Info, State, chosen, noise, ready, towards
+from monge.samplers.states import Info, State, chosen, near, noise, ready, towards
 
 FEW, MANY = 0.44, 0.234  # acceptances that move the farthest for one value, and for many (Gelman et al. 1996)
 
@@ -60,7 +60,7 @@ class Metropolis:
         asymmetry = proposal.log_density(y, state.x) - proposal.log_density(state.x, y)
         new, probability = chosen(state, proposed, state.energy - proposed.energy + asymmetry, self.seed)
         broken = proposed.energy.isnan()
-        return new, Info(probability, broken, broken)
+        return new, Info(probability, broken, broken & near(state, y))
 
     def ready(self, state: State) -> "Metropolis":
         found: Metropolis = self if self.proposal is not None else ready(self, state, "size", MANY, 2.0)

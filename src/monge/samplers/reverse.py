@@ -8,6 +8,7 @@ from torch import Tensor
 
 from monge import progress, rng
 from monge.denoisers import Labelled, part
+from monge.doors import whole
 from monge.errors import BadInput
 from monge.linalg import DiagonalCovariance, Moments
 from monge.protocols import Denoiser
@@ -82,7 +83,13 @@ def reverse_diffusion(
     tensor([1., 1.])
     """
     _check(n, nfe, alpha, sigma_min, sigma_max)
-    event_shape = tuple(event_shape)
+    n, nfe, event_shape = whole(n, "n"), whole(nfe, "nfe"), _event(event_shape)
+    if not dtype.is_floating_point:
+        raise BadInput(f"samples are of a floating dtype, not {dtype}")
+    if batch_size is not None:
+        batch_size = whole(batch_size, "batch_size")
+    if moments is not None and tuple(moments.mean.shape[-len(event_shape) :]) != event_shape:
+        raise BadInput(f"moments are of events {list(moments.mean.shape)}, and the samples are {list(event_shape)}")
     solver = solver or ExponentialMultistep()
     size = batch_size or max(1, BATCH_VALUES // max(1, math.prod(event_shape)))
     parts: list[Tensor] = []
@@ -117,6 +124,17 @@ def reverse_diffusion(
         return x
     y, x_hat = (torch.cat(seen, 1) for seen in ([f.y for f in frames], [f.x_hat for f in frames]))
     return Trajectory(x, frames[0].sigma, y, x_hat, known.calls)
+
+
+def _event(event_shape: Any) -> tuple[int, ...]:
+    """The sides of an event, if they are some."""
+    try:
+        sides = tuple(whole(side, "a side of the event") for side in event_shape)
+    except TypeError as error:
+        raise BadInput(f"event_shape must be the sides of an event, such as (2,), not {event_shape!r}") from error
+    if not sides:
+        raise BadInput("an event has an axis or more: give event_shape=(1,) for numbers")
+    return sides
 
 
 def _check(n: int, nfe: int, alpha: float, sigma_min: float | None, sigma_max: float | None) -> None:

@@ -79,6 +79,12 @@ def each(values: Shaped[Tensor, " chains"], x: Float[Tensor, "chains *event"]) -
     return values.reshape(-1, *[1] * (x.ndim - 1))
 
 
+def near(state: State, x: Float[Tensor, "chains *event"]) -> Tensor:
+    """Whether a place is no more than FAR times as far from zero as the chains are, [chains]: what breaks there is the
+    energy, and what breaks beyond the integrator."""
+    return x.flatten(1).abs().amax(1) <= FAR * state.x.abs().max()
+
+
 def chosen(before: State, proposed: State, log_ratio: Float[Tensor, " chains"], seed: int) -> tuple[State, Tensor]:
     """Metropolis' coin, one a chain: the proposed state with probability min(1, e^log_ratio), else the one before (40).
 
@@ -92,6 +98,7 @@ def chosen(before: State, proposed: State, log_ratio: Float[Tensor, " chains"], 
     return State(x, torch.where(yes, proposed.energy, before.energy), kept, before.steps + 1), probability
 
 
+FAR = 100.0
 TRIES = 60  # of a first step, each of another size
 LATELY = 20  # steps over which a chain's own acceptance is remembered
 

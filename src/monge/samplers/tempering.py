@@ -71,6 +71,11 @@ class ReplicaExchange:
         bound = tuple(dataclasses.replace(kernel, law=law) for kernel, law in zip(kernels, laws, strict=True))
         object.__setattr__(self, "kernels", bound)
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """What a file of a run must agree in."""
+        return {"replicas": len(self.betas)}
+
     def start(self, x: Tensor, steps: int = 0) -> Replicas:
         """From chains for all replicas, [chains, *event], or for each, [replicas, chains, *event]."""
         places = x if x.ndim > len(self.law.event_shape) + 1 else x.expand(len(self.betas), *x.shape)

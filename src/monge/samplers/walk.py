@@ -17,7 +17,7 @@ from torch import Tensor
 from monge import progress
 from monge.compiling import alone
 from monge.densities import Energy, Law
-from monge.doors import events, options
+from monge.doors import events, options, real, whole
 from monge.errors import BadInput
 from monge.files import refuse_overwrite, write_atomic
 from monge.samplers.chains import Chains
@@ -59,7 +59,9 @@ def as_law(density: Any) -> Law:
         return density
     if not hasattr(density, "energy") or not hasattr(density, "event_shape"):
         raise BadInput("give a law of monge.densities, or monge.densities.Energy(your_function, event_shape)")
-    return Energy(density.energy, tuple(density.event_shape), score=getattr(density, "score", None))
+    given = getattr(density, "dtype", None)
+    dtype = given if isinstance(given, torch.dtype) else torch.float32
+    return Energy(density.energy, tuple(density.event_shape), score=getattr(density, "score", None), dtype=dtype)
 
 
 def run(kernel: Kernel, given: Options) -> Chains:
@@ -77,15 +79,15 @@ def run(kernel: Kernel, given: Options) -> Chains:
 class Walk:
     def __init__(self, kernel: Kernel, given: Options) -> None:
         options(given, Options.__annotations__, "a chain")
-        self.draws, self.thin = given.get("draws", 1000), given.get("thin", 1)
-        warmup, chains = given.get("warmup"), given.get("chains", 16)
-        self.warmup = max(200, self.draws // 2) if warmup is None else warmup
-        if min(chains, self.draws, self.thin) < 1 or self.warmup < 0:
-            raise BadInput("chains, draws and thin must be 1 or more, and warmup 0 or more")
+        self.draws, self.thin = whole(given.get("draws", 1000), "draws"), whole(given.get("thin", 1), "thin")
+        warmup, chains = given.get("warmup"), whole(given.get("chains", 16), "chains")
+        self.warmup = max(200, self.draws // 2) if warmup is None else whole(warmup, "warmup", 0)
         self.observe, self.keep = dict(given.get("observe") or {}), given.get("keep", True)
         out = given.get("out")
         self.out = None if out is None else Path(out)
         x = start(kernel.law, given.get("x"), chains, given.get("seed", 0))
+        if "chains" in given and len(x) != chains:
+            raise BadInput(f"{chains} chains start at {chains} rows of x or at one event, not at {len(x)} rows")
         self.kernel, self.state, self.seconds = kernel, kernel.start(x), 0.0
         refuse_bad(self.state)
         if self.warmup and hasattr(kernel, "ready"):
@@ -196,6 +198,7 @@ class Walk:
             "keep": self.keep,
             "seed": seed,
             "observed": sorted(self.observe),
+            **getattr(self.kernel, "given", {}),
             "energies at the start": hashlib.sha256(self.state.energy.cpu().numpy().tobytes()).hexdigest()[:16],
         }
 
@@ -218,7 +221,7 @@ class Walk:
         except (SafetensorError, KeyError, OSError) as error:
             raise BadInput(f"{self.out} is not a file of chains: give another path") from error
         for name, mine in self.identity.items():
-            theirs = header["run"].get(name)
+            theirs = header["run"].get(name, mine)
             if mine != theirs:
                 raise BadInput(
                     f"{self.out} is of another run, with {name}={theirs}, and this one has {name}={mine}: "
@@ -235,8 +238,11 @@ def start(law: Law, x: Tensor | None, chains: int, seed: int) -> Tensor:
     """[chains, *event]: given, or one point for all, or scattered."""
     if x is None:
         return law.scattered(chains, seed=seed)
+    x = real(x)
     if x.ndim == len(law.event_shape):
         x = x.expand(chains, *x.shape)
+    if not len(x):
+        raise BadInput("chains start at a row of x or more, and there is none")
     return events(x, law.event_shape).clone()
 
 

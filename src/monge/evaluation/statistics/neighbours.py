@@ -122,6 +122,12 @@ def coverage_of_one_law(m: int, n: int, k: int = K) -> float:
     return 1.0 - math.prod((m - 1 - i) / (m - 1 + n - i) for i in range(k))
 
 
+def _about_real(x: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+    """Both clouds by their door, less the mean of the real one, so that no digits are lost far from zero."""
+    x, real = (rows.double() for rows in two_clouds(x, real, names=("x", "real")))
+    return x - real.mean(0), real - real.mean(0)
+
+
 def coverage(x: Float[Tensor, "n d"], real: Float[Tensor, "m d"], k: int = K, *, chunk: int = CHUNK) -> float:
     """Share of real rows whose ball, reaching to their k-th nearest real row, holds a row of x (Naeem et al. 2020).
 
@@ -129,7 +135,7 @@ def coverage(x: Float[Tensor, "n d"], real: Float[Tensor, "m d"], k: int = K, *,
     >>> coverage(torch.tensor([[0.4], [0.6]]), real, k=1)
     0.5
     """
-    x, real = two_clouds(x, real, names=("x", "real"))
+    x, real = _about_real(x, real)
     return float((visits(x, real, ball_radii(real, k, chunk=chunk), chunk=chunk).counts > 0).double().mean())
 
 
@@ -140,7 +146,7 @@ def precision(x: Float[Tensor, "n d"], real: Float[Tensor, "m d"], k: int = K, *
     >>> precision(torch.tensor([[0.4], [5.0]]), real, k=1)
     0.5
     """
-    x, real = two_clouds(x, real, names=("x", "real"))
+    x, real = _about_real(x, real)
     return float(visits(x, real, ball_radii(real, k, chunk=chunk), chunk=chunk).inside.double().mean())
 
 

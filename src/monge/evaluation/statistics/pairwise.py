@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from monge.errors import BadInput
 from monge.evaluation.rows import Rows
 
 CHUNK = 1024
@@ -27,6 +28,8 @@ def squared_distances(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float
     >>> squared_distances(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]]))
     tensor([[25.]], dtype=torch.float64)
     """
+    if x.shape[-1] != y.shape[-1]:
+        raise BadInput(f"distances are between rows of one dimension, not {x.shape[-1]} and {y.shape[-1]}")
     x, y = x.double(), y.double()
     product = x @ y.T
     return product.mul_(-2.0).add_(x.square().sum(1)[:, None]).add_(y.square().sum(1)).clamp_(min=0.0)
