@@ -75,5 +75,5 @@ def test_denoise(run):
 
 def test_busy(run):
     rows = run("busy")[2:]
-    assert [row.split("|")[1].strip() for row in rows] == ["training", "sampling", "audit", "chains"]
+    assert [row.split("|")[1].strip() for row in rows] == ["training", "sampling", "chains"]
     assert all(float(row.split("|")[4]) > 0 for row in rows)
