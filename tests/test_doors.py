@@ -307,6 +307,20 @@ def test_chains_start_in_the_precision_of_their_law():
     assert sa.mala(wide, draws=5, warmup=5, show=False).x.dtype == torch.float64
 
 
+def test_frechet_s_distance_of_equal_laws_is_not_below_zero():
+    g = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        root = torch.randn(6, 6, generator=g)
+        assert float(ev.frechet_distance(Z(6), root @ root.T, Z(6), root @ root.T)) >= 0
+
+
+def test_the_moons_are_looked_at_a_part_at_a_time():
+    near = de.Moons()._near(Z(20_000, 2))
+    some, logs = next(near)
+    assert len(some) == len(logs) < 4_000
+    assert logs.numel() * 8 < 100e6  # bytes, where all would be 640e6
+
+
 def test_a_coupling_keeps_the_digits_of_a_tiny_distance():
     x = CLOUD.double()
     assert ot.wasserstein(x, x + 1e-12) == pytest.approx(math.sqrt(2) * 1e-12, rel=1e-3)

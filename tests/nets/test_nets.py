@@ -95,6 +95,12 @@ def test_attention_reaches_across_the_image():
     assert influence((0,)) > 0.0
 
 
+@pytest.mark.parametrize("widths", [(32, 64, 100), (7, 14), (33,)])
+def test_attention_takes_any_number_of_channels(widths):
+    net = denoiser(Spec((1, 16, 16)), Size(widths=widths, blocks=1, attention=(len(widths) - 1,)))
+    assert net(torch.zeros(2, 1, 16, 16), torch.zeros(2)).shape == (2, 1, 16, 16)
+
+
 def test_bad_dimensions_are_refused():
     with pytest.raises(BadInput, match="1, 2 or 3 space dimensions"):
         UNet(4, 1)
