@@ -748,6 +748,12 @@ def test_chain_by_every_sampler(monge, tmp_path, sampler):
     assert monge("chain", "phi4", *PHI4[2:8], *arguments, "-o", tmp_path / "c.nc")[0] == 0
 
 
+def test_unadjusted_chains_of_a_narrow_law_find_their_step(monge, tmp_path):
+    arguments = ("--sampler", "ula", "--chains", "2", "--draws", "20", "--warmup", "20")
+    assert monge("chain", "rings", *arguments, "-o", tmp_path / "c.nc")[0] == 0
+    assert monge("chain", "rings", *arguments, "--step", "0.0001", "-o", tmp_path / "d.nc")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
