@@ -92,7 +92,7 @@ def of_noisy(method: Denoises) -> Denoises:
         y, level = noisy(y, sigma)
         if not len(y):
             return cast(Tensor, y)
-        x_hat = method(self, single(y), single(level))
+        x_hat = method(self, single(y), level)
         return x_hat.to(y.dtype) if y.dtype in HALVES else x_hat
 
     return cast(Denoises, guarded)
@@ -165,8 +165,8 @@ def options(given: Iterable[str] | Mapping[str, Any], known: Iterable[str], of: 
 
 def one_of(value: Any, known: Iterable[Any], name: str) -> None:
     """Raises BadInput for a value that is none of these."""
-    known = list(known)
-    if value not in known:
-        near = difflib.get_close_matches(str(value), map(str, known), 1)
-        told = f"did you mean {near[0]}? " if near else ""
-        raise BadInput(f"{name} must be one of {', '.join(map(str, known))}, not {value!r}" + f": {told}".rstrip(": "))
+    known = [str(each) for each in known]
+    if str(value) not in known:
+        near = difflib.get_close_matches(str(value), known, 1)
+        told = f": did you mean {near[0]}?" if near else ""
+        raise BadInput(f"{name} must be one of {', '.join(known)}, not {value!r}{told}")

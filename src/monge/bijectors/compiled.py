@@ -16,22 +16,19 @@ class Compiled(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, parameters: Tensor, shape: Shape, affine: float) -> tuple[Tensor, Tensor]:
-        given = x, parameters
-        x, parameters, shares = _arranged(x, parameters, shape)
-        value, slope = torch.empty_like(x), torch.empty_like(x)
-        _shared("forward", [x, parameters, shares], (*shape, affine), [value, slope])
         ctx.how = *shape, affine
-        ctx.save_for_backward(*given, x, parameters, shares)
-        return value, slope
+        here, found = _mapped("forward", x, parameters, shape, affine)
+        ctx.save_for_backward(x, parameters, *here)
+        return found
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        *given, x, parameters, shares = ctx.saved_tensors
+        x, p, *here = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return *again(lambda x, p: _plain(x, p, ctx.how), given[0], given[1], gradients), None, None
-        g_x, g_parameters = torch.empty_like(x), torch.empty_like(parameters)
+            return *again(lambda x, p: _plain(x, p, ctx.how), x, p, gradients), None, None
+        g_x, g_parameters = torch.empty_like(here[0]), torch.empty_like(here[1])
         upstream = [gradient.contiguous() for gradient in gradients]
-        _shared("backward", [x, parameters, shares], ctx.how, [*upstream, g_x, g_parameters])
+        _shared("backward", here, ctx.how, [*upstream, g_x, g_parameters])
         return g_x, g_parameters, None, None
 
 
@@ -44,19 +41,16 @@ class CompiledInverse(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, parameters: Tensor, shape: Shape, affine: float) -> tuple[Tensor, Tensor]:
-        given = z, parameters
-        z, parameters, shares = _arranged(z, parameters, shape)
-        value, slope = torch.empty_like(z), torch.empty_like(z)
-        _shared("inverse", [z, parameters, shares], (*shape, affine), [value, slope])
         ctx.how = *shape, affine
-        ctx.save_for_backward(*given, value, slope, parameters, shares)
-        return value, slope
+        (_, *here), found = _mapped("inverse", z, parameters, shape, affine)
+        ctx.save_for_backward(z, parameters, *found, *here)
+        return found
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        *given, u, slope, parameters, shares = ctx.saved_tensors
+        z, p, u, slope, parameters, shares = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return *again(lambda z, p: _plain_inverse(z, p, ctx.how), given[0], given[1], gradients), None, None
+            return *again(lambda z, p: _plain_inverse(z, p, ctx.how), z, p, gradients), None, None
         by_value, by_slope = (gradient.contiguous() for gradient in gradients)
         bend, g_parameters = torch.empty_like(u), torch.empty_like(parameters)
         here = [u, parameters, shares]
@@ -64,6 +58,16 @@ class CompiledInverse(torch.autograd.Function):
         g_z = (by_value - by_slope * bend) * slope.exp()
         _shared("backward", here, ctx.how, [-g_z, -by_slope, torch.empty_like(u), g_parameters])
         return g_z, g_parameters, None, None
+
+
+def _mapped(
+    name: str, at: Tensor, parameters: Tensor, shape: Shape, affine: float
+) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
+    """What a kernel reads, values, parameters and shares, and what it gives, values and log slopes."""
+    here = _arranged(at, parameters, shape)
+    found = torch.empty_like(here[0]), torch.empty_like(here[0])
+    _shared(name, here, (*shape, affine), list(found))
+    return here, found
 
 
 def _affine(parameters: Tensor, bound: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,12 +92,12 @@ def _plain_inverse(z: Tensor, parameters: Tensor, how: tuple[Any, ...]) -> tuple
     return (value - shift) * (-grown).exp(), slope - grown
 
 
-def _arranged(x: Tensor, parameters: Tensor, shape: Shape) -> tuple[Tensor, Tensor, Tensor]:
+def _arranged(x: Tensor, parameters: Tensor, shape: Shape) -> list[Tensor]:
     k, parameters = shape.bins, parameters.contiguous()
     sides = parameters[..., parameters.shape[-1] - 3 * k + 1 : parameters.shape[-1] - k + 1].reshape(*x.shape, 2, k)
     shares = (sides - sides.amax(-1, keepdim=True)).exp_()  # softmax, which takes three times as long on short rows
     shares /= shares.sum(-1, keepdim=True)
-    return x.contiguous(), parameters, shares.flatten(-2)
+    return [x.contiguous(), parameters, shares.flatten(-2)]
 
 
 def _shared(name: str, given: list[Tensor], how: tuple[float, ...], filled: list[Tensor]) -> None:

@@ -15,12 +15,13 @@ from monge.errors import BadInput
 Function = Callable[[Tensor], Tensor]
 
 
-def _of_numbers(method: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Tensor], Tensor]:
-    """A method of a covariance that takes events, in single precision at least."""
+def _of_numbers(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A method of a covariance whose last argument is events: these in single precision at least."""
 
     @functools.wraps(method)
-    def guarded(self: Any, y: Tensor) -> Tensor:
-        return method(self, single(real(y, "y")))
+    def guarded(self: Any, *given: Any) -> Tensor:
+        *f, y = given
+        return method(self, *f, single(real(y, "y")))
 
     return guarded
 
@@ -36,7 +37,7 @@ class Covariance(ABC):
 
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)
-        for name in ("coordinates", "compose"):
+        for name in ("apply", "coordinates", "compose"):
             if name in vars(cls):
                 setattr(cls, name, _of_numbers(vars(cls)[name]))
 
@@ -115,8 +116,7 @@ class DenseCovariance(Covariance):
         return bool(lam.min() <= torch.finfo(lam.dtype).eps * lam.max())
 
     def apply(self, f: Function, y: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
-        v = self.coordinates(y)
-        return self.compose(v * f(self.eigenvalues.to(v)[None]))
+        return self.compose(self.coordinates(y) * f(self.eigenvalues.to(y)[None]))
 
     def coordinates(self, y: Float[Tensor, "n *event"]) -> Tensor:
         return y.reshape(len(y), -1) @ self.vectors.to(y)
@@ -143,7 +143,6 @@ class DiagonalCovariance(Covariance):
         self.event_shape = tuple(variances.shape)
 
     def apply(self, f: Function, y: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
-        y = single(real(y, "y"))
         return y * f(self.eigenvalues.to(y)[None])
 
     def coordinates(self, y: Float[Tensor, "n *event"]) -> Tensor:
@@ -183,7 +182,6 @@ class StationaryCovariance(Covariance):
         self.event_shape = tuple(spectrum.shape)
 
     def apply(self, f: Function, y: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
-        y = single(real(y, "y"))
         axes = tuple(range(2, y.ndim))
         half = y.shape[-1] // 2 + 1
         multiplier = f(self.eigenvalues.to(y)[None])[..., :half]
@@ -245,8 +243,7 @@ class SeparableCovariance(Covariance):
         return cls(bases, turned.double().square().sum(0).to(away) / (len(away) - 1))
 
     def apply(self, f: Function, y: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
-        v = self.coordinates(y)
-        return self.compose(v * f(self.eigenvalues.to(v)[None]))
+        return self.compose(self.coordinates(y) * f(self.eigenvalues.to(y)[None]))
 
     def coordinates(self, y: Float[Tensor, "n *event"]) -> Tensor:
         for axis, basis in enumerate(self.bases, start=1):

@@ -12,8 +12,6 @@ from torch import Tensor
 from monge.samplers.states import Info, State, chosen, each, near, noise, ready, towards
 
 OPTIMAL = 0.574  # acceptance of MALA that moves the farthest in many dimensions (Roberts and Rosenthal 1998)
-
-
 WIDER = 0.02  # by what share a step that is chosen here widens a law
 NUDGE = 3.0  # of log h, at most, in one step of warm-up
 

@@ -18,9 +18,9 @@ from monge import progress, rng
 from monge.denoisers import part, velocity_in_log
 from monge.doors import real, single
 from monge.errors import BadInput, NumericalFailure
-from monge.linalg import DiagonalCovariance, Moments
+from monge.linalg import Moments
 from monge.protocols import Denoiser, LogProb
-from monge.samplers.scale import ROUGH, ROWS, Scale, coarse, of_moments
+from monge.samplers.scale import survey
 
 
 class Tolerance(NamedTuple):
@@ -148,18 +148,8 @@ class _Frame:
     ) -> None:
         self.denoiser, self.given = denoiser, given
         moments = given or getattr(denoiser, "moments", None)
-        if moments is not None:
-            scale = of_moments(moments)
-        elif low is not None and high is not None:
-            scale = Scale(torch.zeros_like(x[0]), high / ROUGH[1])
-            moments = Moments(scale.mean, DiagonalCovariance(scale.mean))
-        else:
-            rows = min(ROWS, len(getattr(denoiser, "label", range(ROWS))))
-            own, event, least, most = part(denoiser, 0, rows), tuple(x.shape[1:]), low or 0.0, high or math.inf
-            scale = coarse(own, event, rows=rows, least=least, most=most, dtype=x.dtype, device=x.device)
-            moments = scale.moments
-        self.moments, self.width = moments, scale.width
-        self.levels = (scale.rough[0] if low is None else low), (scale.rough[1] if high is None else high)
+        found = survey(denoiser, tuple(x.shape[1:]), moments, low, high, dtype=x.dtype, device=x.device)
+        self.moments, self.width, self.levels = found
         if not 0 < self.levels[0] < self.levels[1] < math.inf:
             raise BadInput(
                 "noise levels need 0 < sigma_min < sigma_max < infinity, not sigma_min={:g}, sigma_max={:g}".format(

@@ -15,7 +15,7 @@ from monge.protocols import Denoiser
 from monge.samplers.descent import Descent, Trajectory, levels
 from monge.samplers.linearisation import Linearisation
 from monge.samplers.pilot import Known, flat, pilot, steps
-from monge.samplers.scale import ROUGH, ROWS, Scale, coarse, of_moments
+from monge.samplers.scale import survey
 from monge.samplers.solvers import ExponentialMultistep, Solver
 
 Ends = tuple[float | None, float | None]  # sigma_min and sigma_max, if they are given
@@ -163,27 +163,14 @@ def _known(
     moments = moments if moments is not None else getattr(denoiser, "moments", None)
     gains = getattr(denoiser, "gains", None)
     each_its_own = isinstance(denoiser, Labelled) and len(denoiser.label) > 1
-    low, high = given
-    bounds: Any
     if gains is None and not each_its_own and (moments is not None or None in given):
-        bounds = {"lowest": low or 0.0, "highest": high or math.inf}
-        known = pilot(denoiser, event_shape, moments, **bounds, **options, show=show)
+        low, high = given[0] or 0.0, given[1] or math.inf
+        known = pilot(denoiser, event_shape, moments, lowest=low, highest=high, **options, show=show)
         return known, Linearisation(known.moments.covariance, known.gains), None
     if moments is not None and gains is not None:
         linear = Linearisation(moments.covariance, gains)
         return Known(moments, gains), linear, None
-    zero = torch.zeros([1] * len(event_shape))  # broadcasts: no mean, no covariance
-    if moments is not None:
-        scale, linear = of_moments(moments), flat(moments.covariance)
-    else:
-        if low is not None and high is not None:
-            scale = Scale(zero, high / ROUGH[1])
-            moments = Moments(zero, DiagonalCovariance(zero))
-        else:
-            rows = min(ROWS, len(getattr(denoiser, "label", range(ROWS))))
-            bounds = {"least": low or 0.0, "most": high or math.inf}
-            scale = coarse(part(denoiser, 0, rows), event_shape, rows=rows, **bounds, **options)
-            moments = scale.moments
-        linear = flat(DiagonalCovariance(zero + scale.width**2))
-    ends = (scale.rough[0] if low is None else low), (scale.rough[1] if high is None else high)
-    return Known(moments, linear.gains), linear, ends
+    law, width, ends = survey(denoiser, event_shape, moments, *given, **options)
+    alike = torch.full([1] * len(event_shape), width**2)  # broadcasts: one variance for all
+    linear = flat(law.covariance if moments is not None else DiagonalCovariance(alike))
+    return Known(law, linear.gains), linear, ends

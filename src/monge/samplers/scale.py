@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from monge import rng
+from monge.denoisers import part
 from monge.linalg import DiagonalCovariance, Moments
 from monge.protocols import Denoiser
 from monge.samplers.descent import answer
@@ -41,6 +42,40 @@ class Scale(NamedTuple):
 def of_moments(moments: Moments) -> Scale:
     """Of a law whose moments are known; a point has the width of the digits that its mean has."""
     return Scale(moments.mean, max(float(moments.covariance.eigenvalues.mean().sqrt()), point(moments.mean)))
+
+
+class Survey(NamedTuple):
+    """moments: of the law, as far as they are known. width: of the law. ends: the lowest and the highest level."""
+
+    moments: Moments
+    width: float
+    ends: tuple[float, float]
+
+
+def survey(
+    denoiser: Denoiser,
+    event_shape: tuple[int, ...],
+    moments: Moments | None,
+    low: float | None,
+    high: float | None,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> Survey:
+    """Between which levels a denoiser is asked, where these or its moments are not all given: moments first, then what
+    the levels say, then a coarse walk, over rows with a label each, too."""
+    if moments is not None:
+        scale = of_moments(moments)
+    elif low is not None and high is not None:
+        scale = Scale(torch.zeros(event_shape, dtype=dtype, device=device), high / ROUGH[1])
+        moments = Moments(scale.mean, DiagonalCovariance(scale.mean))
+    else:
+        rows = min(ROWS, len(getattr(denoiser, "label", range(ROWS))))
+        own, least, most = part(denoiser, 0, rows), low or 0.0, high or math.inf
+        scale = coarse(own, event_shape, rows=rows, least=least, most=most, dtype=dtype, device=device)
+        moments = scale.moments
+    ends = (scale.rough[0] if low is None else low), (scale.rough[1] if high is None else high)
+    return Survey(moments, scale.width, ends)
 
 
 def point(mean: Tensor) -> float:

@@ -10,6 +10,10 @@ from torch import Tensor
 
 from monge import rng
 
+FAR = 100.0  # times as far from zero as the chains are: beyond, it is the integrator that breaks
+TRIES = 60  # of a first step, each of another size
+LATELY = 20  # steps over which a chain's own acceptance is remembered
+
 
 class State(NamedTuple):
     """Where many chains stand at once.
@@ -96,11 +100,6 @@ def chosen(before: State, proposed: State, log_ratio: Float[Tensor, " chains"], 
     kept = None if scores[0] is None or scores[1] is None else torch.where(each(yes, scores[1]), scores[1], scores[0])
     x = torch.where(each(yes, proposed.x), proposed.x, before.x)
     return State(x, torch.where(yes, proposed.energy, before.energy), kept, before.steps + 1), probability
-
-
-FAR = 100.0
-TRIES = 60  # of a first step, each of another size
-LATELY = 20  # steps over which a chain's own acceptance is remembered
 
 
 def towards(size: float, info: Info, target: float, count: int, lately: Tensor | None) -> tuple[float, Tensor]:
