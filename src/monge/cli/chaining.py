@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import io
+import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,8 @@ def chain(
 
     if step is not None and name not in STEPS:
         raise BadInput(f"{name} has no step: --step is for {', '.join(STEPS)}")
+    if step is not None and not 0 < step < math.inf:
+        raise BadInput(f"--step must be above 0, and finite, not {step}")
     found = getattr(samplers, name.replace("-", "_"))(
         made,
         **({} if step is None else {STEPS[name]: step}),
