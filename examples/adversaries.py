@@ -68,7 +68,7 @@ def picture_discriminator(steps: int, save: Save) -> None:
     model = judge(JudgeOfJS, P.sample(40_000, seed=0), P_G.sample(40_000, seed=1), steps, penalty=None)
     x = torch.linspace(-4, 4, 400)[:, None]
     p, q = (law.log_prob(x).value.exp() for law in (P, P_G))
-    found = monge.ot.divergences(P, P_G, n=100_000)
+    found = monge.densities.divergences(P, P_G, n=100_000)
     n = 20_000
     real, made = P.sample(n, seed=2), P_G.sample(n, seed=3)
     value = float(model.critic(real).log().mean() + (1 - model.critic(made)).log().mean())

@@ -17,8 +17,9 @@ from matplotlib.figure import Figure
 from gallery import asked
 from monge import rng
 from monge.densities import DoubleWell, Phi4
+from monge.noise import fokker_planck
 from monge.report.figures import GENERATED, REAL
-from monge.samplers import DoubtfulChains, fokker_planck, mala, metropolis_hastings, replica_exchange, ula, wolff
+from monge.samplers import DoubtfulChains, mala, metropolis_hastings, replica_exchange, ula, wolff
 
 WELL = DoubleWell(mu=-12.0, b=3.0)  # wells at +-2, barrier 12
 STEEP = DoubleWell(mu=-4.0)  # wells at +-2, barrier 4

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from gallery import Save, asked
-from monge import data, ot
+from monge import data, densities, ot
 
 INK = "black"
 EPSILONS = (0.3, 0.03, 0.003)
@@ -115,9 +115,9 @@ def picture_segments(n: int, save: Save) -> None:
         still, moved = columns[len(thetas) // 2], columns[k]
         first, second = (torch.stack([torch.full_like(up, at), up], 1) for at in (0.0, theta))
         told["W1"].append(ot.wasserstein(first, second, 1))
-        told["JS"].append(ot.js_divergence(still, moved))
-        told["total variation"].append(ot.total_variation(still, moved))
-        told["KL (infinite: off the top)"].append(min(1.2, ot.kl_divergence(still, moved)))
+        told["JS"].append(densities.js_divergence(still, moved))
+        told["total variation"].append(densities.total_variation(still, moved))
+        told["KL (infinite: off the top)"].append(min(1.2, densities.kl_divergence(still, moved)))
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
     for style, (name, values) in zip(("-", ".", "x", "^"), told.items(), strict=True):

@@ -170,7 +170,7 @@ WRONG = {
     "fourier": (lambda: sa.hmc(GAUSS, fourier=True), "of fields"),
     "betas": (lambda: sa.replica_exchange(GAUSS, betas=torch.tensor([0.5, 1.0])), "fall from 1"),
     "annealing": (lambda: sa.simulated_annealing(GAUSS, hottest=2.0, coldest=1.0), "rise from above 0"),
-    "fokker-planck": (lambda: sa.fokker_planck(lambda x: x, 0.0, lambda x: x[:, 0], [0], [1], [9], 1.0), "above 0"),
+    "fokker-planck": (lambda: noise.fokker_planck(lambda x: x, 0.0, lambda x: x[:, 0], [0], [1], [9], 1.0), "above 0"),
     "process": (lambda: noise.VarianceExploding(2.0, 1.0), "below sigma_max"),
     "time": (lambda: noise.OrnsteinUhlenbeck().marginal(-1.0), "time"),
     # couplings and distances
@@ -338,7 +338,7 @@ def test_sinkhorn_of_a_cloud_to_itself_with_a_cost_that_is_not_symmetric():
 
 @pytest.mark.parametrize("sigma", [1.0, 0.01, 0.001])
 def test_fokker_planck_drifts_as_fast_as_it_should(sigma):
-    found = sa.fokker_planck(
+    found = noise.fokker_planck(
         lambda x: -x, sigma, lambda x: (-50 * (x[:, 0] - 3) ** 2).exp(), [-1], [5], [300], 1.0, steps=400
     )
     mean = float((found.p[-1] * found.sides[0]).sum() * found.volume)

@@ -32,7 +32,7 @@ def test_strangers_are_named_and_refused():
         objects.rebuild(described["net"])
 
 
-@pytest.mark.parametrize("name", ["os.system", "monge.nets.sizes", "monge.files.write_atomic", "monge.nets.torch", "x"])
+@pytest.mark.parametrize("name", ["os.system", "monge.nets.roles", "monge.files.write_atomic", "monge.nets.torch", "x"])
 def test_a_record_makes_nothing_but_public_classes_of_ours(name):
     with pytest.raises(BadInput, match="cannot be made again"):
         objects.rebuild({"object": name, "settings": {}})

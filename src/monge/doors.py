@@ -14,6 +14,7 @@ from monge.errors import BadInput
 
 Denoises = TypeVar("Denoises", bound=Callable[..., Tensor])
 HALVES = (torch.float16, torch.bfloat16)
+SUM_TO_ONE = 1e-4  # weights are taken for float32 ones that were rounded, up to this
 
 
 def real(x: Any, name: str = "x") -> Tensor:

@@ -717,7 +717,7 @@ def test_chain_writes_draws_and_traces_and_tells_them(monge, tmp_path):
 
 
 def test_a_chain_that_is_stopped_goes_on(monge, tmp_path, monkeypatch):
-    from monge.samplers import walk
+    from monge.samplers.chains import walk
 
     out, step = tmp_path / "chain.nc", walk.Walk.step
 

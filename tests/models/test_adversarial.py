@@ -11,12 +11,11 @@ import torch
 import monge
 from monge import rng
 from monge.data import Samples
-from monge.densities import Gaussian, GaussianMixture
+from monge.densities import Gaussian, GaussianMixture, divergences
 from monge.errors import BadInput, NumericalFailure
 from monge.models.games import Minimax, Play, Wasserstein, penalty
 from monge.models.recorder import KEPT, WINDOW, Recorder
 from monge.nets import Size
-from monge.ot import divergences
 from monge.protocols import SupportsCritic
 
 SMALL = Size(widths=(16,), blocks=1)

@@ -9,7 +9,7 @@ from torch.autograd import gradcheck
 
 from monge import ot
 from monge.errors import BadInput, NumericalFailure
-from monge.ot import scaling
+from monge.ot import potentials
 
 
 def plain(costs, a, b, epsilon, steps):
@@ -25,7 +25,7 @@ def plain(costs, a, b, epsilon, steps):
 @pytest.mark.parametrize("cost", [ot.squared_euclidean, ot.euclidean, lambda x, y: ot.euclidean(x, y) ** 1.5])
 def test_plan_is_that_of_the_plain_iteration(cost, held, monkeypatch):
     if not held:
-        monkeypatch.setattr(scaling, "HELD_BYTES", {})
+        monkeypatch.setattr(potentials, "HELD_BYTES", {})
     x, y, a, b = cloud(40, 2, 0), cloud(50, 2, 1, move=1.0), law(40, 2), law(50, 3)
     P = ot.sinkhorn(x, y, a, b, epsilon=0.2, cost=cost, tolerance=1e-10)
     wanted = plain(cost(x, y), a, b, 0.2, 3000)

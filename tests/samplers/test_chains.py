@@ -237,7 +237,7 @@ def test_a_chain_is_the_same_whatever_the_others_are():
 def test_a_run_that_is_stopped_goes_on_to_the_same_draws(sample, law, stop, tmp_path, monkeypatch):
     options = {"chains": 4, "draws": 40, "warmup": 50, "show": False}
     whole = sample(law, **options)
-    from monge.samplers import walk
+    from monge.samplers.chains import walk
 
     step, out = walk.Walk.step, tmp_path / "run.safetensors"
 

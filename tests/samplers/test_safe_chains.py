@@ -20,7 +20,7 @@ from monge.samplers import (
     replica_exchange,
     ula,
 )
-from monge.samplers.walk import as_law
+from monge.samplers.chains.walk import as_law
 
 G = torch.Generator().manual_seed(0)
 ROWS = torch.stack([torch.ones(1000), 3 * torch.randn(1000, generator=G) + 5], 1)

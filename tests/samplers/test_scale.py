@@ -9,7 +9,7 @@ from monge.denoisers import Labelled, Oracle, WaveletShrinkage, Wiener
 from monge.densities import Empirical, Gaussian, GaussianMixture
 from monge.errors import BadInput
 from monge.samplers import decode, encode, log_prob, pilot, reverse_diffusion
-from monge.samplers.scale import coarse
+from monge.samplers.diffusion.scale import coarse
 
 SCALES = [1e-9, 1e-4, 1e3, 1e9]
 WIDE = torch.float64

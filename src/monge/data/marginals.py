@@ -12,7 +12,7 @@ ATOM, LEAST = 0.01, 5  # share, and number, of the values that are equal to the 
 WIDTH = 1 / 3  # of the standard deviation: how far an atom is spread, or stretched, beyond its limit
 HEAVY = 10.0  # excess kurtosis of a column from which on it is bent
 SURE = 100  # values that are all whole, or few, are so by nature
-FEW, REPEATED = 4096, 10  # different values of a column at most, and how often each is there on average, to be few
+FEW_VALUES, REPEATED = 4096, 10  # different values of a column at most, and how often each comes on average
 LARGEST_WHOLE = 2**20
 TAIL_VALUES = 2**22  # of all channels, evenly spaced, that are looked at for heavy tails
 Chunks = Callable[[], Iterator[Tensor]]  # of [b, channels, values]
@@ -229,7 +229,7 @@ class Marginals:
 def _few(x: Tensor) -> Tensor:
     """The values of a column that has few, else none."""
     values: Tensor = torch.unique(x)
-    few = 1 < len(values) <= FEW and len(x) >= max(SURE, REPEATED * len(values))
+    few = 1 < len(values) <= FEW_VALUES and len(x) >= max(SURE, REPEATED * len(values))
     return values if few else values[:0]
 
 

@@ -14,10 +14,10 @@ from monge.data.samples import Samples
 from monge.errors import BadInput
 from monge.progress import bar
 
-FIT_VALUES = 2**26  # that are read at most, in FEW rows or more
-FIT_ROWS, FEW = 65_536, 1024  # evenly spaced rows that the moments are taken on: their relative error is then below 1%
+FIT_VALUES = 2**26  # that are read at most, in FIT_ROWS_LEAST rows or more
+FIT_ROWS, FIT_ROWS_LEAST = 65_536, 1024  # evenly spaced, for the moments: their relative error is then below 1%
 ALIKE = 4.0  # scales within this factor are taken as one
-CHUNK_VALUES = 2**20
+VALUES_AT_ONCE = 2**20
 SEED = 0x5CA1E  # unlike those that data are made with, on which the spread would depend
 
 
@@ -54,12 +54,12 @@ class Scaling:
     def fit(cls, samples: Samples) -> "Scaling":
         """Moments in float64, chunk by chunk, of at most 65,536 evenly spaced rows, fewer of large events."""
         n, event = len(samples), samples.event_shape
-        most = min(n, FIT_ROWS, max(FEW, FIT_VALUES // math.prod(event)))
+        most = min(n, FIT_ROWS, max(FIT_ROWS_LEAST, FIT_VALUES // math.prod(event)))
         picked = torch.linspace(0, n - 1, most, dtype=torch.float64).round().long()
         groups, count = event[0], len(picked) * math.prod(event[1:])
 
         def chunks() -> Iterator[Tensor]:
-            for rows in torch.split(picked, max(1, CHUNK_VALUES // math.prod(event))):
+            for rows in torch.split(picked, max(1, VALUES_AT_ONCE // math.prod(event))):
                 yield samples.batch(rows).reshape(len(rows), groups, -1)
 
         if not all(bool(x.isfinite().all()) for x in chunks()):

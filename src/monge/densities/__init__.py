@@ -1,5 +1,14 @@
 """Laws that can be written down: energy, log-density, score, sampler and, where it is known, the exact denoiser."""
 
+from monge.densities.divergences import (
+    Divergences,
+    Estimate,
+    SampledLaw,
+    divergences,
+    js_divergence,
+    kl_divergence,
+    total_variation,
+)
 from monge.densities.empirical import Empirical
 from monge.densities.gaussian import Gaussian
 from monge.densities.lattice import CRITICAL, Ising, Phi4
@@ -12,9 +21,11 @@ __all__ = [
     "CRITICAL",
     "Banana",
     "Checkerboard",
+    "Divergences",
     "DoubleWell",
     "Empirical",
     "Energy",
+    "Estimate",
     "Funnel",
     "Gaussian",
     "GaussianMixture",
@@ -25,4 +36,9 @@ __all__ = [
     "Pinwheel",
     "Planar",
     "Rings",
+    "SampledLaw",
+    "divergences",
+    "js_divergence",
+    "kl_divergence",
+    "total_variation",
 ]

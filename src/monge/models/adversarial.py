@@ -28,7 +28,7 @@ SMOOTH, STEEP = 0.1, 10.0  # strengths of penalties
 HELD_ROWS, HELD_VALUES = 5000, 2**24  # that coverage is counted by, at most
 TOLD_FROM, TOLD = 2000, 0.05  # rows from which on a share of them is held out
 COORDINATES = 4  # vectors of so many are named by their values
-CHUNK = 4096
+ROWS_AT_ONCE = 4096
 
 
 class Adversarial(Family):
@@ -237,8 +237,8 @@ class Adversarial(Family):
         self, n: int, seed: int, start: int, *, label: Any = None, batch_size: int | None = None
     ) -> Tensor:
         told, made = self.told(self.drawn_labels(label, n, seed, start), n, needed=True), []
-        for first in range(0, n, batch_size or CHUNK):
-            some = slice(first, min(n, first + (batch_size or CHUNK)))
+        for first in range(0, n, batch_size or ROWS_AT_ONCE):
+            some = slice(first, min(n, first + (batch_size or ROWS_AT_ONCE)))
             shape = (some.stop - first, *self.latent_shape)
             z = self._signed(rng.normal(shape, seed, "latent", start=start + first).to(self.device))
             made.append(self.generator(z, None if told is None else told[some]))
@@ -251,7 +251,7 @@ class Adversarial(Family):
         told = self.told(label, len(x), needed=True)
         found: list[Tensor] = []
         with torch.no_grad():
-            for rows in torch.split(torch.arange(len(x)), CHUNK):
+            for rows in torch.split(torch.arange(len(x)), ROWS_AT_ONCE):
                 scaled = self.scaled(x[rows], 0, int(rows[0])).to(self.device)
                 found.append(self.discriminator(scaled, None if told is None else told[rows])[:, 0])
         return torch.cat(found).to(x.device)

@@ -21,7 +21,7 @@ from monge.training import Batch, Loss, Objective, Training
 FEW_ROWS = 10_000  # below, small batches and weights that decay fast
 ASIDE_ROWS = 50_000  # below, part of the rows is kept aside, to stop by or at least to choose the best weights by
 STEERING = Size(widths=(64,), blocks=1)  # of the networks of couplings
-CHUNK = 8192  # rows mapped at a time outside training
+ROWS_AT_ONCE = 8192  # rows mapped at a time outside training
 
 
 def in_turns(d: int, steps: Sequence[Bijector]) -> Bijector:
@@ -174,12 +174,12 @@ class Flow(Family):
         shape = tuple(self.record["data"]["event_shape"])
         told = self.told(self.drawn_labels(label, n, seed, start), n, needed=True)
         z = rng.normal((n, math.prod(shape)), seed, "latent", start=start).to(self.device)
-        size = batch_size or CHUNK
+        size = batch_size or ROWS_AT_ONCE
         labels = [None] * -(-n // size) if told is None else torch.split(told, size)
         parts = [self.bijector.inverse(*pair).value for pair in zip(torch.split(z, size), labels, strict=True)]
         return torch.cat(parts).reshape(n, *shape)
 
     def _chunked(self, scaled: Tensor, told: Tensor | None) -> Tensor:
-        labels = [None] * -(-len(scaled) // CHUNK) if told is None else torch.split(told, CHUNK)
-        pairs = zip(torch.split(scaled, CHUNK), labels, strict=True)
+        labels = [None] * -(-len(scaled) // ROWS_AT_ONCE) if told is None else torch.split(told, ROWS_AT_ONCE)
+        pairs = zip(torch.split(scaled, ROWS_AT_ONCE), labels, strict=True)
         return torch.cat([self.log_density(*pair) for pair in pairs])

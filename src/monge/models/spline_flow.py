@@ -5,7 +5,7 @@ from monge.errors import BadInput
 from monge.models.flow import STEERING, Flow, in_turns, mixed
 from monge.nets import Size, Spec
 
-FEW = 64  # coordinates up to which an autoregression draws fast enough: each is a step, though the network is read once
+MOST_STEPS = 64  # coordinates up to which an autoregression draws fast enough: each is a step
 
 
 class SplineFlow(Flow):
@@ -45,6 +45,6 @@ class SplineFlow(Flow):
     def transport(self, spec: Spec) -> Bijector:
         d, scalar = spec.event_shape[0], AffineSpline(self.settings["bins"], self.settings["bound"])
         layers, net, ordered = (self.settings[name] for name in ("layers", "net", "autoregressive"))
-        if d <= FEW if ordered is None else ordered:
+        if d <= MOST_STEPS if ordered is None else ordered:
             return in_turns(d, [Autoregressive(spec, scalar, net) for _ in range(layers)])
         return mixed(d, [Coupling(spec, scalar, net or STEERING, flip=i % 2 == 1) for i in range(layers)])

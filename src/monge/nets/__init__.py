@@ -6,7 +6,7 @@ from monge.nets.embedding import Condition, Fourier
 from monge.nets.masked import MaskedMLP, ResidualMLP
 from monge.nets.mlp import MLP
 from monge.nets.pyramids import Down, Up
-from monge.nets.sizes import bias_free, conditioner, critic, denoiser, generator
+from monge.nets.roles import bias_free, conditioner, critic, denoiser, generator
 from monge.nets.spec import Size, Spec
 from monge.nets.unet import UNet
 

@@ -1,5 +1,7 @@
-"""From x to noise: processes, their clocks, and their simulation."""
+"""From x to noise: processes and their clocks, their simulation, and what they do to a law, exactly."""
 
+from monge.noise.finite import FiniteChain
+from monge.noise.fokker_planck import Evolution, fokker_planck
 from monge.noise.processes import (
     Drive,
     LinearInterpolant,
@@ -14,6 +16,8 @@ from monge.noise.simulate import NoisingPath, simulate
 
 __all__ = [
     "Drive",
+    "Evolution",
+    "FiniteChain",
     "LinearInterpolant",
     "Marginal",
     "NoisingPath",
@@ -21,6 +25,7 @@ __all__ = [
     "Process",
     "VarianceExploding",
     "VariancePreserving",
+    "fokker_planck",
     "perturb",
     "simulate",
 ]

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from monge import progress
+from monge.doors import SUM_TO_ONE
 from monge.errors import BadInput, NumericalFailure
-from monge.ot.clouds import SUM_TO_ONE
 
 SMOOTH = 1.0  # of a pixel: scale of the kernel unless given
 TOLERANCE, MOST = 1e-4, 2000

@@ -6,14 +6,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from monge.doors import real, single
+from monge.doors import SUM_TO_ONE, real, single
 from monge.errors import BadInput
 
 Cost = Callable[[Tensor, Tensor], Tensor]  # of x [*batch, n, d] and y [*batch, m, d]: [*batch, n, m]
 
 # entries of the matrix of costs that are looked at together: on a CPU they stay in its cache
 BLOCK_VALUES = {"cpu": 2**18, "cuda": 2**26}
-SUM_TO_ONE = 1e-4  # weights are taken for float32 ones that were rounded, and scaled, up to this
 
 
 def squared_euclidean(x: Tensor, y: Tensor) -> Tensor:

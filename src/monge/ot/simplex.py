@@ -29,7 +29,7 @@ NEAR = 10  # pairs of a point to begin with
 MORE = 16  # pairs of a point that are added at a time, at most
 EXACT = 1e-12  # of the largest cost: what is above -that is feasible
 SIMPLEX_STEPS = 10**9
-CHUNK, FEW = 64, 300
+COLUMNS_AT_ONCE, SCALE_ROWS = 64, 300
 OURS = squared_euclidean, euclidean  # convex on the line, and good for batches
 BYTES_A_PAIR, PAIRS_A_POINT = 100, 80  # of the simplex's network
 
@@ -48,7 +48,7 @@ class Found:
 
 def scale_of(given: Clouds, cost: Cost) -> float:
     """Largest cost between a few points of each cloud: the unit of the simplex, whose tolerances are absolute."""
-    return float(cost(given.x[:FEW], given.y[:FEW]).abs().max()) or 1.0
+    return float(cost(given.x[:SCALE_ROWS], given.y[:SCALE_ROWS]).abs().max()) or 1.0
 
 
 def whole(given: Clouds, costs: Tensor, scale: float) -> Found:
@@ -124,7 +124,7 @@ def each_cost(cost: Cost, x: Tensor, y: Tensor, pairs: Array) -> Array:
     i, j = pairs // len(y), pairs % len(y)
     if cost in OURS:
         return cost(x[i][:, None], y[j][:, None])[:, 0, 0].numpy()
-    chunks = [(i[k : k + CHUNK], j[k : k + CHUNK]) for k in range(0, len(i), CHUNK)]
+    chunks = [(i[k : k + COLUMNS_AT_ONCE], j[k : k + COLUMNS_AT_ONCE]) for k in range(0, len(i), COLUMNS_AT_ONCE)]
     costs: Array = torch.cat([cost(x[some], y[others]).diagonal() for some, others in chunks]).numpy()
     return costs
 

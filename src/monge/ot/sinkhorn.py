@@ -17,7 +17,7 @@ from torch import Tensor
 
 from monge.errors import BadInput
 from monge.ot.clouds import Clouds, Cost, checked_cost, clouds, squared_euclidean
-from monge.ot.scaling import SAMPLE, check_epsilon, plan_rows, scale_of, solve
+from monge.ot.potentials import SAMPLE, check_epsilon, plan_rows, scale_of, solve
 from monge.ot.simplex import OURS
 
 SHARE = 0.05  # epsilon, of the mean cost, unless given

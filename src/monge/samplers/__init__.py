@@ -1,23 +1,21 @@
-"""The time loops: Markov chains, Langevin, replica exchange, reverse diffusion, ODE, and the Fokker-Planck equation."""
+"""The time loops: Markov chains, Langevin, replica exchange, reverse diffusion, and transport by fields."""
 
-from monge.samplers.annealing import annealed_langevin, simulated_annealing
-from monge.samplers.chains import Chains, DoubtfulChains
-from monge.samplers.descent import Trajectory, levels
-from monge.samplers.finite import FiniteChain
-from monge.samplers.fokker_planck import Evolution, fokker_planck
-from monge.samplers.hamiltonian import Hamiltonian
-from monge.samplers.langevin import Adjusted, Unadjusted
-from monge.samplers.lattice_moves import LatticeMoves
-from monge.samplers.linearisation import Gains, Linearisation
-from monge.samplers.markov import gibbs, hmc, mala, metropolis_hastings, replica_exchange, ula, wolff
-from monge.samplers.metropolis import Metropolis, Proposal
-from monge.samplers.ode import decode, encode, log_prob
-from monge.samplers.pilot import PATHS, Known, pilot
-from monge.samplers.reverse import reverse_diffusion
-from monge.samplers.solvers import EulerMaruyama, ExponentialMultistep, Heun, Past, Solver, Step
-from monge.samplers.states import Info, Kernel, State
-from monge.samplers.tempering import ReplicaExchange
-from monge.samplers.walk import Options
+from monge.samplers.chains.annealing import annealed_langevin, simulated_annealing
+from monge.samplers.chains.draws import Chains, DoubtfulChains
+from monge.samplers.chains.hamiltonian import Hamiltonian
+from monge.samplers.chains.langevin import Adjusted, Unadjusted
+from monge.samplers.chains.lattice_moves import LatticeMoves
+from monge.samplers.chains.markov import gibbs, hmc, mala, metropolis_hastings, replica_exchange, ula, wolff
+from monge.samplers.chains.metropolis import Metropolis, Proposal
+from monge.samplers.chains.states import Info, Kernel, State
+from monge.samplers.chains.tempering import ReplicaExchange
+from monge.samplers.chains.walk import Options
+from monge.samplers.diffusion.descent import Trajectory, levels
+from monge.samplers.diffusion.linearisation import Gains, Linearisation
+from monge.samplers.diffusion.pilot import PATHS, Known, pilot
+from monge.samplers.diffusion.reverse import reverse_diffusion
+from monge.samplers.diffusion.solvers import EulerMaruyama, ExponentialMultistep, Heun, Past, Solver, Step
+from monge.samplers.diffusion.transported import decode, encode, log_prob
 
 __all__ = [
     "PATHS",
@@ -25,9 +23,7 @@ __all__ = [
     "Chains",
     "DoubtfulChains",
     "EulerMaruyama",
-    "Evolution",
     "ExponentialMultistep",
-    "FiniteChain",
     "Gains",
     "Hamiltonian",
     "Heun",
@@ -49,7 +45,6 @@ __all__ = [
     "annealed_langevin",
     "decode",
     "encode",
-    "fokker_planck",
     "gibbs",
     "hmc",
     "levels",

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from monge import rng
 from monge.doors import two_clouds
-from monge.evaluation.statistics.pairwise import CHUNK, squared_distances
+from monge.evaluation.statistics.pairwise import ROWS_AT_ONCE, squared_distances
 from monge.evaluation.statistics.resampling import permutation_p_value
 
 
@@ -35,7 +35,7 @@ class EnergyTest(NamedTuple):
 
 
 def energy_distance(
-    x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, biased: bool = False, chunk: int = CHUNK
+    x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], *, biased: bool = False, chunk: int = ROWS_AT_ONCE
 ) -> float:
     """Energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'| (Szekely & Rizzo 2013), zero only for equal laws.
 
@@ -58,7 +58,7 @@ def energy_test(
     *,
     permutations: int = 999,
     seed: int = 0,
-    chunk: int = CHUNK,
+    chunk: int = ROWS_AT_ONCE,
 ) -> EnergyTest:
     """Unbiased energy distance with a permutation test, each distance computed once and never kept.
 

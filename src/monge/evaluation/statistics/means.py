@@ -15,7 +15,7 @@ from monge.evaluation.statistics.resampling import Interval, permutation_p_value
 PERMUTATIONS = 1999
 RIDGE = 0.01  # added to a correlation before it is inverted
 ROUNDING = 1e-5  # of statistics of float32 means
-CHUNK = 250  # relabellings at once
+RELABELLINGS_AT_ONCE = 250  # relabellings at once
 Compare = Callable[[Tensor, Tensor], Tensor]  # mean features [b, k] of x, of y -> statistics [b, s], none negative
 
 
@@ -119,7 +119,7 @@ class Relabellings:
     def means(self, x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> tuple[Tensor, Tensor]:
         """Mean features of x and of y under each relabelling, [count, k] each."""
         total = x.sum(0, dtype=torch.float64) + y.sum(0, dtype=torch.float64)
-        chunks = (marks.float() for marks in torch.split(self.marks, CHUNK))
+        chunks = (marks.float() for marks in torch.split(self.marks, RELABELLINGS_AT_ONCE))
         sums = torch.cat([marks[:, : len(x)] @ x + marks[:, len(x) :] @ y for marks in chunks]).double()
         return (sums / self.n).float(), ((total - sums) / self.m).float()
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from monge.doors import two_clouds
 from monge.errors import BadInput
-from monge.evaluation.statistics.pairwise import CHUNK, fill_own_pairs, nearest, squared_distances
+from monge.evaluation.statistics.pairwise import ROWS_AT_ONCE, fill_own_pairs, nearest, squared_distances
 
 K = 5
 ROUNDING = 1e-12  # of the squared norms: keeps a tie on the inside whatever the rounding
@@ -39,7 +39,7 @@ class Coverage(NamedTuple):
     error: float
 
 
-def ball_radii(real: Float[Tensor, "m d"], k: int = K, *, chunk: int = CHUNK) -> Float[Tensor, " m"]:
+def ball_radii(real: Float[Tensor, "m d"], k: int = K, *, chunk: int = ROWS_AT_ONCE) -> Float[Tensor, " m"]:
     """Distance from each real row to its k-th nearest other real row, [m].
 
     >>> ball_radii(torch.tensor([[0.0], [1.0], [3.0]]), k=1).tolist()
@@ -57,7 +57,7 @@ def visits(
     *,
     groups: int = 1,
     skip_self: bool = False,
-    chunk: int = CHUNK,
+    chunk: int = ROWS_AT_ONCE,
 ) -> Visits:
     """Count the rows of x in each closed ball, in blocks of `chunk` x `chunk`.
 
@@ -128,7 +128,7 @@ def _about_real(x: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
     return x - real.mean(0), real - real.mean(0)
 
 
-def coverage(x: Float[Tensor, "n d"], real: Float[Tensor, "m d"], k: int = K, *, chunk: int = CHUNK) -> float:
+def coverage(x: Float[Tensor, "n d"], real: Float[Tensor, "m d"], k: int = K, *, chunk: int = ROWS_AT_ONCE) -> float:
     """Share of real rows whose ball, reaching to their k-th nearest real row, holds a row of x (Naeem et al. 2020).
 
     >>> real = torch.tensor([[0.0], [1.0], [10.0], [11.0]])
@@ -139,7 +139,7 @@ def coverage(x: Float[Tensor, "n d"], real: Float[Tensor, "m d"], k: int = K, *,
     return float((visits(x, real, ball_radii(real, k, chunk=chunk), chunk=chunk).counts > 0).double().mean())
 
 
-def precision(x: Float[Tensor, "n d"], real: Float[Tensor, "m d"], k: int = K, *, chunk: int = CHUNK) -> float:
+def precision(x: Float[Tensor, "n d"], real: Float[Tensor, "m d"], k: int = K, *, chunk: int = ROWS_AT_ONCE) -> float:
     """Share of the rows of x that lie in the ball of at least one real row (Kynkaanniemi et al. 2019).
 
     >>> real = torch.tensor([[0.0], [1.0], [10.0], [11.0]])

@@ -9,7 +9,7 @@ from torch import Tensor
 from monge.errors import BadInput
 from monge.evaluation.rows import Rows
 
-CHUNK = 1024
+ROWS_AT_ONCE = 1024
 
 
 class Neighbours(NamedTuple):
@@ -53,7 +53,7 @@ def nearest(
     k: int = 1,
     *,
     skip_self: bool = False,
-    chunk: int = CHUNK,
+    chunk: int = ROWS_AT_ONCE,
 ) -> Neighbours:
     """Euclidean k nearest neighbours by exhaustive search in blocks of `chunk` x `chunk`, float64.
 

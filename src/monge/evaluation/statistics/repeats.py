@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from monge.evaluation.statistics.pairwise import CHUNK, fill_own_pairs, squared_distances
+from monge.evaluation.statistics.pairwise import ROWS_AT_ONCE, fill_own_pairs, squared_distances
 
 Numbers = NDArray[Any]
 
@@ -25,9 +25,9 @@ def same(rows: Float[Tensor, "n d"], within: float) -> NDArray[np.int64]:
 
     unique, index = np.unique(rows.numpy(), axis=0, return_inverse=True)
     points, edges = torch.from_numpy(unique), [torch.zeros(0, 2, dtype=torch.int64)]
-    for a in range(0, len(points), CHUNK):
-        for b in range(a, len(points), CHUNK):
-            near = squared_distances(points[a : a + CHUNK], points[b : b + CHUNK]) <= within**2
+    for a in range(0, len(points), ROWS_AT_ONCE):
+        for b in range(a, len(points), ROWS_AT_ONCE):
+            near = squared_distances(points[a : a + ROWS_AT_ONCE], points[b : b + ROWS_AT_ONCE]) <= within**2
             fill_own_pairs(near, a, b, False)
             if near.any():
                 edges.append(near.nonzero() + torch.tensor([a, b]))

@@ -16,7 +16,7 @@ from monge.ot import DIRECTIONS, directions, sliced_wasserstein
 
 Array = NDArray[Any]
 
-CHUNK = 16  # directions at a time
+DIRECTIONS_AT_ONCE = 16  # directions at a time
 
 
 class SlicedTest(NamedTuple):
@@ -42,7 +42,7 @@ def sliced_test(
     count: int = DIRECTIONS,
     permutations: int = 499,
     seed: int = 0,
-    chunk: int = CHUNK,
+    chunk: int = DIRECTIONS_AT_ONCE,
 ) -> SlicedTest:
     """Squared sliced Wasserstein-2 at equal numbers, with a permutation test on the projections.
 

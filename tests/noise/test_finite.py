@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from monge.errors import BadInput
-from monge.samplers.finite import FiniteChain, metropolis
+from monge.noise.finite import FiniteChain, metropolis
 
 
 def cycle(n, stay=0.0):

@@ -11,7 +11,7 @@ from monge import rng
 from monge.denoisers import part
 from monge.linalg import DiagonalCovariance, Moments
 from monge.protocols import Denoiser
-from monge.samplers.descent import answer
+from monge.samplers.diffusion.descent import answer
 
 ROUGH = 2e-3, 80.0  # levels of a denoiser of which nothing is known, in units of its law's width
 ROWS = 16  # of the coarse walk, at each level

@@ -12,9 +12,9 @@ from torch import Tensor
 from monge import progress
 from monge.densities import Law
 from monge.errors import BadInput
-from monge.samplers.chains import Chains
-from monge.samplers.langevin import Adjusted
-from monge.samplers.walk import as_law, refuse_bad, start
+from monge.samplers.chains.draws import Chains
+from monge.samplers.chains.langevin import Adjusted
+from monge.samplers.chains.walk import as_law, refuse_bad, start
 
 
 def annealed_langevin(

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from monge.samplers.states import Info, State, chosen, each, near, noise, ready, towards
+from monge.samplers.chains.states import Info, State, chosen, each, near, noise, ready, towards
 
 OPTIMAL = 0.574  # acceptance of MALA that moves the farthest in many dimensions (Roberts and Rosenthal 1998)
 WIDER = 0.02  # by what share a step that is chosen here widens a law

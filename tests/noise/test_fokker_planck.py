@@ -9,7 +9,7 @@ from scipy import stats
 
 from monge.densities import DoubleWell
 from monge.errors import BadInput
-from monge.samplers import fokker_planck
+from monge.noise import fokker_planck
 
 F = torch.float64
 

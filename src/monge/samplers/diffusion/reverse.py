@@ -12,11 +12,11 @@ from monge.doors import whole
 from monge.errors import BadInput
 from monge.linalg import DiagonalCovariance, Moments
 from monge.protocols import Denoiser
-from monge.samplers.descent import Descent, Trajectory, levels
-from monge.samplers.linearisation import Linearisation
-from monge.samplers.pilot import Known, flat, pilot, steps
-from monge.samplers.scale import survey
-from monge.samplers.solvers import ExponentialMultistep, Solver
+from monge.samplers.diffusion.descent import Descent, Trajectory, levels
+from monge.samplers.diffusion.linearisation import Linearisation
+from monge.samplers.diffusion.pilot import Known, flat, pilot, steps
+from monge.samplers.diffusion.scale import survey
+from monge.samplers.diffusion.solvers import ExponentialMultistep, Solver
 
 Ends = tuple[float | None, float | None]  # sigma_min and sigma_max, if they are given
 BATCH_VALUES = 2**20  # values held at a time when no batch size is given
@@ -68,7 +68,7 @@ def reverse_diffusion(
         work is spread, for alpha > 0 too.
     trace: return the `Trajectory`.
 
-    Any unit will do: levels that are not given follow from the law's own width (`monge.samplers.scale`).
+    Any unit will do: levels that are not given follow from the law's own width (`monge.samplers.diffusion.scale`).
     What is not known of a denoiser, its moments and its `gains` (see `monge.samplers.pilot`), a pilot finds out first:
     1,920 calls, twice as many and a hundred without moments, in all, not per sample, and once for a denoiser. It is the
     same for any n and seed. There is none when both levels are given and moments are not, nor for rows that have a

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from monge import rng
 from monge.errors import BadInput
-from monge.samplers.states import Info, Kernel, State
+from monge.samplers.chains.states import Info, Kernel, State
 
 WINDOWS = 0.15, 0.3, 0.5, 0.75  # shares of the warm-up at which the ladder is set anew
 

@@ -13,8 +13,8 @@ from monge import progress, rng
 from monge.denoisers import per_sample, residual_level
 from monge.errors import BadInput, NumericalFailure
 from monge.protocols import Denoiser
-from monge.samplers.linearisation import Linearisation
-from monge.samplers.solvers import ExponentialMultistep, Past, Rule, Solver, Step
+from monge.samplers.diffusion.linearisation import Linearisation
+from monge.samplers.diffusion.solvers import ExponentialMultistep, Past, Rule, Solver, Step
 
 Look = Callable[[Tensor, Tensor, float], Linearisation]
 SLOPE = 7.0  # rho of Karras et al. (2022): steps crowd towards small sigma

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from monge import rng
 from monge.linalg import Covariance, DiagonalCovariance, StationaryCovariance
-from monge.samplers.states import Info, State, chosen, near, noise, ready, towards
+from monge.samplers.chains.states import Info, State, chosen, near, noise, ready, towards
 
 TARGET = 0.8  # acceptance that the step is tuned to
 LENGTHS = tuple(math.pi / 2 * ratio for ratio in (0.25, 0.5, 1.0, 2.0))  # trajectories tried, in whitened time

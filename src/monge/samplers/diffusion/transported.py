@@ -20,7 +20,7 @@ from monge.doors import real, single
 from monge.errors import BadInput, NumericalFailure
 from monge.linalg import Moments
 from monge.protocols import Denoiser, LogProb
-from monge.samplers.scale import survey
+from monge.samplers.diffusion.scale import survey
 
 
 class Tolerance(NamedTuple):
@@ -47,7 +47,7 @@ def log_prob(
 ) -> LogProb:
     """log p_sigma_min(x) by the change of variables along the transport, in nats.
 
-    sigma_min, sigma_max: unless given, .002 and 80 times the law's width, see `monge.samplers.scale`.
+    sigma_min, sigma_max: unless given, .002 and 80 times the law's width, see `monge.samplers.diffusion.scale`.
     probes: None for the exact divergence (d products with the Jacobian per evaluation), or a number k >= 2 of
         Rademacher probes (Hutchinson); the error returned is then the standard error over probes. The integrator's own
         is not counted in it.

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from monge.densities import Ising
 from monge.errors import BadInput
-from monge.samplers.chains import Chains
-from monge.samplers.hamiltonian import LENGTHS, Hamiltonian
-from monge.samplers.langevin import Adjusted, Unadjusted
-from monge.samplers.lattice_moves import LatticeMoves
-from monge.samplers.metropolis import Metropolis, Proposal
-from monge.samplers.tempering import ReplicaExchange
-from monge.samplers.walk import Options, as_law, run
+from monge.samplers.chains.draws import Chains
+from monge.samplers.chains.hamiltonian import LENGTHS, Hamiltonian
+from monge.samplers.chains.langevin import Adjusted, Unadjusted
+from monge.samplers.chains.lattice_moves import LatticeMoves
+from monge.samplers.chains.metropolis import Metropolis, Proposal
+from monge.samplers.chains.tempering import ReplicaExchange
+from monge.samplers.chains.walk import Options, as_law, run
 
 
 def metropolis_hastings(

@@ -19,7 +19,7 @@ ESS_PER_CHAIN = 25  # effective draws a chain below which a mean and its error s
 ACCEPTED = 0.05  # share below which a chain hardly moves
 SWAPPED = 0.05
 FEWEST = 4  # draws that ArviZ asks for
-FEW = 16  # values of an event up to which each is judged; of larger ones, their mean
+EACH_JUDGED = 16  # values of an event up to which each is judged; of larger ones, their mean
 
 
 class DoubtfulChains(UserWarning):
@@ -70,7 +70,7 @@ class Chains:
         named = {"energy": self.energy, **self.observed}
         if self.x.shape[1] > 1:
             values = self.x.flatten(2)
-            few = values.shape[2] <= FEW and self.x.ndim == 3  # sites of a field are alike
+            few = values.shape[2] <= EACH_JUDGED and self.x.ndim == 3  # sites of a field are alike
             named |= {f"x{i + 1}": v for i, v in enumerate(values.unbind(2))} if few else {"mean of x": values.mean(2)}
         return named
 
@@ -126,7 +126,7 @@ def _apart(chains: Chains) -> dict[str, dict[str, float]]:
     """Where events are not judged value by value: the second half of the draws, along the direction in which the means
     of the first half differ the most from chain to chain."""
     count, kept = chains.x.shape[:2]
-    if count < 2 or kept < 2 * FEWEST or (chains.x.ndim == 3 and chains.x[0, 0].numel() <= FEW):
+    if count < 2 or kept < 2 * FEWEST or (chains.x.ndim == 3 and chains.x[0, 0].numel() <= EACH_JUDGED):
         return {}
     x = chains.x.flatten(2)
     half = kept // 2

@@ -20,8 +20,8 @@ from monge.densities import Energy, Law
 from monge.doors import events, options, real, whole
 from monge.errors import BadInput
 from monge.files import refuse_overwrite, write_atomic
-from monge.samplers.chains import Chains
-from monge.samplers.states import Info, Kernel, filled, flat, packed, unpacked
+from monge.samplers.chains.draws import Chains
+from monge.samplers.chains.states import Info, Kernel, filled, flat, packed, unpacked
 
 FIRST_S, SAVED_S = 3.0, 30.0  # seconds to the first state of the file, and between two
 SHARE = 0.05  # of the time at most goes into writing it

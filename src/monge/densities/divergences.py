@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from monge.doors import SUM_TO_ONE
 from monge.errors import BadInput
-from monge.ot.clouds import SUM_TO_ONE
 from monge.protocols import SupportsLogProb, SupportsSample
 
 

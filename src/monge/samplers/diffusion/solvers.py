@@ -21,7 +21,7 @@ from torch import Tensor
 
 from monge.denoisers import velocity
 from monge.errors import BadInput
-from monge.samplers.linearisation import Linearisation
+from monge.samplers.diffusion.linearisation import Linearisation
 
 # of the absolute weights of an extrapolation, at orders 2 and 3: those of the Adams-Bashforth rules with even steps
 MOST_WEIGHT = 2.0, 11 / 3
@@ -31,7 +31,7 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 
 
 class Past(NamedTuple):
-    """What an earlier step saw, see `monge.samplers.linearisation`: log sigma, [1] or [n], and q, [n, *eigenvalues].
+    """What an earlier step saw (`monge.samplers.diffusion.linearisation`): log sigma, [1] or [n], q, [n, *eigenvalues].
 
     v, predicted: where it began, and the mean of where it went, if the solver said so.
     """
@@ -164,8 +164,8 @@ def _diffused(now: Step, y: Tensor) -> Tensor:
 class ExponentialMultistep:
     """The linear part and the noise solved exactly; the rest of D, q, extrapolated through its last `order` values.
 
-    In the eigenbasis of the data's covariance, with the gains g and the clock A of `monge.samplers.linearisation`,
-    c = 1 + alpha, and A' = A(sigma_next),
+    In the eigenbasis of the data's covariance, with the gains g and the clock A of
+    `monge.samplers.diffusion.linearisation`, c = 1 + alpha, and A' = A(sigma_next),
 
         v_next = e^{-c (A - A')} v + int c e^{-c (A(s) - A')} q(s) dA(s) + noise,
 

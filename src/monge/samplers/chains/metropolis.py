@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-from monge.samplers.states import Info, State, chosen, near, noise, ready, towards
+from monge.samplers.chains.states import Info, State, chosen, near, noise, ready, towards
 
-FEW, MANY = 0.44, 0.234  # acceptances that move the farthest for one value, and for many (Gelman et al. 1996)
+ACCEPTED_OF_ONE, ACCEPTED_OF_MANY = 0.44, 0.234  # acceptances that move the farthest (Gelman et al. 1996)
 
 
 @runtime_checkable
@@ -63,12 +63,12 @@ class Metropolis:
         return new, Info(probability, broken, broken & near(state, y))
 
     def ready(self, state: State) -> "Metropolis":
-        found: Metropolis = self if self.proposal is not None else ready(self, state, "size", MANY, 2.0)
+        found: Metropolis = self if self.proposal is not None else ready(self, state, "size", ACCEPTED_OF_MANY, 2.0)
         return found
 
     def tuned(self, before: State, after: State, info: Info, done: float) -> "Metropolis":
         if self.proposal is not None:
             return self
-        target = FEW if before.x[0].numel() == 1 else MANY
+        target = ACCEPTED_OF_ONE if before.x[0].numel() == 1 else ACCEPTED_OF_MANY
         size, lately = towards(self.size, info, target, before.steps, self.lately)
         return dataclasses.replace(self, size=size, lately=lately)

@@ -16,7 +16,7 @@ from monge import rng
 from monge.compiling import side_by_side
 from monge.densities import Ising, Phi4
 from monge.errors import BadInput
-from monge.samplers.states import Info, State
+from monge.samplers.chains.states import Info, State
 
 Array = NDArray[np.float64]
 SHARE = 0.25  # sites of the clusters of a step, in all, as a share of the lattice's
@@ -67,7 +67,7 @@ class LatticeMoves:
         return State(x, self.law.energy(x), None, steps)
 
     def step(self, state: State) -> tuple[State, Info]:
-        from monge.samplers import sweeps  # numba takes a second to import
+        from monge.samplers.chains import sweeps  # numba takes a second to import
 
         x = state.x.cpu().clone(memory_format=torch.contiguous_format)
         phi, space, law = x.view(len(x), -1).numpy(), tuple(x.shape[2:]), self.law

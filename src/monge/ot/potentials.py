@@ -28,7 +28,7 @@ WORSE, LESS = 3.0, 0.8  # where the error has grown so much, omega - 1 shrinks
 CLOSE = 1e-3  # error at which Newton's steps begin
 AT_ONCE = 30  # Sinkhorn's steps where Newton's do not help
 INEXACT = 0.1  # residual of the conjugate gradients, in the metric of their preconditioner
-FEW, MANY = 50, 500  # products, before the equations are solved directly, or as far as that is
+FEW_PRODUCTS, MANY_PRODUCTS = 50, 500  # products, before the equations are solved directly, or as far as that is
 DENSE = 1024  # columns up to which Newton's steps are solved directly
 HALVINGS = 4
 ABSORB = {torch.float32: 30.0, torch.float64: 300.0}  # largest log-scaling of a plan that is held
@@ -225,7 +225,7 @@ def _newton(
     """g, f and the columns after a Newton step, halved where the error would grow, and whether that was in vain."""
     b = kernel.given.b
     small = isinstance(kernel, HeldKernel) and b.shape[1] <= DENSE
-    delta, solved = _conjugate_gradients(kernel, f, g, columns, most=FEW if small else MANY)
+    delta, solved = _conjugate_gradients(kernel, f, g, columns, most=FEW_PRODUCTS if small else MANY_PRODUCTS)
     if small and not solved:
         delta = _direct(kernel, f, g, columns)
     delta = kernel.epsilon * delta

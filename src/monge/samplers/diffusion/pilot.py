@@ -18,10 +18,10 @@ from monge.denoisers import part
 from monge.errors import BadInput
 from monge.linalg import Covariance, Moments
 from monge.protocols import Denoiser
-from monge.samplers.descent import Descent, Look, Trajectory, levels
-from monge.samplers.linearisation import LEAST, Gains, Linearisation, bins
-from monge.samplers.scale import AFAR, coarse, of_moments, point
-from monge.samplers.solvers import ExponentialMultistep
+from monge.samplers.diffusion.descent import Descent, Look, Trajectory, levels
+from monge.samplers.diffusion.linearisation import LEAST, Gains, Linearisation, bins
+from monge.samplers.diffusion.scale import AFAR, coarse, of_moments, point
+from monge.samplers.diffusion.solvers import ExponentialMultistep
 
 PATHS, LEVELS = 64, 30
 PATH_VALUES = 2**20  # fewer paths for events of more than 16,384 values
@@ -70,10 +70,9 @@ def pilot(
     """Gains, and before them moments unless they are given or the denoiser's own.
 
     Moments are those of the ends of a rough walk over levels 80 to .002 times the law's width (see
-    `monge.samplers.scale`), 64 samples in 30 calls; gains and pace are read off a second one, between 5 and .01 times
-    the largest principal s.d., and not below `lowest`. highest: a level above which the width is not looked for, unless
-    the law is wider. What
-    was found is kept with the denoiser for as long as it answers as it did.
+    `monge.samplers.diffusion.scale`), 64 samples in 30 calls; gains and pace are read off a second one, between 5 and
+    .01 times the largest principal s.d., and not below `lowest`. highest: a level above which the width is not looked
+    for, unless the law is wider. What was found is kept with the denoiser for as long as it answers as it did.
 
     Raises NumericalFailure if the denoiser's answers are not finite, BadInput if they have another shape than y.
 
