@@ -106,7 +106,7 @@ def ours(alpha: float = 0.0) -> Method:
 
 
 def begun(law: Law, sigma: float, n: int) -> Tensor:
-    return law.moments.noised_sample(rng.normal((n, *law.event_shape), 0, "start"), sigma)
+    return law.noised(sigma).from_noise(rng.normal((n, *law.event_shape), 0, "start"))
 
 
 def range_of(law: Law, wide: bool) -> tuple[float, float]:

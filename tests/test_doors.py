@@ -98,9 +98,9 @@ WRONG = {
     "dense negative": (lambda: la.DenseCovariance(-torch.eye(2)), "no negative eigenvalue"),
     "spectrum": (lambda: la.StationaryCovariance(ONES(4)), r"\[C, \*space\]"),
     "spectrum uneven": (lambda: la.StationaryCovariance(torch.arange(5.0)[None]), "even"),
-    "structure": (lambda: la.Moments.estimate(CLOUD, "dens"), "did you mean dense"),
-    "structure of vectors": (lambda: la.Moments.estimate(CLOUD, "stationary"), "of fields"),
-    "moments of one": (lambda: la.Moments.estimate(CLOUD[:1]), "at least 2 samples"),
+    "structure": (lambda: de.Gaussian.estimate(CLOUD, "dens"), "did you mean dense"),
+    "structure of vectors": (lambda: de.Gaussian.estimate(CLOUD, "stationary"), "of fields"),
+    "moments of one": (lambda: de.Gaussian.estimate(CLOUD[:1]), "at least 2 samples"),
     # bijectors
     "actnorm": (lambda: ActNorm(1)(Z(4, 3)), r"\[n, 1, \*space\], not \[4, 3\]"),
     "permutation": (lambda: Permutation(2)(Z(4, 3)), r"\[n, 2, \*space\]"),
@@ -155,10 +155,10 @@ WRONG = {
     "event without axes": (lambda: sa.reverse_diffusion(ORACLE, (), 3), "an axis or more"),
     "dtype": (lambda: sa.reverse_diffusion(ORACLE, (2,), 3, dtype=torch.int64), "floating dtype"),
     "batch": (lambda: sa.reverse_diffusion(ORACLE, (2,), 3, batch_size=-1), "1 or more"),
-    "moments": (lambda: sa.reverse_diffusion(ORACLE, (2,), 3, moments=la.Moments.estimate(Z(3, 4))), "moments are of"),
+    "moments": (lambda: sa.reverse_diffusion(ORACLE, (2,), 3, moments=de.Gaussian.estimate(Z(3, 4))), "moments are of"),
     "sigma": (lambda: GAUSS.denoise(Z(3, 2), None), "sigma must be a number"),
     "sigma told": (lambda: GAUSS.denoise(Z(2, 2), torch.tensor([1.0, -2.0])), "not -2"),
-    "moments sigma": (lambda: la.Moments.estimate(CLOUD).wiener(CLOUD, -0.5), "zero or more"),
+    "moments sigma": (lambda: de.Gaussian.estimate(CLOUD).denoise(CLOUD, -0.5), "zero or more"),
     "noise of nan": (lambda: dn.noise_level(torch.full((1, 1, 8, 8), NAN)), "finite"),
     "nearest": (lambda: ev.nearest(Z(3, 1), CLOUD), "one dimension"),
     "first look": (lambda: ActNorm(2).start(Z(0, 2)), "a row or more"),
@@ -223,9 +223,9 @@ def test_integers_are_numbers():
     other = (picture + 20 * torch.randn(picture.shape, generator=g)).clamp(0, 255).round()
     for of in (ev.psnr, ev.ssim):
         torch.testing.assert_close(of(byte, other.to(torch.uint8), 255), of(picture, other, 255))
-    moments, ints = la.Moments(Z(2), la.DiagonalCovariance(ONES(2))), torch.ones(1, 2, dtype=torch.int64)
-    torch.testing.assert_close(moments.log_prob(ints, 0.5), moments.log_prob(ONES(1, 2), 0.5))
-    torch.testing.assert_close(moments.wiener(ints, 0.5), torch.full((1, 2), 0.8))
+    moments, ints = de.Gaussian(Z(2), la.DiagonalCovariance(ONES(2))), torch.ones(1, 2, dtype=torch.int64)
+    torch.testing.assert_close(moments.noised(0.5).log_prob(ints).value, moments.noised(0.5).log_prob(ONES(1, 2)).value)
+    torch.testing.assert_close(moments.denoise(ints, 0.5), torch.full((1, 2), 0.8))
     torch.testing.assert_close(la.DiagonalCovariance(ONES(2) / 2).apply(torch.sqrt, ints), torch.full((1, 2), 0.5**0.5))
     torch.testing.assert_close(dn.score(2 * ints, ints, 0.5), torch.full((1, 2), 4.0))
     assert ev.energy_distance([[0], [1]], np.array([[10], [12]])) == 18.0
@@ -237,7 +237,7 @@ def test_what_looks_odd_and_is_right_works():
     assert wide.log_prob(wide.sample(1)).value.isfinite().all()
     k = torch.fft.fftfreq(64, 1 / 64)
     power = (1 + k[:, None] ** 2 + k**2) ** (-11 / 3)
-    assert not de.Gaussian.stationary(power[None]).singular
+    assert not de.Gaussian.stationary(power[None]).covariance.singular
     assert MIX.energy(CLOUD[:0]).shape == (0,)
     assert dn.Wiener.of(CLOUD)(CLOUD[:0], 1.0).shape == (0, 2)
     assert MIX.score(CLOUD.T.contiguous().T).shape == (30, 2)
@@ -356,14 +356,22 @@ def test_what_strangers_write_passes_the_doors_as_it_is():
     assert Mine().score(ONES(1, 2)).tolist() == [[-2.0, -2.0]]
 
     class Clipped(Mine):
-        def score(self, x):
-            return super().score(x).clamp(-1, 1)
+        def energy_and_score(self, x):
+            energy, score = super().energy_and_score(x)
+            return energy, score.clamp(-1, 1)
+
+    with pytest.raises(BadInput, match="its own score in energy_and_score"):
+
+        class Scored(Mine):
+            def score(self, x):
+                return -x
 
     class Labelled(Mine):
         def denoise(self, y, sigma, label=None):
             return y * sigma[:, None] + label[:, None]
 
     assert Labelled().denoise(ONES(1, 2), 3.0, label=ONES(1)).tolist() == [[4.0, 4.0]]
+    assert Clipped().score(ONES(1, 2)).tolist() == [[-1.0, -1.0]]
     energy, score = Clipped().energy_and_score(ONES(1, 2))
     assert energy.tolist() == [2.0]
     assert score.tolist() == [[-1.0, -1.0]]

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from monge import denoisers as dn
+from monge import densities as de
 from monge import evaluation as ev
-from monge import linalg as la
 from monge import ot
 from monge.data import Samples, Scaling
 
@@ -58,9 +58,9 @@ def test_distances_scale_and_p_values_do_not(name, s):
 @pytest.mark.parametrize("structure", ["dense", "diagonal", "separable", "stationary"])
 def test_moments_scale(s, structure):
     events = PICTURE if structure in ("separable", "stationary") else X
-    one, other = la.Moments.estimate(events, structure), la.Moments.estimate(s * events, structure)
+    one, other = de.Gaussian.estimate(events, structure), de.Gaussian.estimate(s * events, structure)
     torch.testing.assert_close(other.covariance.eigenvalues / s**2, one.covariance.eigenvalues, rtol=1e-6, atol=1e-9)
-    torch.testing.assert_close(other.wiener(s * events, s) / s, one.wiener(events, 1.0), rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(other.denoise(s * events, s) / s, one.denoise(events, 1.0), rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("s", [1e-9, 1e9])

@@ -8,7 +8,7 @@ import torch
 from monge import denoisers, rng
 from monge.denoisers import Neural, Oracle
 from monge.densities import Empirical, Gaussian, GaussianMixture
-from monge.linalg import DenseCovariance, Moments
+from monge.linalg import DenseCovariance
 
 
 def mixture():
@@ -78,15 +78,15 @@ def test_with_moments_it_starts_from_the_best_linear_denoiser(sigma):
     n, d = 20_000, 8
     root = rng.normal((d, d), 0, "root", dtype=torch.float64)
     mean = rng.normal((d,), 0, "mean", dtype=torch.float64)
-    moments = Moments(mean, DenseCovariance(root @ root.T))
+    moments = Gaussian(mean, DenseCovariance(root @ root.T))
     probe = Probe()
     denoiser = Neural(probe).double()
     denoiser.moments = moments
-    x = moments.noised_sample(rng.normal((n, d), 0, "x", dtype=torch.float64), 0.0)
+    x = moments.from_noise(rng.normal((n, d), 0, "x", dtype=torch.float64))
     y = x + sigma * rng.normal((n, d), 0, "z", dtype=torch.float64)
     level = torch.full((n,), sigma, dtype=torch.float64)
     guess = denoiser(y, level)
-    torch.testing.assert_close(guess, moments.wiener(y, sigma))
+    torch.testing.assert_close(guess, moments.denoise(y, sigma))
     few = d / float((moments.covariance.eigenvalues.sum() ** 2) / moments.covariance.eigenvalues.square().sum())
     tolerance = 5 * math.sqrt(2 * few / (n * d))  # few of the directions have most of the variance
     assert abs(probe.seen.var().item() - 1) < tolerance

@@ -5,11 +5,26 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from monge import rng
 from monge.bijectors import Elementwise
-from monge.densities import DoubleWell, Energy, Funnel, Gaussian, GaussianMixture, Ising, Law, Phi4, Rings
+from monge.densities import (
+    Banana,
+    DoubleWell,
+    Empirical,
+    Energy,
+    Funnel,
+    Gaussian,
+    GaussianMixture,
+    Ising,
+    Law,
+    Moons,
+    Phi4,
+    Rings,
+)
 from monge.errors import BadInput
+from monge.samplers import mala
 
 F = torch.float64
 
@@ -22,7 +37,7 @@ def test_the_double_well_is_normalised(mu, b):
     assert DoubleWell(mu, b, d=3).log_z == pytest.approx(3 * law.log_z)
 
 
-@pytest.mark.parametrize(
+LAWS = pytest.mark.parametrize(
     "law",
     [
         DoubleWell(d=2),
@@ -35,9 +50,20 @@ def test_the_double_well_is_normalised(mu, b):
         Gaussian(torch.zeros(2, dtype=F), torch.ones(2, dtype=F)).tempered(2.0),
         Funnel(d=2).transformed(Elementwise((2,), scale=2.0, shift=1.0).double()),
         Energy(lambda x: (x**4).sum(1), (2,)),
+        Energy(lambda x: (x**4).sum(1), (2,), score=lambda x: -4 * x**3),
+        Gaussian(torch.ones(2, dtype=F), torch.tensor([[2.0, 1.0], [1.0, 3.0]], dtype=F)),
+        Gaussian.stationary(torch.tensor([[3.0, 1.0, 0.5, 1.0]], dtype=F)),
+        GaussianMixture(torch.eye(2, dtype=F), torch.tensor([0.3, 0.5], dtype=F)),
+        Empirical(torch.eye(2, dtype=F), 0.7),
+        Rings(noise=0.3),
+        Moons(noise=0.3, points=50),
+        Banana(),
     ],
     ids=lambda law: type(law).__name__,
 )
+
+
+@LAWS
 def test_the_score_is_minus_the_gradient_of_the_energy(law):
     x = rng.normal((6, *law.event_shape), 0, "x", dtype=F).requires_grad_()
     (gradient,) = torch.autograd.grad(law.energy(x).sum(), x)
@@ -45,6 +71,80 @@ def test_the_score_is_minus_the_gradient_of_the_energy(law):
     assert torch.allclose(score, -gradient, rtol=1e-9, atol=1e-9)
     assert torch.allclose(law.score(x.detach()), score)
     assert torch.allclose(energy, law.energy(x.detach()))
+
+
+@LAWS
+def test_energy_and_score_can_be_differentiated_again(law):
+    x = rng.normal((4, *law.event_shape), 0, "x", dtype=F).requires_grad_()
+    v = rng.normal((4, *law.event_shape), 0, "v", dtype=F)
+    (slope,) = torch.autograd.grad(law.energy(x).sum(), x, create_graph=True)
+    (bend,) = torch.autograd.grad(slope, x, v)
+    energy, score = law.energy_and_score(x)
+    assert torch.allclose(torch.autograd.grad(energy.sum(), x, retain_graph=True)[0], slope, atol=1e-9)
+    assert torch.allclose(torch.autograd.grad(score, x, -v)[0], bend, rtol=1e-6, atol=1e-8)
+
+
+class Learned(Law):
+    """A law without super().__init__(), and with something to learn."""
+
+    def __init__(self):
+        self.event_shape, self.net = (3,), nn.Sequential(nn.Linear(3, 8), nn.SiLU(), nn.Linear(8, 1)).double()
+
+    def energy(self, x):
+        return self.net(x)[:, 0] + 0.5 * x.square().sum(1)
+
+
+def test_a_law_is_a_module_that_learns():
+    law, x = Learned(), rng.normal((64, 3), 0, "x", dtype=F)
+    assert len(list(law.parameters())) == 4
+    assert not law.double().score(x.clone().requires_grad_(False)).isnan().any()
+    weight = law.net[0].weight
+    loss = law.score(x).square().sum(1).mean()
+    (slope,) = torch.autograd.grad(loss, weight)
+    step = torch.zeros_like(weight)
+    step[0, 0] = 1e-6
+    losses = []
+    for sign in (1, -1):
+        with torch.no_grad():
+            weight += sign * step
+            losses.append(law.score(x).square().sum(1).mean())
+            weight -= sign * step
+    assert float(slope[0, 0]) == pytest.approx(float(losses[0] - losses[1]) / 2e-6, rel=1e-4)
+    with torch.no_grad():
+        assert not law.energy_and_score(x)[0].requires_grad
+    moved = Energy(law.net, (3,))
+    assert [name for name, _ in moved.named_parameters()][:1] == ["function.0.weight"]
+
+
+@pytest.mark.filterwarnings("ignore::monge.samplers.DoubtfulChains")
+def test_chains_of_a_law_that_learns_keep_no_graph():
+    chains = mala(Learned(), draws=5, warmup=5, x=torch.zeros(3, dtype=F, requires_grad=True), show=False)
+    assert not chains.x.requires_grad
+    assert not chains.energy.requires_grad
+
+
+def test_a_law_goes_into_another_precision_with_all_its_tensors():
+    mixture, field = GaussianMixture(torch.eye(2), torch.ones(2)), Gaussian.stationary(torch.ones(1, 4))
+    for law in (mixture, field, DoubleWell(), mixture.tempered(0.5), mixture + mixture):
+        assert law.double().dtype == F
+        assert law.scattered(2).dtype == F
+    assert mixture.sample(3).dtype == field.sample(3).dtype == field.covariance.eigenvalues.dtype == F
+    assert not mixture.state_dict()  # of what is learned
+
+
+def test_z_is_known_where_it_can_be():
+    x = torch.linspace(-20, 20, 40_001, dtype=F)[:, None]
+    one, other = (Gaussian(torch.full((1,), m, dtype=F), torch.full((1,), v, dtype=F)) for m, v in ((0, 1), (1, 0.3)))
+    map_ = Elementwise((1,), scale=2.0, shift=0.5).double()
+    for law in (one + other, one.tempered(0.3), DoubleWell(-2.0).tempered(0.5), DoubleWell().transformed(map_), one):
+        assert law.tempered(1).log_z == law.log_z
+        assert float(law.log_prob(x).value.detach().exp().sum() * 1e-3) == pytest.approx(1, abs=1e-6), law
+    dense = Gaussian(torch.ones(2, dtype=F), torch.tensor([[2.0, 1.0], [1.0, 3.0]], dtype=F))
+    both, grid = dense + dense.noised(1.0), torch.cartesian_prod(*[torch.linspace(-12, 12, 601, dtype=F)] * 2)
+    assert float(both.log_prob(grid).value.exp().sum() * 0.04**2) == pytest.approx(1, abs=1e-6)
+    for law in (dense.tempered(0.0), Rings().tempered(0.5), Rings() + Rings()):
+        with pytest.raises(BadInput, match="unknown"):
+            law.log_prob(grid[:2])
 
 
 def test_the_algebra_of_energies():

@@ -7,11 +7,11 @@ import torch
 from sklearn.covariance import ledoit_wolf
 
 from monge import rng
+from monge.densities import Gaussian
 from monge.errors import BadInput
 from monge.linalg import (
     DenseCovariance,
     DiagonalCovariance,
-    Moments,
     SeparableCovariance,
     StationaryCovariance,
     power_spectrum,
@@ -87,41 +87,41 @@ def test_log_det_and_trace(covariance):
 
 def test_level_per_sample(covariance):
     y = rng.normal((2, *covariance.event_shape), 0, "y", dtype=F)
-    moments = Moments(torch.ones(covariance.event_shape, dtype=F), covariance)
-    together = moments.wiener(y, torch.tensor([0.1, 3.0], dtype=F))
-    assert torch.allclose(together[:1], moments.wiener(y[:1], 0.1))
-    assert torch.allclose(together[1:], moments.wiener(y[1:], 3.0))
+    moments = Gaussian(torch.ones(covariance.event_shape, dtype=F), covariance)
+    together = moments.denoise(y, torch.tensor([0.1, 3.0], dtype=F))
+    assert torch.allclose(together[:1], moments.denoise(y[:1], 0.1))
+    assert torch.allclose(together[1:], moments.denoise(y[1:], 3.0))
 
 
 def test_moments_are_the_gaussian_s(covariance):
     d = math.prod(covariance.event_shape)
-    moments = Moments(torch.full(covariance.event_shape, 0.5, dtype=F), covariance)
+    moments = Gaussian(torch.full(covariance.event_shape, 0.5, dtype=F), covariance)
     y = rng.normal((4, *covariance.event_shape), 0, "y", dtype=F)
     noisy = matrix(covariance) + 0.49 * torch.eye(d, dtype=F)
     exact = torch.distributions.MultivariateNormal(torch.full((d,), 0.5, dtype=F), noisy).log_prob(y.flatten(1))
-    assert torch.allclose(moments.log_prob(y, 0.7), exact)
+    assert torch.allclose(moments.noised(0.7).log_prob(y).value, exact)
     expected = 0.5 + (y.flatten(1) - 0.5) @ torch.linalg.solve(noisy, matrix(covariance))
-    assert torch.allclose(moments.wiener(y, 0.7).flatten(1), expected)
-    assert torch.allclose(moments.whiten(moments.noised_sample(y, 0.7), 0.7), y)
+    assert torch.allclose(moments.denoise(y, 0.7).flatten(1), expected)
+    assert torch.allclose(moments.noised(0.7).whiten(moments.noised(0.7).from_noise(y)), y)
 
 
 def test_state_makes_it_again(covariance):
-    moments = Moments(torch.ones(covariance.event_shape, dtype=F), covariance)
-    again = Moments.from_state(moments.state())
+    moments = Gaussian(torch.ones(covariance.event_shape, dtype=F), covariance)
+    again = Gaussian.from_state(moments.state())
     y = rng.normal((2, *covariance.event_shape), 0, "y", dtype=F)
-    assert torch.equal(again.wiener(y, 0.5), moments.wiener(y, 0.5))
+    assert torch.equal(again.denoise(y, 0.5), moments.denoise(y, 0.5))
 
 
 def test_dense_estimate_is_ledoit_and_wolf_s():
     x = rng.normal((30, 1, 4, 4), 0, "x", dtype=F) * torch.linspace(0.5, 2.0, 4, dtype=F)
-    moments = Moments.estimate(x)
+    moments = Gaussian.estimate(x)
     expected, _ = ledoit_wolf(x.flatten(1).numpy())
     assert torch.allclose(matrix(moments.covariance), torch.from_numpy(expected) * 30 / 29, atol=1e-10)
     assert torch.allclose(moments.mean, x.mean(0))
 
 
 def test_fewer_samples_than_values_still_give_a_usable_covariance():
-    moments = Moments.estimate(rng.normal((10, 40), 0, "x", dtype=F))
+    moments = Gaussian.estimate(rng.normal((10, 40), 0, "x", dtype=F))
     assert moments.covariance.eigenvalues.min() > 0.1
 
 
@@ -129,8 +129,8 @@ def test_fewer_samples_than_values_still_give_a_usable_covariance():
 def test_estimates_converge(structure):
     law = stationary(1, 4, 4)
     n = 40_000
-    x = Moments(torch.full((1, 4, 4), 2.0, dtype=F), law).noised_sample(rng.normal((n, 1, 4, 4), 0, "x", dtype=F), 0.0)
-    moments = Moments.estimate(x, structure)
+    x = Gaussian(torch.full((1, 4, 4), 2.0, dtype=F), law).from_noise(rng.normal((n, 1, 4, 4), 0, "x", dtype=F))
+    moments = Gaussian.estimate(x, structure)
     exact = matrix(law) if structure != "diagonal" else torch.diag(matrix(law).diagonal())
     variance = matrix(law)[0, 0]
     assert ((matrix(moments.covariance) - exact).abs() < 5 * variance * math.sqrt(2 / n) + 0.02 / n).all()
@@ -141,7 +141,7 @@ def test_estimates_converge(structure):
 def test_power_spectrum_of_a_known_law(shape):
     law = stationary(1, *shape)
     n = 4000
-    x = Moments(torch.zeros(1, *shape, dtype=F), law).noised_sample(rng.normal((n, 1, *shape), 0, "x", dtype=F), 0.0)
+    x = Gaussian(torch.zeros(1, *shape, dtype=F), law).from_noise(rng.normal((n, 1, *shape), 0, "x", dtype=F))
     k, power = power_spectrum(x)
     ring = wavenumbers(shape).round().long()
     for bin_ in range(len(k)):
@@ -160,7 +160,7 @@ def test_power_spectrum_of_a_known_law(shape):
         (lambda: StationaryCovariance(torch.ones(4)), "1 to 3 space dimensions"),
         (lambda: StationaryCovariance(-torch.ones(1, 4)), "zero or more"),
         (lambda: StationaryCovariance(torch.arange(4.0)[None]), "even"),
-        (lambda: Moments.estimate(torch.ones(1, 2)), "at least 2 samples"),
+        (lambda: Gaussian.estimate(torch.ones(1, 2)), "at least 2 samples"),
     ],
 )
 def test_bad_input_is_told_in_one_line(make, message):

@@ -9,9 +9,9 @@ import torch
 import monge
 from monge import rng
 from monge.data import Samples
-from monge.densities import GaussianMixture
+from monge.densities import Gaussian, GaussianMixture
 from monge.errors import BadInput
-from monge.linalg import DiagonalCovariance, Moments
+from monge.linalg import DiagonalCovariance
 
 
 def mixture():
@@ -97,7 +97,7 @@ def test_trace_is_in_data_units(model):
 def test_blind_model_samples_in_a_space_much_larger_than_the_data():
     """A circle in 32 dimensions: the noise level can be read off the residual."""
     angle = 2 * math.pi * rng.uniform((4000, 1), 0, "angle")
-    rotation = Moments.estimate(rng.normal((200, 32), 0, "axes")).covariance.vectors
+    rotation = Gaussian.estimate(rng.normal((200, 32), 0, "axes")).covariance.vectors
     x = torch.cat([angle.cos(), angle.sin(), torch.zeros(4000, 30)], 1) @ rotation
     model = monge.Diffusion(blind=True).fit(x, steps=400, show=False)
     back = model.sample(500, nfe=40) @ rotation.T
@@ -148,7 +148,7 @@ def test_levels_are_trained_where_64_directions_are_seen_or_a_tenth_and_a_third_
     """Of white data d / (1 + sigma^2) are seen."""
     white = rng.normal((30, 1, side, side), 0, "white")
     model = monge.Diffusion(net=monge.nets.Size((8,), 1)).fit(Samples(white, kind="fields"), steps=1, show=False)
-    model.know(Moments(torch.zeros(1, side, side), DiagonalCovariance(torch.ones(1, side, side))))
+    model.know(Gaussian(torch.zeros(1, side, side), DiagonalCovariance(torch.ones(1, side, side))))
     (objective,) = model.objectives()
     assert math.exp(objective.center) ** 2 == pytest.approx(side**2 / seen - 1, rel=0.12)  # steps of .05 in log sigma
 

@@ -113,8 +113,8 @@ def test_a_gaussian_is_exact_for_any_number_of_calls(name):
     for nfe in (1, 2, 3, 5, 8, 20):
         way = reverse_diffusion(denoiser, law.event_shape, 50, nfe=nfe, dtype=F, trace=True)
         sigma = float(way.sigma[0])
-        z = law.moments.whiten(way.y[0], sigma)
-        assert torch.allclose(way.x, law.moments.noised_sample(z, 0.0), atol=1e-4 * float(covariance.trace.sqrt()))
+        z = law.noised(sigma).whiten(way.y[0])
+        assert torch.allclose(way.x, law.from_noise(z), atol=1e-4 * float(covariance.trace.sqrt()))
         starts[sigma] = nfe
     assert len(starts) == 1
 

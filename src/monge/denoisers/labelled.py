@@ -6,8 +6,8 @@ from typing import Any
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from monge.densities import Gaussian
 from monge.errors import BadInput
-from monge.linalg import Moments
 from monge.protocols import Denoiser
 
 
@@ -31,7 +31,7 @@ class Labelled:
         self,
         denoiser: Callable[[Tensor, Tensor, Tensor], Tensor],
         label: Shaped[Tensor, " n *k"],
-        moments: Moments | None = None,
+        moments: Gaussian | None = None,
         gains: Any = None,
     ) -> None:
         self.denoiser, self.label, self.moments, self.gains = denoiser, label, moments, gains
@@ -46,10 +46,8 @@ class Labelled:
         """That of rows first .. first + n."""
         if len(self.label) == 1:
             return self
-        moments, rows = self.moments, slice(first, first + n)
-        if moments is not None and len(moments.mean) == len(self.label):
-            moments = Moments(moments.mean[rows], moments.covariance)
-        return Labelled(self.denoiser, self.label[rows], moments, self.gains)
+        moments = None if self.moments is None else self.moments.rows(first, n)
+        return Labelled(self.denoiser, self.label[first : first + n], moments, self.gains)
 
 
 def part(denoiser: Denoiser, first: int, n: int) -> Denoiser:

@@ -7,7 +7,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from monge.denoisers.algebra import per_sample
-from monge.linalg import Moments
+from monge.densities import Gaussian
 from monge.nets import BiasFreeUNet
 
 BLIND_FLOOR = 0.05
@@ -52,7 +52,7 @@ class Neural(nn.Module):
         self.sigma_data = sigma_data
         self.blind, self.guided = blind, guided
         self.homogeneous = blind and isinstance(net, BiasFreeUNet)
-        self.moments: Moments | None = None
+        self.moments: Gaussian | None = None
         self.gains: Any = None  # what a sampler has measured, see `monge.samplers.pilot`
 
     def forward(
@@ -99,10 +99,8 @@ class Neural(nn.Module):
         if self.moments is None:
             share = self.sigma_data**2 / (self.sigma_data**2 + per_sample(sigma, y).square())
             return share * y, y, y.new_full((), self.sigma_data)
-        if self.moments.mean.device != y.device:
-            self.moments = self.moments.to(y.device)
         away = y - self.moments.mean.to(y)
-        return self.moments.wiener(y, sigma), away, self.moments.covariance.eigenvalues.mean().sqrt().to(y)
+        return self.moments.denoise(y, sigma), away, self.moments.covariance.eigenvalues.mean().sqrt().to(y)
 
     def _error(self, sigma: Tensor) -> Tensor:
         if self.moments is None:

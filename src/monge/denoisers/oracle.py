@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from monge.linalg import Moments
+from monge.densities import Gaussian
 from monge.protocols import SupportsDenoise
 
 
@@ -20,7 +20,7 @@ class Oracle:
 
     def __init__(self, density: SupportsDenoise) -> None:
         self.density = density
-        self.moments: Moments | None = getattr(density, "moments", None)
+        self.moments: Gaussian | None = getattr(density, "moments", None)
 
     def __call__(self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n *event"]:
         return self.density.denoise(y, sigma)

@@ -5,9 +5,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monge.denoisers.algebra import per_sample
+from monge.densities import Gaussian
 from monge.doors import of_noisy
 from monge.errors import BadInput
-from monge.linalg import DenseCovariance, Moments, StationaryCovariance
+from monge.linalg import DenseCovariance
 
 LAG = 8.0  # sites over which an event's own autocorrelation is believed
 
@@ -27,7 +28,7 @@ class Wiener:
     (tensor([[0.7500, 0.5000]]), tensor([0.6250]))
     """
 
-    def __init__(self, moments: Moments | None = None) -> None:
+    def __init__(self, moments: Gaussian | None = None) -> None:
         self.moments = moments
 
     @classmethod
@@ -37,8 +38,7 @@ class Wiener:
 
         Raises BadInput for a spectrum with a negative value, or that is not even.
         """
-        level = torch.as_tensor(mean, dtype=spectrum.dtype).reshape(-1, *[1] * (spectrum.ndim - 1))
-        return cls(Moments(level.expand(spectrum.shape).clone(), StationaryCovariance(spectrum)))
+        return cls(Gaussian.stationary(spectrum, mean))
 
     @classmethod
     def dense(cls, covariance: Float[Tensor, "d d"], mean: Tensor | None = None) -> "Wiener":
@@ -47,16 +47,16 @@ class Wiener:
         Raises BadInput for a matrix that is not symmetric, or has a negative eigenvalue.
         """
         mean = covariance.new_zeros(len(covariance)) if mean is None else mean
-        return cls(Moments(mean, DenseCovariance(covariance, tuple(mean.shape))))
+        return cls(Gaussian(mean, DenseCovariance(covariance, tuple(mean.shape))))
 
     @classmethod
     def of(cls, x: Float[Tensor, "n *event"], *, periodic: bool = False) -> "Wiener":
         """By samples: a stationary covariance where they are on a torus, else as dense as their size allows."""
-        return cls(Moments.estimate(x, "stationary" if periodic else None))
+        return cls(Gaussian.estimate(x, "stationary" if periodic else None))
 
     @of_noisy
     def __call__(self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"] | float) -> Float[Tensor, "n *event"]:
-        return _blind(y, sigma) if self.moments is None else self.moments.wiener(y, sigma)
+        return _blind(y, sigma) if self.moments is None else self.moments.denoise(y, sigma)
 
     def error(self, sigma: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Mean square error per value at each level. Raises BadInput where the moments are those of each event."""

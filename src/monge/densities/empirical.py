@@ -32,14 +32,17 @@ class Empirical(Law):
     tensor([[1.]])
     """
 
+    log_z = 0.0
+    points: Tensor
+
     def __init__(self, points: Tensor, bandwidth: float = 0.0) -> None:
         points = finite(points, "points")
         if points.ndim < 2 or len(points) < 1:
             raise BadInput(f"points must be [m, *event] with at least one row, not {list(points.shape)}")
         if not 0 <= bandwidth < math.inf:
             raise BadInput(f"a bandwidth must be zero or more, and finite, not {bandwidth}")
-        self.points, self.bandwidth, self.event_shape = points, bandwidth, tuple(points.shape[1:])
-        self.dtype = points.dtype
+        self.register_buffer("points", points, persistent=False)
+        self.bandwidth, self.event_shape, self.dtype = bandwidth, tuple(points.shape[1:]), points.dtype
 
     def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
         """-log p(x) of the noised measure; Z = 1."""
@@ -49,14 +52,17 @@ class Empirical(Law):
         """log of the mean over points of N(x; x_i, bandwidth^2). Raises BadInput without noise."""
         level = levels(self._must_be_noised(), x)
         log_sum, _ = self._sums(x.flatten(1), level, want_mean=False)
-        size = math.prod(self.event_shape)
-        log_z = math.log(len(self.points)) + size * (0.5 * math.log(2 * math.pi) + math.log(self.bandwidth))
-        return LogProb.exact(log_sum - log_z)
+        return LogProb.exact(log_sum - self._log_z())
 
-    def score(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
-        """(E[x_i | x] - x) / bandwidth^2. Raises BadInput without noise."""
+    def _log_z(self) -> float:
+        size = math.prod(self.event_shape)
+        return math.log(len(self.points)) + size * (0.5 * math.log(2 * math.pi) + math.log(self.bandwidth))
+
+    def energy_and_score(self, x: Float[Tensor, "n *event"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n *event"]]:
+        """The score is (E[x_i | x] - x) / bandwidth^2. Raises BadInput without noise."""
         level = self._must_be_noised()
-        return (Empirical(self.points).denoise(x, level) - x) / level**2
+        log_sum, mean = self._sums(x.flatten(1), levels(level, x), want_mean=True)
+        return self._log_z() - log_sum, (mean.reshape(x.shape) - x) / level**2
 
     def sample(self, n: int, *, seed: int = 0, start: int = 0) -> Float[Tensor, "n *event"]:
         u = rng.uniform((n, 1), seed, "empirical", start=start, dtype=torch.float64)[:, 0]

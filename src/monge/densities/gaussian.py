@@ -1,30 +1,38 @@
-"""The Gaussian law: everything in closed form."""
+"""The Gaussian law: everything in closed form, and of any law what its mean and covariance tell."""
 
 import math
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from monge import rng
-from monge.densities.law import Law
-from monge.doors import finite
+from monge.densities.law import Law, Sum
+from monge.doors import finite, one_of, real, single
 from monge.errors import BadInput
 from monge.linalg import (
     Covariance,
     DenseCovariance,
     DiagonalCovariance,
-    Moments,
     SeparableCovariance,
     StationaryCovariance,
 )
 from monge.protocols import LogProb
 
+DENSE = 1024  # values per event up to which a full covariance is kept
+LONG = 512  # side of an event up to which there is a basis for each axis
+Structure = Literal["dense", "stationary", "separable", "diagonal"]
+
 
 class Gaussian(Law):
     """N(m, C), course (23): energy 1/2 (x - m)' C^-1 (x - m), log Z = 1/2 log det(2 pi C).
 
-    mean: [*event]. covariance: a matrix [d, d], variances of the event's shape, or a `monge.linalg.Covariance`.
+    mean: [*event]; with a `Covariance` also one for each row, [n, *event], of laws that differ by it. covariance: a
+    matrix [d, d], variances of the event's shape, or a `monge.linalg.Covariance`.
+
+    As the moments of any law, `estimate`d from samples, it gives the best linear denoiser (`denoise`), and the law of
+    y = x + sigma z to second order (`noised`).
 
     A singular covariance can be sampled and denoised, but has no density.
 
@@ -36,7 +44,10 @@ class Gaussian(Law):
     (tensor([-1.8379]), tensor([[2., 0.]]))
     """
 
+    mean: Tensor
+
     def __init__(self, mean: Tensor, covariance: Tensor | Covariance) -> None:
+        super().__init__()
         mean = finite(mean, "mean")
         if not isinstance(covariance, Covariance):
             covariance, event = finite(covariance, "covariance"), tuple(mean.shape)
@@ -49,64 +60,178 @@ class Gaussian(Law):
                     f"the covariance of a mean {list(event)} must be {[mean.numel()] * 2} or {list(event)}, "
                     f"not {list(covariance.shape)}"
                 )
-        if tuple(covariance.event_shape) != tuple(mean.shape):
-            raise BadInput(f"a covariance on {list(covariance.event_shape)} does not fit a mean {list(mean.shape)}")
-        self.moments, self.event_shape, self.dtype = Moments(mean, covariance), tuple(mean.shape), mean.dtype
-        self.singular = covariance.singular
+        self.event_shape, self.covariance = tuple(covariance.event_shape), covariance
+        rows = mean.ndim - len(self.event_shape)
+        if tuple(mean.shape)[max(0, rows) :] != self.event_shape or rows not in (0, 1):
+            raise BadInput(f"a covariance on {list(self.event_shape)} does not fit a mean {list(mean.shape)}")
+        self.register_buffer("mean", mean, persistent=False)
+        self.dtype = mean.dtype
 
     @classmethod
-    def stationary(cls, spectrum: Float[Tensor, "c *space"], mean: float = 0.0) -> "Gaussian":
-        """Periodic stationary field with this power spectrum on the grid of `torch.fft.fftn` (white noise: 1)."""
-        return cls(torch.full_like(spectrum, mean), StationaryCovariance(spectrum))
+    def stationary(cls, spectrum: Float[Tensor, "c *space"], mean: Tensor | float = 0.0) -> "Gaussian":
+        """Periodic stationary field with this power spectrum on the grid of `torch.fft.fftn` (white noise: 1), and a
+        mean, a number or one a channel."""
+        level = torch.as_tensor(mean, dtype=spectrum.dtype).reshape(-1, *[1] * (spectrum.ndim - 1))
+        return cls(level.expand(spectrum.shape).clone(), StationaryCovariance(spectrum))
+
+    @classmethod
+    def estimate(cls, x: Float[Tensor, "n *event"], structure: Structure | None = None) -> "Gaussian":
+        """Mean and covariance of samples. A dense covariance up to 1024 values an event, shrunk towards a multiple of
+        the identity (Ledoit and Wolf 2004) so that n < d is safe; above, a separable one while no side is longer than
+        512, and then a variance per value. "stationary": by the mean periodogram, symmetric in k.
+
+        Raises BadInput for fewer than two samples, and another structure than dense, stationary, separable or diagonal.
+        """
+        x = real(x)
+        if x.ndim < 2 or len(x) < 2:
+            raise BadInput(f"moments need at least 2 samples [n, *event], not {list(x.shape)}")
+        event = tuple(x.shape[1:])
+        size = math.prod(event)
+        separable = len(event) > 1 and max(event) <= LONG
+        if structure is not None:
+            one_of(structure, get_args(Structure), "structure")
+            if structure in ("stationary", "separable") and len(event) < 2:
+                raise BadInput(f"a {structure} covariance is of fields [n, C, *space], not {list(x.shape)}")
+        structure = structure or ("dense" if size <= DENSE else "separable" if separable else "diagonal")
+        wide = x.double()
+        mean = wide.mean(0)
+        if structure == "stationary":
+            axes = tuple(range(2, x.ndim))
+            mean = mean.mean(tuple(range(1, len(event))), keepdim=True).expand(event)
+            power = torch.fft.fftn(wide - mean, dim=axes).abs().square().mean(0) / math.prod(event[1:])
+            return cls(mean.to(x.dtype), StationaryCovariance(power.to(x.dtype)))
+        if structure == "diagonal":
+            return cls(mean.to(x.dtype), DiagonalCovariance(wide.var(0).to(x.dtype)))
+        if structure == "separable":
+            return cls(mean.to(x.dtype), SeparableCovariance.estimate((wide - mean).to(x.dtype)))
+        matrix = _ledoit_wolf((wide - mean).flatten(1)).to(x.dtype)
+        return cls(mean.to(x.dtype), DenseCovariance(matrix, event))
+
+    # -- the law -------------------------------------------------------------------------------------------
 
     @property
-    def mean(self) -> Float[Tensor, "*event"]:
-        return self.moments.mean
+    def moments(self) -> "Gaussian":
+        """Itself: the Gaussian of its mean and covariance."""
+        return self
 
     @property
     def log_z(self) -> float:  # type: ignore[override]
         """log of the integral of exp(-energy)."""
-        covariance = self._invertible()
-        return 0.5 * (float(covariance.log_det()[0]) + self.mean.numel() * math.log(2 * math.pi))
+        return 0.5 * (float(self._invertible().log_det()) + math.prod(self.event_shape) * math.log(2 * math.pi))
 
     def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
         """1/2 (x - m)' C^-1 (x - m); log_prob = -energy - log Z."""
         self._invertible()
-        return 0.5 * self.moments.whiten(x, 0.0).flatten(1).square().sum(1)
+        return 0.5 * self.whiten(x).flatten(1).square().sum(1)
+
+    def energy_and_score(self, x: Float[Tensor, "n *event"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n *event"]]:
+        """The score is grad log p = -C^-1 (x - m)."""
+        away = x - self.mean.to(x)
+        pull = self._invertible().apply(lambda lam: 1 / lam, away)
+        return 0.5 * (away * pull).flatten(1).sum(1), -pull
 
     def log_prob(self, x: Float[Tensor, "n *event"]) -> LogProb:
-        self._invertible()
-        return LogProb.exact(self.moments.log_prob(x))
+        log_det = self._invertible().log_det().to(x)
+        constant = 0.5 * (log_det + math.prod(self.event_shape) * math.log(2 * math.pi))
+        return LogProb.exact(-self.energy(x) - constant)
 
-    def score(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
-        """grad log p = -C^-1 (x - m)."""
-        away = x - self.mean.to(x)
-        return -self._invertible().apply(lambda lam: 1 / lam, away)
+    def sample(self, n: int, *, seed: int = 0, start: int = 0) -> Float[Tensor, "n *event"]:
+        return self.from_noise(rng.normal((n, *self.event_shape), seed, "gaussian", start=start, dtype=self.dtype))
+
+    def from_noise(self, z: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+        """m + C^{1/2} z: a sample from unit noise z; its inverse is `whiten`."""
+        z = single(real(z, "z"))
+        return self.mean.to(z) + self.covariance.apply(torch.sqrt, z)
+
+    def whiten(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+        """C^{-1/2} (x - m)."""
+        x = single(real(x))
+        return self.covariance.apply(torch.rsqrt, x - self.mean.to(x))
+
+    def tempered(self, beta: float) -> Law:
+        """N(m, C / beta), whose energy is beta times this one; for beta = 0 the flat law."""
+        return Gaussian(self.mean, self.covariance.scaled(1 / beta)) if beta > 0 else super().tempered(beta)
+
+    def __add__(self, other: Law) -> Law:
+        """The product of both densities; of two Gaussians Z is known: Z_1 Z_2 N(m_1; m_2, C_1 + C_2)."""
+        both = Sum(self, other)
+        if isinstance(other, Gaussian) and math.prod(self.event_shape) <= DENSE:
+            matrix = self.covariance.matrix() + other.covariance.matrix().to(self.mean)
+            apart = Gaussian(other.mean.to(self.mean), DenseCovariance(matrix, self.event_shape))
+            both.log_z = self.log_z + other.log_z + float(apart.log_prob(self.mean[None]).value)
+        return both
+
+    # -- under noise ---------------------------------------------------------------------------------------
+
+    def noised(self, sigma: float) -> "Gaussian":
+        """The law of y = x + sigma z, N(m, C + sigma^2).
+
+        >>> law = Gaussian(torch.zeros(1), torch.ones(1)).noised(1.0)
+        >>> law.covariance.eigenvalues
+        tensor([2.])
+        """
+        if not 0 <= sigma < math.inf:
+            raise BadInput(f"a noise level must be zero or more, and finite, not {sigma}")
+        return Gaussian(self.mean, self.covariance.shifted(sigma**2))
+
+    def denoise(self, y: Float[Tensor, "n *event"], sigma: Tensor | float) -> Float[Tensor, "n *event"]:
+        """E[x | x + sigma z = y] = m + C (C + sigma^2)^-1 (y - m), Wiener's filter: of any law of these moments the
+        best linear denoiser. sigma: a number or [n]."""
+        level = self.covariance.level(sigma, len(y)).to(y).square()
+        mean = self.mean.to(y)
+        # 0 / 0 is a value without variance and without noise, which stays as it is
+        return mean + self.covariance.apply(lambda lam: (lam / (lam + level)).nan_to_num(nan=1.0), y - mean)
+
+    def error(self, sigma: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """Mean square error per value of `denoise`, mean of lam sigma^2 / (lam + sigma^2); of any law of these moments.
+
+        >>> Gaussian(torch.zeros(2), torch.ones(2)).error(torch.ones(1))
+        tensor([0.5000])
+        """
+        square = self.covariance.level(sigma, len(sigma)).to(sigma).square()
+        lam = self.covariance.eigenvalues.to(sigma)[None]
+        return (lam * square / (lam + square)).nan_to_num(nan=0.0).flatten(1).mean(1)
+
+    def rows(self, first: int, n: int) -> "Gaussian":
+        """That of rows first .. first + n: itself, unless each row has its own mean."""
+        if self.mean.ndim == len(self.event_shape):
+            return self
+        return Gaussian(self.mean[first : first + n], self.covariance)
+
+    # -- files and devices ---------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Tensor]:
+        """Tensors for a file; `from_state` is the inverse."""
+        return {"mean": self.mean, **self.covariance.state()}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> "Gaussian":
+        """What `state` gave."""
+        return cls(state["mean"], Covariance.from_state(state, tuple(state["mean"].shape)))
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "Gaussian":
+        super()._apply(fn, recurse)
+        self.covariance = self.covariance.moved(fn)
+        return self
 
     def _invertible(self) -> Covariance:
-        if self.singular:
+        if self.covariance.singular:
             raise BadInput(
                 "a Gaussian with a singular covariance has no density: it can be sampled and denoised, or take "
                 ".noised(sigma), which adds a variance to it"
             )
-        return self.moments.covariance
+        return self.covariance
 
-    def sample(self, n: int, *, seed: int = 0, start: int = 0) -> Float[Tensor, "n *event"]:
-        z = rng.normal((n, *self.event_shape), seed, "gaussian", start=start, dtype=self.mean.dtype)
-        return self.moments.noised_sample(z, 0.0)
 
-    def noised(self, sigma: float) -> "Gaussian":
-        """The law of x + sigma z, N(m, C + sigma^2)."""
-        covariance, shift = self.moments.covariance, sigma**2
-        if isinstance(covariance, DenseCovariance):
-            eigenvalues = covariance.eigenvalues + shift
-            return Gaussian(self.mean, DenseCovariance.from_eigen(eigenvalues, covariance.vectors, self.event_shape))
-        if isinstance(covariance, StationaryCovariance):
-            return Gaussian(self.mean, StationaryCovariance(covariance.eigenvalues + shift))
-        if isinstance(covariance, SeparableCovariance):
-            return Gaussian(self.mean, SeparableCovariance(covariance.bases, covariance.eigenvalues + shift))
-        return Gaussian(self.mean, DiagonalCovariance(covariance.eigenvalues + shift))
-
-    def denoise(self, y: Float[Tensor, "n *event"], sigma: Tensor | float) -> Float[Tensor, "n *event"]:
-        """E[x | x + sigma z = y] = m + C (C + sigma^2)^-1 (y - m), the Wiener filter. sigma: a number or [n]."""
-        return self.moments.wiener(y, sigma)
+def _ledoit_wolf(x: Float[Tensor, "n d"]) -> Float[Tensor, "d d"]:
+    """Sample covariance of centred rows, shrunk as Ledoit and Wolf (2004, *A well-conditioned estimator for
+    large-dimensional covariance matrices*), on their scale n."""
+    n, d = x.shape
+    sample = x.T @ x / n
+    mu = sample.diagonal().mean()
+    spread = (sample - mu * torch.eye(d, dtype=x.dtype)).square().sum()
+    noise = (x.square().T @ x.square() / n - sample.square()).sum() / n
+    share = float((noise / spread).clamp(0.0, 1.0)) if spread > 0 else 0.0
+    shrunk = (1 - share) * sample
+    shrunk.diagonal().add_(share * mu)
+    return shrunk * (n / (n - 1))

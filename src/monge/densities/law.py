@@ -4,17 +4,18 @@ import functools
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from monge import rng
 from monge.doors import events, levels
 from monge.errors import BadInput
 from monge.protocols import LogProb
 
+Made = TypeVar("Made", bound="Law")
 SCATTER = 2.0  # s.d. of a law at which chains start
 
 
@@ -42,8 +43,14 @@ def _of_noisy(method: Callable[..., Any]) -> Callable[..., Any]:
 DOORS = dict.fromkeys(("energy", "log_prob", "score", "energy_and_score"), _of_events) | {"denoise": _of_noisy}
 
 
-class Law(ABC):
+class Law(nn.Module, ABC):
     """p(x) = exp(-energy(x)) / Z (22). What a law has not in closed form is found here, by autograd or not at all.
+
+    A law of yours gives `energy`, in torch operations, and `energy_and_score` where the score has a closed form.
+
+    It is a module: what is learned of it are parameters, and `.to`, `.double` carry it with all its tensors. Energy and
+    score can be differentiated again, by x and by the parameters: where either requires a gradient, and gradients are
+    on, `energy_and_score` keeps the graph, as the losses of score matching and of contrastive divergence need.
 
     event_shape: of x. log_z: log of the integral of exp(-energy), or None where it is unknown. dtype: of its samples
     and of where chains start.
@@ -56,8 +63,16 @@ class Law(ABC):
     log_z: float | None = None
     dtype: torch.dtype = torch.float32
 
+    def __new__(cls: type[Made], *args: Any, **named: Any) -> Made:
+        """A module from the start, so that a law of yours may come without super().__init__()."""
+        made = super().__new__(cls)
+        nn.Module.__init__(made)
+        return made
+
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)
+        if "score" in vars(cls):
+            raise BadInput(f"{cls.__name__} gives its own score in energy_and_score, beside the energy")
         for name, door in DOORS.items():
             if inspect.isfunction(vars(cls).get(name)):
                 setattr(cls, name, door(vars(cls)[name]))
@@ -74,31 +89,37 @@ class Law(ABC):
 
     def score(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
         """grad log p = -grad energy. Raises BadInput for an energy without a gradient."""
-        own = type(self).energy_and_score is not Law.energy_and_score
-        return (self.energy_and_score if own else self._differentiated)(x)[1]
+        return self.energy_and_score(x)[1]
 
     def energy_and_score(self, x: Float[Tensor, "n *event"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n *event"]]:
-        """Both, in one pass where there is no closed form of the score: what a step of a sampler needs."""
-        own = type(self).score is not Law.score
-        return (self.energy(x), self.score(x)) if own else self._differentiated(x)
+        """Both, in one pass: what a step of a sampler needs; here by autograd.
 
-    def _differentiated(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The energy and, by autograd, the score."""
-        x = events(x, self.event_shape)
+        >>> law = Energy(lambda x: (x**4).sum(1) / 4, (1,))
+        >>> x = torch.tensor([[2.0]], requires_grad=True)
+        >>> torch.autograd.grad(law.score(x).sum(), x)  # -U''
+        (tensor([[-12.]]),)
+        """
+        again = torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in self.parameters()))
         with torch.inference_mode(False), torch.enable_grad():
-            at = (x.clone() if x.is_inference() else x.detach()).requires_grad_()
+            alone = x.clone() if x.is_inference() else x.detach()
+            at = x if again and x.requires_grad else alone.requires_grad_()
             energy = self.energy(at)
             if not energy.requires_grad:
                 raise BadInput("the energy has no gradient: write it in torch operations, or use metropolis_hastings")
-            (gradient,) = torch.autograd.grad(energy.sum(), at)
-        return energy.detach(), -gradient
+            (gradient,) = torch.autograd.grad(energy.sum(), at, create_graph=again)
+        return (energy if again else energy.detach()), -gradient
 
     def scattered(self, n: int, *, seed: int = 0) -> Float[Tensor, "n *event"]:
         """Points for chains to start from: about twice as far out as the law where its moments are known, so that
         chains come from all sides; else standard normal."""
         z = rng.normal((n, *self.event_shape), seed, "scattered", dtype=self.dtype)
         moments = getattr(self, "moments", None)
-        return z if moments is None else moments.noised_sample(SCATTER * z, 0.0)
+        return z if moments is None else moments.from_noise(SCATTER * z)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "Law":
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.dtype = fn(torch.empty(0, dtype=self.dtype)).dtype
+        return self
 
     def tempered(self, beta: float) -> "Law":
         """The law of density p^beta, up to its constant (43, 121). Raises BadInput for beta < 0."""
@@ -191,13 +212,13 @@ class Sum(Law):
     def __init__(self, first: Law, second: Law) -> None:
         if first.event_shape != second.event_shape:
             raise BadInput(f"energies add on events of one shape, not {first.event_shape} and {second.event_shape}")
-        self.parts, self.event_shape, self.dtype = (first, second), first.event_shape, first.dtype
+        self.first, self.second, self.event_shape, self.dtype = first, second, first.event_shape, first.dtype
 
     def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
-        return self.parts[0].energy(x) + self.parts[1].energy(x)
+        return self.first.energy(x) + self.second.energy(x)
 
     def energy_and_score(self, x: Float[Tensor, "n *event"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n *event"]]:
-        (u, s), (v, t) = (part.energy_and_score(x) for part in self.parts)
+        (u, s), (v, t) = self.first.energy_and_score(x), self.second.energy_and_score(x)
         return u + v, s + t
 
 

@@ -7,10 +7,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monge import rng
+from monge.densities.gaussian import Gaussian
 from monge.densities.law import Law
 from monge.doors import finite, levels
 from monge.errors import BadInput
-from monge.linalg import DenseCovariance, Moments
+from monge.linalg import DenseCovariance
 from monge.protocols import LogProb
 
 CHUNK_VALUES = 2**24  # values in memory at a time
@@ -30,6 +31,10 @@ class GaussianMixture(Law):
     """
 
     log_z = 0.0
+    means: Tensor
+    weights: Tensor
+    eigenvalues: Tensor  # of each covariance, [k, d]
+    vectors: Tensor | None  # its principal directions, [k, d, d]; None where these are the axes
 
     def __init__(self, means: Tensor, covs: Tensor, weights: Tensor | None = None) -> None:
         means, covs = finite(means, "means"), finite(covs, "covs")
@@ -51,9 +56,14 @@ class GaussianMixture(Law):
             vectors = None  # the axes themselves
         if not (lam > 0).all():
             raise BadInput("every covariance must be positive definite")
-        self.means, self.event_shape, self.dtype = means, (d,), means.dtype
-        self.weights = weights / weights.sum()
-        self.eigenvalues, self.vectors = lam.to(means.dtype), None if vectors is None else vectors.to(means.dtype)
+        self.event_shape, self.dtype = (d,), means.dtype
+        turned = None if vectors is None else vectors.to(means.dtype)
+        self._keep(means, weights / weights.sum(), lam.to(means.dtype), turned)
+
+    def _keep(self, means: Tensor, weights: Tensor, eigenvalues: Tensor, vectors: Tensor | None) -> None:
+        tensors = {"means": means, "weights": weights, "eigenvalues": eigenvalues, "vectors": vectors}
+        for name, value in tensors.items():
+            self.register_buffer(name, value, persistent=False)
 
     @property
     def mean(self) -> Float[Tensor, " d"]:
@@ -70,8 +80,9 @@ class GaussianMixture(Law):
         return inside + torch.einsum("k,ki,kj->ij", self.weights, away, away)
 
     @property
-    def moments(self) -> Moments:
-        return Moments(self.mean, DenseCovariance(self.covariance))
+    def moments(self) -> Gaussian:
+        """The Gaussian of its mean and covariance."""
+        return Gaussian(self.mean, DenseCovariance(self.covariance))
 
     def energy(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """-log p(x); Z = 1."""
@@ -80,11 +91,11 @@ class GaussianMixture(Law):
     def log_prob(self, x: Float[Tensor, "n d"]) -> LogProb:
         return LogProb.exact(self._log_terms(x, levels(0.0, x))[0].logsumexp(1))
 
-    def score(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-        """grad log p = sum_k r_k(x) C_k^-1 (m_k - x), r_k the responsibilities."""
+    def energy_and_score(self, x: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n d"]]:
+        """The score is sum_k r_k(x) C_k^-1 (m_k - x), r_k the responsibilities."""
         terms, away = self._log_terms(x, levels(0.0, x))
         pull = terms.softmax(1)[..., None] * away / self.eigenvalues.to(x)
-        return -self._sum(pull)
+        return -terms.logsumexp(1), -self._sum(pull)
 
     def sample(self, n: int, *, seed: int = 0, start: int = 0) -> Float[Tensor, "n d"]:
         dtype = self.means.dtype
@@ -99,9 +110,8 @@ class GaussianMixture(Law):
     def noised(self, sigma: float) -> "GaussianMixture":
         """The law of x + sigma z: the same mixture with C_k + sigma^2."""
         noisy = GaussianMixture.__new__(GaussianMixture)
-        noisy.means, noisy.weights, noisy.vectors = self.means, self.weights, self.vectors
-        noisy.dtype = self.dtype
-        noisy.eigenvalues, noisy.event_shape = self.eigenvalues + sigma**2, self.event_shape
+        noisy.event_shape, noisy.dtype = self.event_shape, self.dtype
+        noisy._keep(self.means, self.weights, self.eigenvalues + sigma**2, self.vectors)
         return noisy
 
     def denoise(self, y: Float[Tensor, "n d"], sigma: Tensor | float) -> Float[Tensor, "n d"]:

@@ -20,6 +20,7 @@ class Planar(Law):
     """A mixture of pieces of the plane, drawn exactly: which piece, and where in it."""
 
     event_shape = (2,)
+    log_z = 0.0
     name: str
 
     @abstractmethod
@@ -78,14 +79,14 @@ class Rings(Planar):
         logs = self._rings(x)[2]
         return LogProb.exact((logs.logsumexp(1) - math.log(2 * math.pi * self.noise**2 * self.count)).to(x.dtype))
 
-    def score(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n 2"]:
-        """grad log p = (x / r) E_k[(R_k I_1 / I_0 - r) / s^2], k ~ p(k | x)."""
+    def energy_and_score(self, x: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n 2"]]:
+        """The score is (x / r) E_k[(R_k I_1 / I_0 - r) / s^2], k ~ p(k | x)."""
         r, radius, logs = self._rings(x)
         at = r * radius / self.noise**2
         pull = (radius * torch.special.i1e(at) / torch.special.i0e(at) - r) / self.noise**2
         away = (logs.softmax(1) * pull).sum(1, keepdim=True)
         pulled: Tensor = x.double() / r.clamp_min(1e-300) * away
-        return pulled.to(x.dtype)
+        return self.energy(x), pulled.to(x.dtype)
 
 
 class Moons(Planar):
@@ -127,10 +128,10 @@ class Moons(Planar):
         total = torch.cat([logs.logsumexp(1) for _, logs in self._near(x)])
         return LogProb.exact((total - math.log(4 * math.pi * self.points * self.noise**2)).to(x.dtype))
 
-    def score(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n 2"]:
-        """grad log p = (E[a | x] - x) / noise^2."""
+    def energy_and_score(self, x: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n 2"]]:
+        """The score is (E[a | x] - x) / noise^2."""
         parts = [logs.softmax(1) @ self._arcs(part) - part for part, logs in self._near(x)]
-        return (torch.cat(parts) / self.noise**2).to(x.dtype)
+        return self.energy(x), (torch.cat(parts) / self.noise**2).to(x.dtype)
 
 
 class Checkerboard(Planar):
@@ -216,20 +217,17 @@ class Banana(Law):
     """
 
     event_shape = (2,)
+    log_z = math.log(4 * math.pi)
 
     def energy(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """(x_1 - x_2^2 / 4)^2 / 2 + x_2^2 / 8."""
         x1, x2 = x.unbind(1)
         return 0.5 * (x1 - x2.square() / 4).square() + x2.square() / 8
 
-    def log_prob(self, x: Float[Tensor, "n d"]) -> LogProb:
-        return LogProb.exact(-self.energy(x) - math.log(4 * math.pi))
-
-    def score(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n 2"]:
-        """grad log p."""
+    def energy_and_score(self, x: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n 2"]]:
         x1, x2 = x.unbind(1)
         away = x1 - x2.square() / 4
-        return torch.stack([-away, away * x2 / 2 - x2 / 4], 1)
+        return self.energy(x), torch.stack([-away, away * x2 / 2 - x2 / 4], 1)
 
     def sample(
         self, n: int, *, seed: int = 0, start: int = 0, dtype: torch.dtype = torch.float32

@@ -41,6 +41,10 @@ class DoubleWell(Law):
             return math.log(math.pi / 2) + 0.5 * math.log(-self.mu / self.b) + 2 * u + math.log(both)
         return math.lgamma(0.25) + 0.25 * math.log(4 / self.b) - math.log(2)
 
+    def tempered(self, beta: float) -> Law:
+        """The double well of beta mu and beta b, whose Z is known; for beta = 0 the flat law."""
+        return DoubleWell(beta * self.mu, beta * self.b, *self.event_shape) if beta > 0 else super().tempered(beta)
+
     def energy(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         square = x.square()
         return (0.5 * self.mu * square + 0.25 * self.b * square.square()).sum(1)

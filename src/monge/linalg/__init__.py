@@ -1,4 +1,4 @@
-"""Covariances, moments and Fourier: linear algebra without probability."""
+"""Covariances, Fourier and wavelets: linear algebra without probability."""
 
 from monge.linalg.covariance import (
     Covariance,
@@ -7,7 +7,6 @@ from monge.linalg.covariance import (
     SeparableCovariance,
     StationaryCovariance,
 )
-from monge.linalg.moments import Moments
 from monge.linalg.spectrum import PowerSpectrum, power_spectrum, wavenumbers
 from monge.linalg.wavelets import Wavelets
 
@@ -15,7 +14,6 @@ __all__ = [
     "Covariance",
     "DenseCovariance",
     "DiagonalCovariance",
-    "Moments",
     "PowerSpectrum",
     "SeparableCovariance",
     "StationaryCovariance",

@@ -1,6 +1,8 @@
 """Covariances as operators: a function of C applied to samples, without forming C where its structure is known."""
 
+import copy
 import functools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -55,7 +57,52 @@ class Covariance(ABC):
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
-        """The tensors that make it again, see `monge.linalg.Moments.from_state`."""
+        """The tensors that make it again, by `from_state`."""
+
+    @staticmethod
+    def from_state(state: dict[str, Tensor], event_shape: tuple[int, ...]) -> "Covariance":
+        """What `state` gave, on events of this shape."""
+        if "variances" in state:
+            return DiagonalCovariance(state["variances"])
+        if "spectrum" in state:
+            return StationaryCovariance(state["spectrum"])
+        if "separable_eigenvalues" in state:
+            bases = [state[f"basis_{axis}"] for axis in range(len(event_shape))]
+            return SeparableCovariance(bases, state["separable_eigenvalues"])
+        return DenseCovariance.from_eigen(state["dense_eigenvalues"], state["dense_vectors"], event_shape)
+
+    def shifted(self, variance: float) -> "Covariance":
+        """C + variance, in the same basis.
+
+        >>> DiagonalCovariance(torch.tensor([1.0, 4.0])).shifted(2.0).eigenvalues
+        tensor([3., 6.])
+        """
+        return self._of(self.eigenvalues + variance)
+
+    def scaled(self, factor: float) -> "Covariance":
+        """factor C."""
+        return self._of(factor * self.eigenvalues)
+
+    def _of(self, eigenvalues: Tensor) -> "Covariance":
+        made = copy.copy(self)
+        made.eigenvalues = eigenvalues
+        return made
+
+    def moved(self, function: Function) -> "Covariance":
+        """The same with every tensor put through a function: on another device, in another precision."""
+        made = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(made, name, function(value))
+            elif isinstance(value, list):
+                setattr(made, name, [function(each) for each in value])
+        return made
+
+    def matrix(self) -> Float[Tensor, "d d"]:
+        """C over flattened events."""
+        d = math.prod(self.event_shape)
+        units = torch.eye(d, dtype=self.eigenvalues.dtype, device=self.eigenvalues.device)
+        return self.apply(lambda lam: lam, units.reshape(d, *self.event_shape)).reshape(d, d)
 
     def level(self, sigma: Tensor | float, n: int) -> Tensor:
         """sigma, a number or [n], in the shape that multiplies eigenvalues inside `apply`: [n, 1, ...]."""

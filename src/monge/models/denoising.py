@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from monge.data import Labels
 from monge.denoisers import Neural, per_sample
-from monge.linalg import Moments
+from monge.densities import Gaussian
 from monge.nets import BiasFreeUNet, UNet
 from monge.noise import Process
 from monge.training import Batch, Objective
@@ -80,7 +80,7 @@ class Denoising(Objective):
         return torch.where(torch.rand(n, **options) < UNIFORM_SHARE, uniform, most)
 
 
-def _trained_levels(moments: Moments) -> tuple[float, float]:
+def _trained_levels(moments: Gaussian) -> tuple[float, float]:
     """Mean and deviation of log sigma in training, by the moments of the data."""
     event = moments.mean.shape
     if len(event) == 1:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from monge import objects, samplers
 from monge.data import Samples
 from monge.denoisers import Labelled, Neural, Symmetric, Tiled, per_sample
+from monge.densities import Gaussian
 from monge.errors import BadInput
-from monge.linalg import Moments
 from monge.models.denoising import Denoising
 from monge.models.family import Events, Family
 from monge.models.network import Choice, choose
@@ -76,7 +76,7 @@ class Diffusion(Family):
     """
 
     denoiser: Neural
-    moments: Moments
+    moments: Gaussian
     gains: Gains | None  # of the trained denoiser, by which samplers step
     widest: Tensor  # largest principal s.d. of the scaled data
 
@@ -159,12 +159,12 @@ class Diffusion(Family):
         self.register_buffer("widest", torch.ones(()))
 
     def prepare(self, scaled: Float[Tensor, "n *event"]) -> None:
-        self.know(Moments.estimate(scaled, "stationary" if self.settings["periodic"] else None))
+        self.know(Gaussian.estimate(scaled, "stationary" if self.settings["periodic"] else None))
         rows = scaled[:PRINCIPAL_ROWS].flatten(1).double()
         away = (rows - rows.mean(0)) / math.sqrt(len(rows) - 1)
         self.widest.copy_(torch.linalg.eigvalsh(away @ away.T)[-1].sqrt())
 
-    def know(self, moments: Moments) -> None:
+    def know(self, moments: Gaussian) -> None:
         """The mean and covariance of the scaled data, which the denoiser starts from."""
         self.moments = self.denoiser.moments = moments
         self.gains = None
@@ -194,7 +194,7 @@ class Diffusion(Family):
         for group, state in groups.items():
             state |= {k.removeprefix(f"{group}/"): v for k, v in tensors.items() if k.startswith(f"{group}/")}
         super().restore({k: v for k, v in tensors.items() if k.partition("/")[0] not in groups})
-        self.know(Moments.from_state(groups["moments"]))
+        self.know(Gaussian.from_state(groups["moments"]))
         self.gains = Gains(**groups["gains"]) if groups["gains"] else None
 
     def sample(  # type: ignore[override]  # a family's own options, by name
@@ -344,8 +344,6 @@ class Diffusion(Family):
 
         From as far as sigma_max a denoiser answers with the mean: there each label's own is read off.
         """
-        if self.moments.mean.device != self.device:
-            self.know(self.moments.to(self.device))
         moments, told = self.moments, self.told(label, n)
         self.denoiser.gains = self.gains
         if told is None:
@@ -354,7 +352,7 @@ class Diffusion(Family):
         far = torch.full((len(kinds),), self.levels().sigma_max, device=self.device)
         with torch.no_grad():
             mean = self.denoiser(moments.mean.expand(len(kinds), *moments.mean.shape), far, kinds)
-        return Labelled(self.denoiser, told, Moments(mean[which], moments.covariance), self.gains)
+        return Labelled(self.denoiser, told, Gaussian(mean[which], moments.covariance), self.gains)
 
     def _on(self, label: Any, n: int) -> Denoiser:
         """The denoiser of n events of any size."""

@@ -64,6 +64,7 @@ def as_law(density: Any) -> Law:
     return Energy(density.energy, tuple(density.event_shape), score=getattr(density, "score", None), dtype=dtype)
 
 
+@torch.no_grad()  # kernels that need a gradient take it
 def run(kernel: Kernel, given: Options) -> Chains:
     """Run a kernel from its start, or from where its file says that it stands."""
     walk = Walk(kernel, given)

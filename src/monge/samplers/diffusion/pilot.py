@@ -15,8 +15,9 @@ from torch import Tensor
 
 from monge import progress, rng
 from monge.denoisers import part
+from monge.densities import Gaussian
 from monge.errors import BadInput
-from monge.linalg import Covariance, Moments
+from monge.linalg import Covariance
 from monge.protocols import Denoiser
 from monge.samplers.diffusion.descent import Descent, Look, Trajectory, levels
 from monge.samplers.diffusion.linearisation import LEAST, Gains, Linearisation, bins
@@ -38,7 +39,7 @@ ASKED = 4  # questions, at two levels, by which a denoiser is known again
 class Known(NamedTuple):
     """Of a denoiser: moments of its law, its gains if they were measured, and how many calls that took."""
 
-    moments: Moments
+    moments: Gaussian
     gains: Gains | None
     calls: int = 0
 
@@ -59,7 +60,7 @@ _kept: "weakref.WeakKeyDictionary[Any, _Kept]" = weakref.WeakKeyDictionary()
 def pilot(
     denoiser: Denoiser,
     event_shape: tuple[int, ...],
-    moments: Moments | None = None,
+    moments: Gaussian | None = None,
     *,
     lowest: float = 0.0,
     highest: float = math.inf,
@@ -99,8 +100,8 @@ def pilot(
             ends = max(lowest, scale.rough[0]), scale.rough[1]
             rough = levels(LEVELS, ends[0], min(ends[1], max(highest, AFAR / 2 * scale.width)))
             calls += scale.calls
-            begin = scale.moments.noised_sample(z, rough[0].item())
-            moments = Moments.estimate(walk(scale.mean, flat(scale.moments.covariance), begin, rough).x)
+            begin = scale.moments.noised(rough[0].item()).from_noise(z)
+            moments = Gaussian.estimate(walk(scale.mean, flat(scale.moments.covariance), begin, rough).x)
         if float(moments.covariance.eigenvalues.max()) < point(moments.mean) ** 2:
             moments = of_moments(moments).moments
         linear, law = flat(moments.covariance), moments
@@ -114,7 +115,7 @@ def pilot(
             around = math.log(sigma) + torch.tensor([-1.0, 1.0], dtype=torch.float64)
             return Linearisation(law.covariance, Gains(around, excess[-1].expand(2, -1), torch.ones_like(around)))
 
-        way = walk(law.mean, linear, law.noised_sample(z, ends[0]), grid, look)
+        way = walk(law.mean, linear, law.noised(ends[0]).from_noise(z), grid, look)
     gains = Gains(grid.log().flip(0), torch.stack(excess).flip(0), torch.ones_like(grid))
     known = Known(law, gains._replace(pace=pace_along(way, law, gains)), calls)
     few, asked = min(ASKED, rows), [LEVELS // 3, 2 * LEVELS // 3]
@@ -124,7 +125,7 @@ def pilot(
     return known
 
 
-def _again(denoiser: Denoiser, moments: Moments | None, z: Tensor) -> Known | None:
+def _again(denoiser: Denoiser, moments: Gaussian | None, z: Tensor) -> Known | None:
     """What is known of the denoiser from before, if it still holds of events like z."""
     try:
         kept = _kept.get(denoiser)
@@ -147,7 +148,7 @@ def flat(covariance: Covariance) -> Linearisation:
     return Linearisation(covariance, Gains(ends, excess, torch.ones_like(ends)))
 
 
-def excess_gains(y: Tensor, x_hat: Tensor, sigma: float, moments: Moments) -> Float[Tensor, " bins"]:
+def excess_gains(y: Tensor, x_hat: Tensor, sigma: float, moments: Gaussian) -> Float[Tensor, " bins"]:
     """Log-odds of the gains at one level, less Wiener's, from noisy samples and what the denoiser makes of them.
 
     With r = U'(D - y), 1 - g = E r^2 / sigma^2. Its log is estimated with that of Wiener's filter on the same samples,
@@ -173,7 +174,7 @@ def excess_gains(y: Tensor, x_hat: Tensor, sigma: float, moments: Moments) -> Fl
     return ((gain - rest * (ratio - 1)).maximum(gain.clamp_max(SURE)) / (gain * ratio)).log()
 
 
-def pace_along(way: Trajectory, moments: Moments, gains: Gains) -> Float[Tensor, " levels"]:
+def pace_along(way: Trajectory, moments: Gaussian, gains: Gains) -> Float[Tensor, " levels"]:
     """How closely steps should stand at each level: as a power of the mean curvature of q in log sigma."""
     covariance, log_sigma = moments.covariance, gains.log_sigma
     linear = Linearisation(covariance, gains)

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from monge import progress, rng
 from monge.denoisers import Labelled, part
+from monge.densities import Gaussian
 from monge.doors import whole
 from monge.errors import BadInput
-from monge.linalg import DiagonalCovariance, Moments
+from monge.linalg import DiagonalCovariance
 from monge.protocols import Denoiser
 from monge.samplers.diffusion.descent import Descent, Trajectory, levels
 from monge.samplers.diffusion.linearisation import Linearisation
@@ -42,7 +43,7 @@ def reverse_diffusion(
     seed: int = 0,
     *,
     solver: Solver | None = None,
-    moments: Moments | None = None,
+    moments: Gaussian | None = None,
     start: int = 0,
     batch_size: int | None = None,
     dtype: torch.dtype = torch.float32,
@@ -116,7 +117,7 @@ def reverse_diffusion(
                 trace=trace,
                 advance=advance,
             )
-            parts.append(walk.run(law.noised_sample(z, grid[0].item()), grid))
+            parts.append(walk.run(law.noised(grid[0].item()).from_noise(z), grid))
             if trace:
                 frames.append(walk.trajectory(parts[-1]))
     x = torch.cat(parts)
@@ -154,7 +155,7 @@ def _check(n: int, nfe: int, alpha: float, sigma_min: float | None, sigma_max: f
 def _known(
     denoiser: Denoiser,
     event_shape: tuple[int, ...],
-    moments: Moments | None,
+    moments: Gaussian | None,
     given: Ends,
     options: Any,
     show: bool,

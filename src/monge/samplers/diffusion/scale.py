@@ -9,7 +9,8 @@ from torch import Tensor
 
 from monge import rng
 from monge.denoisers import part
-from monge.linalg import DiagonalCovariance, Moments
+from monge.densities import Gaussian
+from monge.linalg import DiagonalCovariance
 from monge.protocols import Denoiser
 from monge.samplers.diffusion.descent import answer
 
@@ -35,11 +36,11 @@ class Scale(NamedTuple):
         return max(ROUGH[0] * self.width, point(self.mean)), ROUGH[1] * self.width
 
     @property
-    def moments(self) -> Moments:
-        return Moments(self.mean, DiagonalCovariance(torch.full_like(self.mean, self.width**2)))
+    def moments(self) -> Gaussian:
+        return Gaussian(self.mean, DiagonalCovariance(torch.full_like(self.mean, self.width**2)))
 
 
-def of_moments(moments: Moments) -> Scale:
+def of_moments(moments: Gaussian) -> Scale:
     """Of a law whose moments are known; a point has the width of the digits that its mean has."""
     return Scale(moments.mean, max(float(moments.covariance.eigenvalues.mean().sqrt()), point(moments.mean)))
 
@@ -47,7 +48,7 @@ def of_moments(moments: Moments) -> Scale:
 class Survey(NamedTuple):
     """moments: of the law, as far as they are known. width: of the law. ends: the lowest and the highest level."""
 
-    moments: Moments
+    moments: Gaussian
     width: float
     ends: tuple[float, float]
 
@@ -55,7 +56,7 @@ class Survey(NamedTuple):
 def survey(
     denoiser: Denoiser,
     event_shape: tuple[int, ...],
-    moments: Moments | None,
+    moments: Gaussian | None,
     low: float | None,
     high: float | None,
     *,
@@ -68,7 +69,7 @@ def survey(
         scale = of_moments(moments)
     elif low is not None and high is not None:
         scale = Scale(torch.zeros(event_shape, dtype=dtype, device=device), high / ROUGH[1])
-        moments = Moments(scale.mean, DiagonalCovariance(scale.mean))
+        moments = Gaussian(scale.mean, DiagonalCovariance(scale.mean))
     else:
         rows = min(ROWS, len(getattr(denoiser, "label", range(ROWS))))
         own, least, most = part(denoiser, 0, rows), low or 0.0, high or math.inf

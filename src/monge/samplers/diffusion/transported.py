@@ -16,9 +16,9 @@ from torch import Tensor
 
 from monge import progress, rng
 from monge.denoisers import part, velocity_in_log
+from monge.densities import Gaussian
 from monge.doors import real, single
 from monge.errors import BadInput, NumericalFailure
-from monge.linalg import Moments
 from monge.protocols import Denoiser, LogProb
 from monge.samplers.diffusion.scale import survey
 
@@ -37,7 +37,7 @@ def log_prob(
     *,
     sigma_min: float | None = None,
     sigma_max: float | None = None,
-    moments: Moments | None = None,
+    moments: Gaussian | None = None,
     probes: int | None = None,
     seed: int = 0,
     rtol: float = 1e-5,
@@ -74,7 +74,7 @@ def log_prob(
             shape = (len(y), probes or 0, *y.shape[1:])
             signs = rng.uniform(shape, seed, "probes", start=first, dtype=y.dtype, device=y.device).sub(0.5).sign()
             end, change = frame.flow(first, y, frame.levels, tolerance, signs)
-            total = frame.part(first, len(y))[1].log_prob(end, frame.levels[1])[:, None] + change
+            total = frame.part(first, len(y))[1].noised(frame.levels[1]).log_prob(end).value[:, None] + change
             values.append(total.mean(1))
             errors.append(total.std(1) / math.sqrt(probes) if probes else torch.zeros_like(values[-1]))
             advance(len(y))
@@ -90,7 +90,7 @@ def encode(
     *,
     sigma_min: float | None = None,
     sigma_max: float | None = None,
-    moments: Moments | None = None,
+    moments: Gaussian | None = None,
     rtol: float = 1e-5,
     atol: float = 1e-5,
     batch_size: int = 512,
@@ -103,7 +103,7 @@ def encode(
     x = _events(x, batch_size)
     frame = _Frame(denoiser, moments, x, sigma_min, sigma_max)
     ends = frame.carry(x, _tolerance(rtol, atol), batch_size)
-    return frame.moments.whiten(ends, frame.levels[1])
+    return frame.moments.noised(frame.levels[1]).whiten(ends)
 
 
 @torch.inference_mode(False)  # derivatives are taken within
@@ -113,7 +113,7 @@ def decode(
     *,
     sigma_min: float | None = None,
     sigma_max: float | None = None,
-    moments: Moments | None = None,
+    moments: Gaussian | None = None,
     rtol: float = 1e-5,
     atol: float = 1e-5,
     batch_size: int = 512,
@@ -121,7 +121,7 @@ def decode(
     """x of a latent z: the inverse of `encode`."""
     z = _events(z, batch_size, "z")
     frame = _Frame(denoiser, moments, z, sigma_min, sigma_max)
-    start = frame.moments.noised_sample(z, frame.levels[1])
+    start = frame.moments.noised(frame.levels[1]).from_noise(z)
     return frame.carry(start, _tolerance(rtol, atol), batch_size, down=True)
 
 
@@ -144,7 +144,7 @@ class _Frame:
     """Of a denoiser: the law of all rows at the top, the levels between which it is asked, and the width of its law."""
 
     def __init__(
-        self, denoiser: Denoiser, given: Moments | None, x: Tensor, low: float | None, high: float | None
+        self, denoiser: Denoiser, given: Gaussian | None, x: Tensor, low: float | None, high: float | None
     ) -> None:
         self.denoiser, self.given = denoiser, given
         moments = given or getattr(denoiser, "moments", None)
@@ -157,7 +157,7 @@ class _Frame:
                 )
             )
 
-    def part(self, first: int, n: int) -> tuple[Denoiser, Moments]:
+    def part(self, first: int, n: int) -> tuple[Denoiser, Gaussian]:
         """The denoiser of rows first .. first + n, and their law."""
         own = part(self.denoiser, first, n)
         return own, self.given or getattr(own, "moments", None) or self.moments
