@@ -89,11 +89,11 @@ def of_noisy(method: Denoises) -> Denoises:
     in which transforms and sums of squares lose themselves; of no rows there are none."""
 
     @functools.wraps(method)
-    def guarded(self: Any, y: Any, sigma: Any) -> Tensor:
+    def guarded(self: Any, y: Any, sigma: Any, *more: Any) -> Any:
         y, level = noisy(y, sigma)
         if not len(y):
-            return cast(Tensor, y)
-        x_hat = method(self, single(y), level)
+            return y
+        x_hat = method(self, single(y), level, *more)
         return x_hat.to(y.dtype) if y.dtype in HALVES else x_hat
 
     return cast(Denoises, guarded)

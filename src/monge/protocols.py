@@ -29,9 +29,8 @@ class LogProb(NamedTuple):
 class Denoiser(Protocol):
     """D(y, sigma) = E[x | y] for y = x + sigma z, z ~ N(0, Id) (course, section 6.2.3, Tweedie-Miyasawa).
 
-    y: [n, *event], sigma: [n]; returns [n, *event]. A denoiser that carries `blind = True` does not read sigma.
-    One that carries `moments` (mean and covariance of the data) lets a sampler start exactly. One that is told a label
-    is `monge.denoisers.Labelled`, which binds it.
+    y: [n, *event], sigma: [n]; returns [n, *event]. What else a denoiser may say of itself, its moments, whether it is
+    blind, its part of the rows, is `monge.denoisers.Informed`; one that is made of another, `monge.denoisers.Wrapper`.
     """
 
     def __call__(self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n *event"]: ...

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from monge import denoisers, rng
-from monge.denoisers import Neural, Oracle
+from monge.denoisers import ByChannel, Labelled, Neural, Oracle, Symmetric, Tiled, Wrapper
 from monge.densities import Empirical, Gaussian, GaussianMixture
+from monge.errors import BadInput
 from monge.linalg import DenseCovariance
+from monge.samplers import log_prob, reverse_diffusion
 
 
 def mixture():
@@ -110,3 +112,62 @@ def test_residual_level_of_a_law_with_little_to_keep():
     level = denoisers.residual_level(Oracle(law)(y, torch.full((n,), sigma, dtype=torch.float64)), y)
     exact = sigma**2 * (1 - (1.0 / (1.0 + sigma**2)) / d)
     assert abs(level.square().mean() - exact) < 5 * exact * math.sqrt(2 / (n * d))
+
+
+def scaled_by_label(y, sigma, label):
+    """Each row by its own number; sees no other row, and no neighbour."""
+    return y * label.reshape(-1, *[1] * (y.ndim - 1)) / (1 + sigma.reshape(-1, *[1] * (y.ndim - 1)))
+
+
+scaled_by_label.blind = True
+
+WRAPPERS = {
+    "symmetric": Symmetric,
+    "tiled": lambda D: Tiled(D, side=(4, 4)),
+    "by channel": ByChannel,
+    "bare": Wrapper,
+}
+
+
+@pytest.mark.parametrize("outer", WRAPPERS)
+@pytest.mark.parametrize("inner", WRAPPERS)
+def test_wrappers_compose_in_any_order_and_pass_on_what_is_known(inner, outer):
+    label = torch.arange(1.0, 8.0)
+    y, sigma = rng.normal((7, 3, 8, 8), 0, "y"), torch.linspace(0, 1, 7)
+    wanted = scaled_by_label(y, sigma, label)
+    D = WRAPPERS[outer](WRAPPERS[inner](Labelled(scaled_by_label, label)))
+    assert D.blind
+    assert D.count == 7
+    torch.testing.assert_close(D(y, sigma), wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(D.rows(2, 3)(y[2:5], sigma[2:5]), wanted[2:5], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(D.rows(2, 3).rows(1, 1)(y[3:4], sigma[3:4]), wanted[3:4], rtol=1e-4, atol=1e-5)
+    late = Labelled(WRAPPERS[outer](WRAPPERS[inner](scaled_by_label)), label)  # told from outside
+    torch.testing.assert_close(late(y, sigma), wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(late.rows(2, 3)(y[2:5], sigma[2:5]), wanted[2:5], rtol=1e-4, atol=1e-5)
+    with pytest.raises(BadInput, match="7 labels for 5 rows"):
+        late(y[:5], 1.0)
+
+
+def test_labels_are_each_their_row_s_in_batches_of_a_wrapped_denoiser():
+    """Point masses at the label: of 300 labels in batches of 100 each row ends at its own."""
+    law = Gaussian(torch.zeros(1, 2, 2), torch.full((1, 2, 2), 1e-8))
+
+    def far(y, sigma, label):
+        about = label[:, None, None, None]
+        return about + law.denoise(y - about, sigma)
+
+    label = torch.arange(300.0)
+    x = reverse_diffusion(Symmetric(Labelled(far, label)), (1, 2, 2), 300, nfe=12, batch_size=100)
+    torch.testing.assert_close(x, label[:, None, None, None].expand_as(x), rtol=1e-3, atol=1e-2)
+    value = log_prob(Symmetric(Labelled(far, label)), x, batch_size=100).value
+    torch.testing.assert_close(value, log_prob(Labelled(far, label), x).value, rtol=1e-3, atol=0.1)
+
+
+def test_a_wrapper_passes_moments_on_unless_it_changes_the_law():
+    D = Oracle(Gaussian(torch.ones(1, 4, 4), torch.ones(1, 4, 4)))
+    assert Symmetric(D).moments is D.moments
+    assert Symmetric(Symmetric(D)).moments is D.moments
+    for other in (Tiled(D, side=(4, 4)), ByChannel(D), Symmetric(ByChannel(D)), Wrapper(lambda y, sigma: y)):
+        assert other.moments is None
+        assert other.count is None
+        assert other.rows(3, 2) is other

@@ -79,8 +79,10 @@ def test_a_network_of_one_size_works_by_tiles(photo):
     assert float(psnr(x_hat, photo, 255.0)) > float(psnr(y, photo, 255.0)) + 4
     assert model.denoise(photo[..., :7, :30], SIGMA).shape == (1, 1, 7, 30)
     assert model.denoise(y, SIGMA, label=1).shape == y.shape
-    with pytest.raises(BadInput, match="give one label for all"):
-        model.denoise(y, SIGMA, label=[1])
+    both = model.denoise(torch.cat([y, y]), SIGMA, label=[0, 1])  # each event its own
+    one, other = (model.denoise(y, SIGMA, label=label) for label in (0, 1))
+    torch.testing.assert_close(both, torch.cat([one, other]), rtol=1e-4, atol=1e-3)
+    assert not torch.allclose(one, other, rtol=1e-4, atol=1e-3)
 
 
 def test_a_run_of_photographs_from_folder_to_picture(folder, tmp_path, capsys):

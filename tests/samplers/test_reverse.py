@@ -9,7 +9,7 @@ from monge import rng, samplers
 from monge.denoisers import Oracle, residual_level
 from monge.densities import Gaussian, GaussianMixture
 from monge.errors import BadInput, NumericalFailure
-from monge.samplers import EulerMaruyama, ExponentialMultistep, Heun, Linearisation, pilot, reverse_diffusion
+from monge.samplers import EulerMaruyama, ExponentialMultistep, Heun, Linearisation, Plan, pilot, reverse_diffusion
 
 SOLVERS = [EulerMaruyama(), Heun(), ExponentialMultistep(1), ExponentialMultistep(2), ExponentialMultistep(3)]
 NAMES = ["euler-maruyama", "heun", "exponential-1", "exponential-2", "exponential-3"]
@@ -108,23 +108,24 @@ def test_budget_is_never_exceeded(solver, nfe):
     assert calls >= nfe - solver.calls + 1
 
 
-def test_a_pilot_is_counted_and_done_once():
+def test_a_pilot_is_counted_and_its_plan_passed_on():
     seen = []
 
     def denoiser(y, sigma):
         seen.append(len(y))
         return y / (1 + sigma[:, None] ** 2)
 
-    known = pilot(denoiser, (2,))
-    assert sum(seen) == known.calls < 2 * 64 * 30 + 150  # moments and gains, and how wide the law is
-    assert torch.allclose(known.moments.mean, torch.zeros(2), atol=4.5 / 8)
+    plan = pilot(denoiser, (2,))
+    assert sum(seen) == plan.calls < 2 * 64 * 30 + 150  # moments and gains, and how wide the law is
+    assert torch.allclose(plan.moments.mean, torch.zeros(2), atol=4.5 / 8)
     seen.clear()
-    way = reverse_diffusion(denoiser, (2,), 100, nfe=5, trace=True)
-    assert sum(seen) == way.pilot_calls + 5 * 100
-    assert way.pilot_calls == 8  # it is asked whether it is still the same
-    first = way.x
-    seen.clear()
-    assert torch.equal(reverse_diffusion(denoiser, (2,), 7, nfe=5), first[:7])
+    way = reverse_diffusion(denoiser, (2,), 100, nfe=5, plan=plan, trace=True)
+    assert sum(seen) == 5 * 100
+    assert way.pilot_calls == plan.calls
+    assert torch.equal(reverse_diffusion(denoiser, (2,), 7, nfe=5), way.x[:7])
+    assert sum(seen) == 5 * 107 + plan.calls
+    again = Plan.from_state(plan.state())
+    assert torch.equal(reverse_diffusion(denoiser, (2,), 7, nfe=5, plan=again), way.x[:7])
     wider = lambda y, sigma: 9 * y / (9 + sigma[:, None] ** 2)  # noqa: E731
     turned = [denoiser]
     both = lambda y, sigma: turned[0](y, sigma)  # noqa: E731

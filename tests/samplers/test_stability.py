@@ -40,10 +40,12 @@ LAWS = {"tight": tight, "line": line, "points": points, "field": field}
 
 @functools.cache
 def oracle(name):
-    """With its pilot, which is then kept."""
-    made = Oracle(LAWS[name]())
-    pilot(made, made.density.event_shape)
-    return made
+    return Oracle(LAWS[name]())
+
+
+@functools.cache
+def plan(name):
+    return pilot(oracle(name), oracle(name).density.event_shape)
 
 
 def energy(x, y):
@@ -65,7 +67,7 @@ def floor(name):
 def test_tight_modes_are_sampled_at_every_budget(name, alpha):
     y, error = floor(name)
     for nfe in range(4, 31):
-        x = reverse_diffusion(oracle(name), tuple(y.shape[1:]), N, nfe=nfe, alpha=alpha)
+        x = reverse_diffusion(oracle(name), tuple(y.shape[1:]), N, nfe=nfe, alpha=alpha, plan=plan(name))
         assert energy(x, y) < 4 * error, f"{nfe} calls"
 
 
@@ -76,7 +78,7 @@ def test_nothing_blows_up(name, alpha):
     law = denoiser.density
     real = law.sample(500, seed=1).flatten(1)
     for nfe in range(1, 31):
-        x = reverse_diffusion(denoiser, law.event_shape, 200, nfe=nfe, alpha=alpha).flatten(1)
+        x = reverse_diffusion(denoiser, law.event_shape, 200, nfe=nfe, alpha=alpha, plan=plan(name)).flatten(1)
         assert x.norm(dim=1).max() < 2 * real.norm(dim=1).max(), f"{nfe} calls"
 
 
@@ -132,7 +134,7 @@ def test_the_noise_of_a_gaussian_adds_up(alpha):
 
 def test_clock_is_the_integral_of_the_rest():
     denoiser = oracle("tight")
-    linear = Linearisation(denoiser.moments.covariance, pilot(denoiser, (16,)).gains)
+    linear = Linearisation(denoiser.moments.covariance, plan("tight").gains)
     t = torch.linspace(math.log(1e-3), math.log(20.0), 40_001, dtype=F)
     rest = linear.rest(t)
     assert ((rest > 0) & (rest <= 1)).all()
@@ -148,7 +150,7 @@ def test_gains_are_the_mean_jacobian():
     """Of a mixture, against the exact error of its denoiser: g = E (U'(x - D))^2 / sigma^2."""
     denoiser = oracle("tight")
     law = denoiser.density
-    linear = Linearisation(denoiser.moments.covariance, pilot(denoiser, (16,)).gains)
+    linear = Linearisation(denoiser.moments.covariance, plan("tight").gains)
     x = law.sample(20_000, seed=3)
     for sigma in (0.1, 0.5, 2.0):
         y = x + sigma * torch.randn(x.shape, generator=torch.Generator().manual_seed(4))

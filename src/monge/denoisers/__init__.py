@@ -11,7 +11,6 @@ from monge.denoisers.algebra import (
     velocity_in_log,
 )
 from monge.denoisers.colour import ByChannel
-from monge.denoisers.labelled import Labelled, part
 from monge.denoisers.neural import Neural
 from monge.denoisers.oracle import Oracle
 from monge.denoisers.patches import PatchMixture
@@ -19,9 +18,11 @@ from monge.denoisers.symmetric import Symmetric
 from monge.denoisers.tiles import Tiled
 from monge.denoisers.wavelets import WaveletShrinkage, noise_level
 from monge.denoisers.wiener import Wiener
+from monge.denoisers.wrapper import Informed, Labelled, Wrapper, informed
 
 __all__ = [
     "ByChannel",
+    "Informed",
     "Labelled",
     "Neural",
     "Oracle",
@@ -30,11 +31,12 @@ __all__ = [
     "Tiled",
     "WaveletShrinkage",
     "Wiener",
+    "Wrapper",
     "from_noise",
     "from_score",
+    "informed",
     "noise",
     "noise_level",
-    "part",
     "per_sample",
     "residual_level",
     "score",

@@ -6,14 +6,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from monge.doors import of_noisy
+from monge.denoisers.wrapper import Wrapper
 from monge.protocols import Denoiser
 
 S2, S3, S6 = math.sqrt(2), math.sqrt(3), math.sqrt(6)
 OPPONENT = ((1 / S3, 1 / S3, 1 / S3), (1 / S2, 0.0, -1 / S2), (1 / S6, -2 / S6, 1 / S6))
 
 
-class ByChannel:
+class ByChannel(Wrapper):
     """D(y, sigma) channel by channel; of colours, [n, 3, H, W], along three axes in which they hardly correlate.
 
     The axes are light, red less blue, and green less both, (1, 1, 1) / sqrt 3, (1, 0, -1) / sqrt 2, (1, -2, 1) / sqrt
@@ -27,15 +27,19 @@ class ByChannel:
     True
     """
 
-    def __init__(self, denoiser: Denoiser, *, decorrelated: bool = True) -> None:
-        self.denoiser, self.decorrelated = denoiser, decorrelated
+    moments = None  # those of a channel are not those of the whole
 
-    @of_noisy
-    def __call__(self, y: Float[Tensor, "n c *space"], sigma: Float[Tensor, " n"] | float) -> Tensor:
+    def __init__(self, denoiser: Denoiser, *, decorrelated: bool = True) -> None:
+        super().__init__(denoiser)
+        self.decorrelated = decorrelated
+
+    def denoised(self, y: Float[Tensor, "n c *space"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n c *space"]:
         turn = self.decorrelated and y.shape[1] == 3
         axes = torch.tensor(OPPONENT, dtype=y.dtype, device=y.device) if turn else None
         seen = y if axes is None else torch.einsum("ij,nj...->ni...", axes, y)
-        level = torch.as_tensor(sigma, dtype=y.dtype, device=y.device).reshape(-1).expand(len(y))
-        flat = self.denoiser(seen.flatten(0, 1)[:, None], level.repeat_interleave(y.shape[1]))
-        x_hat = flat.reshape(seen.shape)
+        if self.count is None:
+            flat = self.denoiser(seen.flatten(0, 1)[:, None], sigma.repeat_interleave(y.shape[1]))
+            x_hat = flat.reshape(seen.shape)
+        else:  # what a row has of its own is that of its channels
+            x_hat = torch.cat([self.denoiser(channel, sigma) for channel in torch.split(seen, 1, 1)], 1)
         return x_hat if axes is None else torch.einsum("ji,nj...->ni...", axes, x_hat)

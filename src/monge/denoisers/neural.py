@@ -1,7 +1,5 @@
 """A network made into a denoiser."""
 
-from typing import Any
-
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
@@ -53,7 +51,14 @@ class Neural(nn.Module):
         self.blind, self.guided = blind, guided
         self.homogeneous = blind and isinstance(net, BiasFreeUNet)
         self.moments: Gaussian | None = None
-        self.gains: Any = None  # what a sampler has measured, see `monge.samplers.pilot`
+
+    @property
+    def count(self) -> None:
+        """It is made for any rows."""
+
+    def rows(self, first: int, n: int) -> "Neural":
+        """That of rows first .. first + n: itself."""
+        return self
 
     def forward(
         self,

@@ -50,8 +50,6 @@ class PatchMixture:
     True
     """
 
-    moments = None
-
     def __init__(self, *, side: int = 8, components: int = 10, seed: int = 0) -> None:
         if side < 2 or components < 1:
             raise BadInput(f"patches need sides of 2 or more and 1 component or more, not {side} and {components}")

@@ -6,12 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from monge.denoisers.algebra import per_sample
-from monge.doors import of_noisy
-from monge.protocols import Denoiser
+from monge.denoisers.wrapper import Wrapper
 
 
-class Symmetric:
+class Symmetric(Wrapper):
     """mean over g of g^-1 D(g y, sigma), g being the flips of axes and their exchange: 8 of them in two dimensions.
 
     Of data whose law does not change by g neither does E[x | y]; the mean of D's errors is then smaller than each.
@@ -21,13 +19,7 @@ class Symmetric:
     tensor([[[[1.5000, 1.5000, 1.5000]]]])
     """
 
-    moments = None
-
-    def __init__(self, denoiser: Denoiser) -> None:
-        self.denoiser = denoiser
-
-    @of_noisy
-    def __call__(self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"] | float) -> Float[Tensor, "n *event"]:
+    def denoised(self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n *event"]:
         axes = tuple(range(2, y.ndim))
         total, count = torch.zeros_like(y), 0
         for order in itertools.permutations(axes):
@@ -35,6 +27,6 @@ class Symmetric:
             for flips in itertools.product((False, True), repeat=len(axes)):
                 flipped = [axis for axis, flip in zip(axes, flips, strict=True) if flip]
                 turned = y.permute(0, 1, *order).flip(flipped)
-                total += self.denoiser(turned, per_sample(sigma, y).flatten()).flip(flipped).permute(0, 1, *back)
+                total += self.denoiser(turned, sigma).flip(flipped).permute(0, 1, *back)
                 count += 1
         return total / count

@@ -10,9 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from monge.denoisers.algebra import per_sample
 from monge.denoisers.borders import mirrored
-from monge.doors import of_noisy
+from monge.denoisers.wrapper import Wrapper, informed
 from monge.protocols import Denoiser
 from monge.threads import paced
 
@@ -20,7 +19,7 @@ SITES = 2**20  # of a tile of a denoiser that takes events of any size
 TOGETHER = 2**20  # values of tiles that are denoised together
 
 
-class Tiled:
+class Tiled(Wrapper):
     """D(y, sigma) tile by tile, in memory that does not grow with y but for y and x_hat.
 
     side: the sides of the tiles, where D takes events of one size alone. Tiles then overlap by half, and each counts
@@ -35,22 +34,22 @@ class Tiled:
     True
     """
 
-    moments = None
+    moments = None  # those of a tile are not those of the whole
 
     def __init__(
         self, denoiser: Denoiser, *, side: Sequence[int] | None = None, reach: int = 0, multiple: int = 1
     ) -> None:
-        self.denoiser, self.side, self.reach, self.multiple = denoiser, side, reach, multiple
+        super().__init__(denoiser)
+        self.side, self.reach, self.multiple = side, reach, multiple
 
-    @of_noisy
-    def __call__(
-        self, y: Float[Tensor, "n c *space"], sigma: Float[Tensor, " n"] | float
-    ) -> Float[Tensor, "n c *space"]:
-        level = per_sample(sigma, y).flatten()
+    def denoised(self, y: Float[Tensor, "n c *space"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n c *space"]:
+        if self.side is not None and tuple(y.shape[2:]) == tuple(self.side):
+            return self.denoiser(y, sigma)
+        own = informed(self.denoiser)
         with paced() as tick:
-            return torch.stack([self._one(row, s, tick) for row, s in zip(y, level, strict=True)])
+            return torch.stack([self._one(own.rows(i, 1), y[i], sigma[i], tick) for i in range(len(y))])
 
-    def _one(self, y: Tensor, sigma: Tensor, tick: Callable[[], None]) -> Tensor:
+    def _one(self, denoiser: Denoiser, y: Tensor, sigma: Tensor, tick: Callable[[], None]) -> Tensor:
         space = y.shape[1:]
         if self.side is None:
             spans = [self._apart(length, len(space)) for length in space]
@@ -67,7 +66,7 @@ class Tiled:
             for first in range(0, len(tiles), step):
                 some = tiles[first : first + step]
                 seen = torch.stack([y[_at(tile)] for tile in some])
-                for tile, x_hat in zip(some, self.denoiser(seen, sigma.expand(len(some))), strict=True):
+                for tile, x_hat in zip(some, denoiser(seen, sigma.expand(len(some))), strict=True):
                     counts = _outer([span.weight.to(y) for span in tile])
                     total[_at(tile)] += counts * x_hat
                     weight[_at(tile)] += counts

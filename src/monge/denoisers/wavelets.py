@@ -40,8 +40,6 @@ class WaveletShrinkage:
     True
     """
 
-    moments = None
-
     def __init__(
         self,
         wavelet: str = "sym4",

@@ -20,7 +20,7 @@ from monge.models.network import Choice, choose
 from monge.nets import Adapted, BiasFreeUNet, Size, Spec, bias_free, denoiser
 from monge.noise import Process
 from monge.protocols import Denoiser, LogProb
-from monge.samplers import Gains, Trajectory
+from monge.samplers import Plan, Trajectory
 from monge.training import Objective, Training
 
 EXACT_DIVERGENCE = 64  # values per event up to which the likelihood uses the exact divergence
@@ -76,8 +76,7 @@ class Diffusion(Family):
     """
 
     denoiser: Neural
-    moments: Gaussian
-    gains: Gains | None  # of the trained denoiser, by which samplers step
+    plan: Plan  # moments of the scaled data, and the gains of the trained denoiser, by which samplers step
     widest: Tensor  # largest principal s.d. of the scaled data
 
     def __init__(
@@ -159,15 +158,20 @@ class Diffusion(Family):
         self.register_buffer("widest", torch.ones(()))
 
     def prepare(self, scaled: Float[Tensor, "n *event"]) -> None:
-        self.know(Gaussian.estimate(scaled, "stationary" if self.settings["periodic"] else None))
+        self.set_moments(Gaussian.estimate(scaled, "stationary" if self.settings["periodic"] else None))
         rows = scaled[:PRINCIPAL_ROWS].flatten(1).double()
         away = (rows - rows.mean(0)) / math.sqrt(len(rows) - 1)
         self.widest.copy_(torch.linalg.eigvalsh(away @ away.T)[-1].sqrt())
 
-    def know(self, moments: Gaussian) -> None:
-        """The mean and covariance of the scaled data, which the denoiser starts from."""
-        self.moments = self.denoiser.moments = moments
-        self.gains = None
+    @property
+    def moments(self) -> Gaussian:
+        """Mean and covariance of the scaled data, which the denoiser starts from."""
+        assert self.denoiser.moments is not None
+        return self.denoiser.moments
+
+    def set_moments(self, moments: Gaussian) -> None:
+        """Start from these; what was found out before is forgotten."""
+        self.denoiser.moments, self.plan = moments, Plan(moments)
 
     def objectives(self) -> Sequence[Objective]:
         levels = self.levels(sampling=False)
@@ -179,23 +183,22 @@ class Diffusion(Family):
 
     def _look(self, show: bool = False) -> None:
         """Measure the gains of the denoiser, for rows of the labels that samples have."""
-        labels = self.drawn_labels(None, samplers.PATHS, seed=0, start=0)
+        labels = self.drawn_labels(None, samplers.PILOT_ROWS, seed=0, start=0)
         event, lowest = tuple(self.record["data"]["event_shape"]), self.levels().sigma_min
-        told = self._bound(labels, samplers.PATHS)
-        self.gains = samplers.pilot(told, event, lowest=lowest, device=self.device, show=show).gains
+        told = self._bound(labels, samplers.PILOT_ROWS)
+        self.plan = self.plan._replace(
+            gains=samplers.pilot(told, event, lowest=lowest, device=self.device, show=show).gains
+        )
 
     def tensors(self) -> dict[str, Tensor]:
-        groups = {"moments": self.moments.state(), "gains": {} if self.gains is None else self.gains._asdict()}
-        mine = {f"{group}/{name}": value for group, state in groups.items() for name, value in state.items()}
-        return super().tensors() | mine
+        return super().tensors() | self.plan.state()
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        groups: dict[str, dict[str, Tensor]] = {"moments": {}, "gains": {}}
-        for group, state in groups.items():
-            state |= {k.removeprefix(f"{group}/"): v for k, v in tensors.items() if k.startswith(f"{group}/")}
-        super().restore({k: v for k, v in tensors.items() if k.partition("/")[0] not in groups})
-        self.know(Gaussian.from_state(groups["moments"]))
-        self.gains = Gains(**groups["gains"]) if groups["gains"] else None
+        planned = {name: value for name, value in tensors.items() if "/" in name}
+        super().restore({name: value for name, value in tensors.items() if name not in planned})
+        plan = Plan.from_state(planned)
+        self.set_moments(plan.moments)
+        self.plan = plan
 
     def sample(  # type: ignore[override]  # a family's own options, by name
         self,
@@ -230,7 +233,7 @@ class Diffusion(Family):
 
     def draw(self, n: int, seed: int, start: int, *, label: Any = None, **options: Any) -> Any:
         label = self.drawn_labels(label, n, seed, start)
-        if self.gains is None:  # in training, and of runs that were saved without
+        if self.plan.gains is None:  # in training, and of runs that were saved without
             self._look(options.get("show", False))
         quantised = self.units.quantum is not None
         return samplers.reverse_diffusion(
@@ -240,6 +243,7 @@ class Diffusion(Family):
             solver=samplers.ExponentialMultistep(atoms=quantised),
             sigma_min=self.levels().sigma_min if quantised else self.settings["sigma_min"],
             sigma_max=self.settings["sigma_max"],
+            plan=self.plan,
             seed=seed,
             start=start,
             device=self.device,
@@ -257,8 +261,8 @@ class Diffusion(Family):
         taken to be normal after the bend. At sigma = 0 nothing is noise, and y comes back.
 
         Images and fields may be larger or smaller than those of training: they are denoised by tiles that overlap
-        (`monge.denoisers.Tiled`), all told the same label. symmetric: take the mean over flips and quarter turns, which
-        for photographs is a tenth of a dB better, and takes 8 times as long (`monge.denoisers.Symmetric`).
+        (`monge.denoisers.Tiled`), told the label of their event. symmetric: take the mean over flips and quarter turns,
+        which for photographs is a tenth of a dB better, and takes 8 times as long (`monge.denoisers.Symmetric`).
 
         Raises BadInput for sigma that is negative, not finite or not one value or n.
         """
@@ -345,14 +349,13 @@ class Diffusion(Family):
         From as far as sigma_max a denoiser answers with the mean: there each label's own is read off.
         """
         moments, told = self.moments, self.told(label, n)
-        self.denoiser.gains = self.gains
         if told is None:
             return self.denoiser
         kinds, which = torch.unique(told, dim=0, return_inverse=True)
         far = torch.full((len(kinds),), self.levels().sigma_max, device=self.device)
         with torch.no_grad():
             mean = self.denoiser(moments.mean.expand(len(kinds), *moments.mean.shape), far, kinds)
-        return Labelled(self.denoiser, told, Gaussian(mean[which], moments.covariance), self.gains)
+        return Labelled(self.denoiser, told, Gaussian(mean[which], moments.covariance))
 
     def _on(self, label: Any, n: int) -> Denoiser:
         """The denoiser of n events of any size."""
@@ -360,18 +363,7 @@ class Diffusion(Family):
         net, whole = self.denoiser.net, self._bound(label, n)
         if isinstance(net, BiasFreeUNet):
             return Tiled(self.denoiser, reach=net.reach, multiple=net.multiple)
-        tiles = Tiled(lambda y, sigma: self._bound(label, len(y))(y, sigma), side=trained[1:])
-
-        def one_size_or_tiles(y: Tensor, sigma: Tensor) -> Tensor:
-            if tuple(y.shape[1:]) == trained:
-                return whole(y, sigma)
-            if isinstance(label, Sequence | Tensor) and not isinstance(label, str):
-                raise BadInput(
-                    f"events of {list(y.shape[1:])} are denoised by tiles of {list(trained)}: give one label for all"
-                )
-            return tiles(y, sigma)
-
-        return one_size_or_tiles
+        return Tiled(whole, side=trained[1:])
 
     def _range(self, sampling: bool = False) -> dict[str, Any]:
         return self.levels(sampling)._asdict()

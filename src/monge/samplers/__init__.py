@@ -12,13 +12,13 @@ from monge.samplers.chains.tempering import ReplicaExchange
 from monge.samplers.chains.walk import Options
 from monge.samplers.diffusion.descent import Trajectory, levels
 from monge.samplers.diffusion.linearisation import Gains, Linearisation
-from monge.samplers.diffusion.pilot import PATHS, Known, pilot
+from monge.samplers.diffusion.pilot import PILOT_ROWS, Plan, pilot
 from monge.samplers.diffusion.reverse import reverse_diffusion
 from monge.samplers.diffusion.solvers import EulerMaruyama, ExponentialMultistep, Heun, Past, Solver, Step
 from monge.samplers.diffusion.transported import decode, encode, log_prob
 
 __all__ = [
-    "PATHS",
+    "PILOT_ROWS",
     "Adjusted",
     "Chains",
     "DoubtfulChains",
@@ -29,12 +29,12 @@ __all__ = [
     "Heun",
     "Info",
     "Kernel",
-    "Known",
     "LatticeMoves",
     "Linearisation",
     "Metropolis",
     "Options",
     "Past",
+    "Plan",
     "Proposal",
     "ReplicaExchange",
     "Solver",

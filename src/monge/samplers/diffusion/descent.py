@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monge import progress, rng
-from monge.denoisers import per_sample, residual_level
+from monge.denoisers import informed, per_sample, residual_level
 from monge.errors import BadInput, NumericalFailure
 from monge.protocols import Denoiser
 from monge.samplers.diffusion.linearisation import Linearisation
@@ -24,7 +24,7 @@ class Trajectory(NamedTuple):
     """Samples, and the way they came.
 
     x: [n, *event]. sigma: [k] noise levels visited. y, x_hat: [k, n, *event] noisy samples at those levels and
-    what the denoiser made of them. pilot_calls: what was spent on it before, in rows of one call, over all samples.
+    what the denoiser made of them. pilot_calls: what the pilot took, in rows of all calls.
     """
 
     x: Tensor
@@ -79,7 +79,7 @@ class Descent:
         self.denoiser, self.solver, self.mean, self.linear, self.alpha = denoiser, solver, mean, linear, alpha
         self.seed, self.start, self.trace, self.advance = seed, start, trace, advance
         self.look = look
-        self.blind = bool(getattr(denoiser, "blind", False))
+        self.blind = informed(denoiser).blind
         self.frames: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def denoise(self, y: Tensor, sigma: Tensor) -> Tensor:

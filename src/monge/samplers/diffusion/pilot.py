@@ -3,10 +3,8 @@
 It is the same for every run of the same denoiser, so that samples depend on their index only.
 """
 
-import contextlib
 import math
-import weakref
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monge import progress, rng
-from monge.denoisers import part
+from monge.denoisers import informed
 from monge.densities import Gaussian
 from monge.errors import BadInput
 from monge.linalg import Covariance
@@ -24,8 +22,8 @@ from monge.samplers.diffusion.linearisation import LEAST, Gains, Linearisation, 
 from monge.samplers.diffusion.scale import AFAR, coarse, of_moments, point
 from monge.samplers.diffusion.solvers import ExponentialMultistep
 
-PATHS, LEVELS = 64, 30
-PATH_VALUES = 2**20  # fewer paths for events of more than 16,384 values
+PILOT_ROWS, LEVELS = 64, 30
+PILOT_VALUES = 2**20  # fewer rows for events of more than 16,384 values
 HIGHEST, LOWEST = 5.0, 0.01  # levels that are looked at, times the largest principal s.d.
 NEAREST = 2.0  # no walk begins below it, in the same unit
 NATS = 0.05  # over the number of steps: between the law of y where the walk begins and the Gaussian it begins with
@@ -33,27 +31,31 @@ SPACING = 0.45  # steps stand as this power of the curvature of q
 EARLY = 0.3  # of the error that a step makes, this power of what it has shrunk to at the end: early ones choose modes
 EVEN = 0.1  # share of steps that stand evenly
 SURE = 1e-6  # least gain where it is not Wiener's
-ASKED = 4  # questions, at two levels, by which a denoiser is known again
 
 
-class Known(NamedTuple):
-    """Of a denoiser: moments of its law, its gains if they were measured, and how many calls that took."""
+class Plan(NamedTuple):
+    """What was found out of a denoiser, to walk by; it belongs to the denoiser, and not to a number of samples.
+
+    moments: of its law. gains: if they were measured. calls: rows of all calls that it took.
+    """
 
     moments: Gaussian
-    gains: Gains | None
+    gains: Gains | None = None
     calls: int = 0
 
+    def state(self) -> dict[str, Tensor]:
+        """Tensors for a file; `from_state` is the inverse."""
+        groups = {"moments": self.moments.state(), "gains": {} if self.gains is None else self.gains._asdict()}
+        return {f"{group}/{name}": value for group, state in groups.items() for name, value in state.items()}
 
-class _Kept(NamedTuple):
-    """A pilot, and a few questions with their answers, which tell whether the denoiser is still the same."""
-
-    known: Known
-    y: Tensor
-    sigma: Tensor
-    x_hat: Tensor
-
-
-_kept: "weakref.WeakKeyDictionary[Any, _Kept]" = weakref.WeakKeyDictionary()
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> "Plan":
+        """What `state` gave."""
+        groups: dict[str, dict[str, Tensor]] = {"moments": {}, "gains": {}}
+        for path, value in state.items():
+            group, _, name = path.partition("/")
+            groups[group][name] = value
+        return cls(Gaussian.from_state(groups["moments"]), Gains(**groups["gains"]) if groups["gains"] else None)
 
 
 @torch.no_grad()
@@ -67,27 +69,28 @@ def pilot(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
     show: bool = False,
-) -> Known:
+) -> Plan:
     """Gains, and before them moments unless they are given or the denoiser's own.
 
     Moments are those of the ends of a rough walk over levels 80 to .002 times the law's width (see
     `monge.samplers.diffusion.scale`), 64 samples in 30 calls; gains and pace are read off a second one, between 5 and
     .01 times the largest principal s.d., and not below `lowest`. highest: a level above which the width is not looked
-    for, unless the law is wider. What was found is kept with the denoiser for as long as it answers as it did.
+    for, unless the law is wider. The
+    plan may be given to any walk of this denoiser.
 
     Raises NumericalFailure if the denoiser's answers are not finite, BadInput if they have another shape than y.
 
     >>> from monge.denoisers import Oracle; from monge.densities import Gaussian
-    >>> known = pilot(Oracle(Gaussian(torch.zeros(2), torch.eye(2))), (2,), dtype=torch.float64)
-    >>> known.calls, bool(known.gains.excess.abs().max() < 1e-4)  # of Wiener's gains
+    >>> plan = pilot(Oracle(Gaussian(torch.zeros(2), torch.eye(2))), (2,), dtype=torch.float64)
+    >>> plan.calls, bool(plan.gains.excess.abs().max() < 1e-4)  # of Wiener's gains
     (1920, True)
     """
-    rows = max(2, min(PATHS, PATH_VALUES // math.prod(event_shape)))
-    denoiser = part(denoiser, 0, rows)
-    moments = moments if moments is not None else getattr(denoiser, "moments", None)
+    rows = max(2, min(PILOT_ROWS, PILOT_VALUES // math.prod(event_shape)))
+    denoiser = informed(denoiser)
+    rows = min(rows, denoiser.count or rows)
+    denoiser = denoiser.rows(0, rows)
+    moments = moments if moments is not None else denoiser.moments
     z = rng.normal((rows, *event_shape), 0, "pilot", dtype=dtype, device=device)
-    if (kept := _again(denoiser, moments, z)) is not None:
-        return kept
     calls = rows * LEVELS * (1 if moments is not None else 2)
     with progress.bar("looking where to step", calls, show=show) as advance:
 
@@ -117,28 +120,7 @@ def pilot(
 
         way = walk(law.mean, linear, law.noised(ends[0]).from_noise(z), grid, look)
     gains = Gains(grid.log().flip(0), torch.stack(excess).flip(0), torch.ones_like(grid))
-    known = Known(law, gains._replace(pace=pace_along(way, law, gains)), calls)
-    few, asked = min(ASKED, rows), [LEVELS // 3, 2 * LEVELS // 3]
-    y, x_hat = (frames[asked, :few].flatten(0, 1) for frames in (way.y, way.x_hat))
-    with contextlib.suppress(TypeError):  # of what takes no weak reference nothing is kept
-        _kept[denoiser] = _Kept(known, y, way.sigma[asked].repeat_interleave(few).to(y), x_hat)
-    return known
-
-
-def _again(denoiser: Denoiser, moments: Gaussian | None, z: Tensor) -> Known | None:
-    """What is known of the denoiser from before, if it still holds of events like z."""
-    try:
-        kept = _kept.get(denoiser)
-    except TypeError:
-        return None
-    if kept is None or moments not in (None, kept.known.moments):
-        return None
-    if (kept.y.shape[1:], kept.y.dtype, kept.y.device) != (z.shape[1:], z.dtype, z.device):
-        return None
-    answer = denoiser(kept.y, kept.sigma)
-    scale = float((kept.x_hat - kept.y).square().mean().sqrt())
-    same = torch.allclose(answer, kept.x_hat, rtol=0.0, atol=1e-3 * scale)
-    return kept.known._replace(calls=len(kept.y)) if same else None
+    return Plan(law, gains._replace(pace=pace_along(way, law, gains)), calls)
 
 
 def flat(covariance: Covariance) -> Linearisation:

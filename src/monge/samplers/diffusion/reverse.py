@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from monge import progress, rng
-from monge.denoisers import Labelled, part
+from monge.denoisers import Informed, informed
 from monge.densities import Gaussian
 from monge.doors import whole
 from monge.errors import BadInput
@@ -15,7 +15,7 @@ from monge.linalg import DiagonalCovariance
 from monge.protocols import Denoiser
 from monge.samplers.diffusion.descent import Descent, Trajectory, levels
 from monge.samplers.diffusion.linearisation import Linearisation
-from monge.samplers.diffusion.pilot import Known, flat, pilot, steps
+from monge.samplers.diffusion.pilot import Plan, flat, pilot, steps
 from monge.samplers.diffusion.scale import survey
 from monge.samplers.diffusion.solvers import ExponentialMultistep, Solver
 
@@ -44,6 +44,7 @@ def reverse_diffusion(
     *,
     solver: Solver | None = None,
     moments: Gaussian | None = None,
+    plan: Plan | None = None,
     start: int = 0,
     batch_size: int | None = None,
     dtype: torch.dtype = torch.float32,
@@ -65,15 +66,16 @@ def reverse_diffusion(
     solver: rule for one step; ExponentialMultistep unless given, whose last step goes from the last level to 0.
     moments: mean and covariance of the data (the denoiser's own `.moments` if it has them). The walk starts at
         N(m, C + sigma_max^2), and a Gaussian law comes out exact for any number of calls.
+    plan: what a pilot found out of this denoiser; found out anew unless given.
     start: index of the first sample: sample i of a seed is the same whatever n, the batch size and the way that the
         work is spread, for alpha > 0 too.
     trace: return the `Trajectory`.
 
     Any unit will do: levels that are not given follow from the law's own width (`monge.samplers.diffusion.scale`).
     What is not known of a denoiser, its moments and its `gains` (see `monge.samplers.pilot`), a pilot finds out first:
-    1,920 calls, twice as many and a hundred without moments, in all, not per sample, and once for a denoiser. It is the
-    same for any n and seed. There is none when both levels are given and moments are not, nor for rows that have a
-    label each.
+    1,920 calls, twice as many and a hundred without moments, in all, not per sample. It is the same for any n and seed,
+    so that who draws more than once makes a plan, `pilot(denoiser, event_shape)`, and gives it to each draw. There is
+    none when both levels are given and moments are not, nor for rows that have a label each.
 
     Raises BadInput for nfe < 1, alpha < 0 or not finite, n < 1, levels other than 0 < sigma_min < sigma_max, and a
     denoiser whose answer has not the shape of y; NumericalFailure if it returns values that are not finite.
@@ -97,15 +99,16 @@ def reverse_diffusion(
     frames: list[Trajectory] = []
     options: dict[str, Any] = {"dtype": dtype, "device": device}
     given = sigma_min, sigma_max
-    known, linear, ends = _known(denoiser, event_shape, moments, given, options, show)
+    denoiser = informed(denoiser)
+    plan, linear, ends = _planned(denoiser, event_shape, moments, plan, given, options, show)
     with progress.bar("drawing samples", n * nfe, show=show) as advance:
         count = max(1, -(-nfe // solver.calls))
         grid = levels(count, *ends) if ends else steps(linear, count, *given)
         for first in range(0, n, size):
             rows = min(size, n - first)
             z = rng.normal((rows, *event_shape), seed, "start", start=start + first, **options)
-            own = part(denoiser, first, rows)
-            law = moments or getattr(own, "moments", None) or known.moments
+            own = denoiser.rows(first, rows)
+            law = moments or own.moments or plan.moments
             walk = Descent(
                 own,
                 solver,
@@ -124,7 +127,7 @@ def reverse_diffusion(
     if not trace:
         return x
     y, x_hat = (torch.cat(seen, 1) for seen in ([f.y for f in frames], [f.x_hat for f in frames]))
-    return Trajectory(x, frames[0].sigma, y, x_hat, known.calls)
+    return Trajectory(x, frames[0].sigma, y, x_hat, plan.calls)
 
 
 def _event(event_shape: Any) -> tuple[int, ...]:
@@ -152,26 +155,23 @@ def _check(n: int, nfe: int, alpha: float, sigma_min: float | None, sigma_max: f
         )
 
 
-def _known(
-    denoiser: Denoiser,
+def _planned(
+    denoiser: Informed,
     event_shape: tuple[int, ...],
     moments: Gaussian | None,
+    plan: Plan | None,
     given: Ends,
     options: Any,
     show: bool,
-) -> tuple[Known, Linearisation, tuple[float, float] | None]:
-    """What is known of the denoiser, its linear part, and the ends of its levels where that does not tell them."""
-    moments = moments if moments is not None else getattr(denoiser, "moments", None)
-    gains = getattr(denoiser, "gains", None)
-    each_its_own = isinstance(denoiser, Labelled) and len(denoiser.label) > 1
-    if gains is None and not each_its_own and (moments is not None or None in given):
+) -> tuple[Plan, Linearisation, tuple[float, float] | None]:
+    """The plan, the linear part of the denoiser, and the ends of its levels where the plan does not tell them."""
+    moments = moments if moments is not None else denoiser.moments
+    if plan is None and denoiser.count is None and (moments is not None or None in given):
         low, high = given[0] or 0.0, given[1] or math.inf
-        known = pilot(denoiser, event_shape, moments, lowest=low, highest=high, **options, show=show)
-        return known, Linearisation(known.moments.covariance, known.gains), None
-    if moments is not None and gains is not None:
-        linear = Linearisation(moments.covariance, gains)
-        return Known(moments, gains), linear, None
+        plan = pilot(denoiser, event_shape, moments, lowest=low, highest=high, **options, show=show)
+    if plan is not None and plan.gains is not None:
+        return plan, Linearisation(plan.moments.covariance, plan.gains), None
     law, width, ends = survey(denoiser, event_shape, moments, *given, **options)
     alike = torch.full([1] * len(event_shape), width**2)  # broadcasts: one variance for all
     linear = flat(law.covariance if moments is not None else DiagonalCovariance(alike))
-    return Known(law, linear.gains), linear, ends
+    return Plan(law, linear.gains), linear, ends

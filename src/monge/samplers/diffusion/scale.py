@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from monge import rng
-from monge.denoisers import part
+from monge.denoisers import informed
 from monge.densities import Gaussian
 from monge.linalg import DiagonalCovariance
 from monge.protocols import Denoiser
@@ -71,8 +71,9 @@ def survey(
         scale = Scale(torch.zeros(event_shape, dtype=dtype, device=device), high / ROUGH[1])
         moments = Gaussian(scale.mean, DiagonalCovariance(scale.mean))
     else:
-        rows = min(ROWS, len(getattr(denoiser, "label", range(ROWS))))
-        own, least, most = part(denoiser, 0, rows), low or 0.0, high or math.inf
+        own = informed(denoiser)
+        rows = min(ROWS, own.count or ROWS)
+        own, least, most = own.rows(0, rows), low or 0.0, high or math.inf
         scale = coarse(own, event_shape, rows=rows, least=least, most=most, dtype=dtype, device=device)
         moments = scale.moments
     ends = (scale.rough[0] if low is None else low), (scale.rough[1] if high is None else high)

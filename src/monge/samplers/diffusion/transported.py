@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monge import progress, rng
-from monge.denoisers import part, velocity_in_log
+from monge.denoisers import informed, velocity_in_log
 from monge.densities import Gaussian
 from monge.doors import real, single
 from monge.errors import BadInput, NumericalFailure
@@ -146,9 +146,9 @@ class _Frame:
     def __init__(
         self, denoiser: Denoiser, given: Gaussian | None, x: Tensor, low: float | None, high: float | None
     ) -> None:
-        self.denoiser, self.given = denoiser, given
-        moments = given or getattr(denoiser, "moments", None)
-        found = survey(denoiser, tuple(x.shape[1:]), moments, low, high, dtype=x.dtype, device=x.device)
+        self.denoiser, self.given = informed(denoiser), given
+        moments = given or self.denoiser.moments
+        found = survey(self.denoiser, tuple(x.shape[1:]), moments, low, high, dtype=x.dtype, device=x.device)
         self.moments, self.width, self.levels = found
         if not 0 < self.levels[0] < self.levels[1] < math.inf:
             raise BadInput(
@@ -159,8 +159,8 @@ class _Frame:
 
     def part(self, first: int, n: int) -> tuple[Denoiser, Gaussian]:
         """The denoiser of rows first .. first + n, and their law."""
-        own = part(self.denoiser, first, n)
-        return own, self.given or getattr(own, "moments", None) or self.moments
+        own = self.denoiser.rows(first, n)
+        return own, self.given or own.moments or self.moments
 
     def carry(self, y: Tensor, tolerance: Tolerance, batch_size: int, *, down: bool = False) -> Tensor:
         """y at the other end of the levels, `batch_size` rows at a time."""

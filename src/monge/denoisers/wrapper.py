@@ -1,0 +1,142 @@
+"""What a denoiser may say of itself, and denoisers made of another, which pass it on."""
+
+import copy
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from monge.densities import Gaussian
+from monge.doors import of_noisy
+from monge.errors import BadInput
+from monge.protocols import Denoiser
+
+
+class Informed(Denoiser, Protocol):
+    """A denoiser that answers what a sampler asks besides E[x | y]; `informed` makes one of any.
+
+    moments: the Gaussian of the mean and covariance of its law, by which a walk starts exactly; None if not known.
+    blind: whether it does not read sigma. count: of rows, where each has something of its own (a label); None: any.
+    """
+
+    @property
+    def moments(self) -> Gaussian | None: ...
+    @property
+    def blind(self) -> bool: ...
+    @property
+    def count(self) -> int | None: ...
+    def rows(self, first: int, n: int) -> "Informed":
+        """The denoiser of rows first .. first + n, for samplers that work in batches."""
+        ...
+
+
+class Wrapper:
+    """A denoiser made of another: it passes on what that one says of itself, so that wrappers compose in any order.
+
+    One of yours gives `denoised(y, sigma)`, y [n, *event] and sigma [n], and calls `self.denoiser(y, sigma)`. Where it
+    changes the law it says so by `moments = None`: the moments are then found out.
+
+    As it is, it is the denoiser that it is made of, and answers for it where that one is a mere function.
+
+    >>> import torch
+    >>> class Halved(Wrapper):
+    ...     def denoised(self, y, sigma):
+    ...         return self.denoiser(y, sigma) / 2
+    >>> Halved(Labelled(lambda y, sigma, label: y * label[:, None], torch.tensor([2, 4])))(torch.ones(2, 1), 1.0).T
+    tensor([[1., 2.]])
+    """
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        self.denoiser = denoiser
+
+    def denoised(self, y: Float[Tensor, "n *any"], sigma: Float[Tensor, " n"]) -> Any:
+        return self.denoiser(y, sigma)
+
+    @of_noisy
+    def __call__(
+        self, y: Float[Tensor, "n *any"], sigma: Float[Tensor, " n"], label: Shaped[Tensor, " n *k"] | None = None
+    ) -> Any:
+        """E[x | y], or E[x | y, label] where what it is made of is told one."""
+        return (
+            self.denoised(y, sigma)
+            if label is None
+            else self._around(Labelled(cast(Any, self.denoiser), label))(y, sigma)
+        )
+
+    @property
+    def moments(self) -> Gaussian | None:
+        return cast(Gaussian | None, getattr(self.denoiser, "moments", None))
+
+    @property
+    def blind(self) -> bool:
+        return bool(getattr(self.denoiser, "blind", False))
+
+    @property
+    def count(self) -> int | None:
+        return cast(int | None, getattr(self.denoiser, "count", None))
+
+    def rows(self, first: int, n: int) -> Informed:
+        """That of rows first .. first + n: itself, unless each row has something of its own."""
+        if self.count is None:
+            return cast(Informed, self)
+        return cast(Informed, self._around(cast(Informed, self.denoiser).rows(first, n)))
+
+    def _around(self, denoiser: Denoiser) -> "Wrapper":
+        made = copy.copy(self)
+        made.denoiser = denoiser
+        return made
+
+
+class Labelled(Wrapper):
+    """D(y, sigma) = E[x | y, label] from a denoiser (y, sigma, label): the label is bound, one for all rows or each.
+
+    A label each belongs to its row of the whole: samplers that work in batches take the `rows` of it.
+
+    moments: of the law of each label; the mean may be one for all rows, or one each, [n, *event].
+
+    Raises BadInput for labels of another number than the rows.
+
+    >>> import torch
+    >>> D = Labelled(lambda y, sigma, label: y * label[:, None], torch.tensor([2, 3]))
+    >>> D(torch.ones(2, 1), torch.ones(2)).T, D.rows(1, 1)(torch.ones(1, 1), torch.ones(1))
+    (tensor([[2., 3.]]), tensor([[3.]]))
+    """
+
+    moments = None
+
+    def __init__(
+        self,
+        denoiser: Callable[[Tensor, Tensor, Tensor], Tensor],
+        label: Shaped[Tensor, " n *k"],
+        moments: Gaussian | None = None,
+    ) -> None:
+        super().__init__(cast(Denoiser, denoiser))
+        self.label, self.moments = label, moments
+
+    def denoised(self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n *event"]:
+        if len(self.label) not in (1, len(y)):
+            raise BadInput(f"there are {len(self.label)} labels for {len(y)} rows: give one, or one for each row")
+        told: Any = self.denoiser
+        x_hat: Tensor = told(y, sigma, self.label.expand(len(y), *self.label.shape[1:]))
+        return x_hat
+
+    @property
+    def count(self) -> int | None:
+        return len(self.label) if len(self.label) > 1 else None
+
+    def rows(self, first: int, n: int) -> Informed:
+        if self.count is None:
+            return cast(Informed, self)
+        moments = None if self.moments is None else self.moments.rows(first, n)
+        return cast(Informed, Labelled(cast(Any, self.denoiser), self.label[first : first + n], moments))
+
+
+def informed(denoiser: Denoiser) -> Informed:
+    """The denoiser, which answers for itself, or one that answers for it: a mere function knows nothing.
+
+    >>> informed(lambda y, sigma: y / 2).moments is None
+    True
+    """
+    own = all(hasattr(denoiser, name) for name in ("moments", "blind", "count", "rows"))
+    return cast(Informed, denoiser if own else Wrapper(denoiser))
