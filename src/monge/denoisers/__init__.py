@@ -1,8 +1,6 @@
 """E[x given y], by closed form or network, and everything that is read off it."""
 
 from monge.denoisers.algebra import (
-    from_noise,
-    from_score,
     noise,
     per_sample,
     residual_level,
@@ -10,6 +8,7 @@ from monge.denoisers.algebra import (
     velocity,
     velocity_in_log,
 )
+from monge.denoisers.clock import from_noise, from_score, from_velocity, to_noise, to_score, to_velocity
 from monge.denoisers.colour import ByChannel
 from monge.denoisers.neural import Neural
 from monge.denoisers.oracle import Oracle
@@ -34,12 +33,16 @@ __all__ = [
     "Wrapper",
     "from_noise",
     "from_score",
+    "from_velocity",
     "informed",
     "noise",
     "noise_level",
     "per_sample",
     "residual_level",
     "score",
+    "to_noise",
+    "to_score",
+    "to_velocity",
     "velocity",
     "velocity_in_log",
 ]

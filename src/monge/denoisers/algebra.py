@@ -54,24 +54,6 @@ def velocity_in_log(x_hat: Float[Tensor, "n *event"], y: Float[Tensor, "n *event
     return y - x_hat
 
 
-def from_score(score: Float[Tensor, "n *event"], y: Float[Tensor, "n *event"], sigma: Tensor | float) -> Tensor:
-    """Posterior mean from the score: D = y + sigma^2 score (course (142)).
-
-    >>> from_score(torch.tensor([[-0.5]]), torch.tensor([[3.0]]), 2.0)
-    tensor([[1.]])
-    """
-    return y + per_sample(sigma, y).square() * score
-
-
-def from_noise(noise: Float[Tensor, "n *event"], y: Float[Tensor, "n *event"], sigma: Tensor | float) -> Tensor:
-    """Posterior mean from the noise prediction: D = y - sigma E[z | y].
-
-    >>> from_noise(torch.tensor([[1.0]]), torch.tensor([[3.0]]), 2.0)
-    tensor([[1.]])
-    """
-    return y - per_sample(sigma, y) * noise
-
-
 def residual_level(x_hat: Float[Tensor, "n *event"], y: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
     """Noise level that the residual shows, |y - x_hat| / sqrt(d): how a blind denoiser says what it saw.
 
