@@ -51,11 +51,13 @@ class _Moment(NamedTuple):
 class _Clocked(Wrapper):
     """D of a network at x_t."""
 
-    moments = None
-
     def __init__(self, net: AtTime, process: Process, kind: Prediction, moments: Gaussian | None) -> None:
         super().__init__(cast(Denoiser, net))
-        self.process, self.kind, self.moments = process, kind, moments
+        self.process, self.kind, self._moments = process, kind, moments
+
+    @property
+    def moments(self) -> Gaussian | None:
+        return self._moments
 
     def denoised(self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n *event"]:
         t = self.process.time(_wide(sigma))
@@ -125,7 +127,7 @@ def to_score(denoiser: Denoiser, process: Process) -> AtTime:
 
 def to_velocity(denoiser: Denoiser, process: Process) -> AtTime:
     """(x_t, t) -> dx/dt of the deterministic transport of a denoiser, t > 0: the inverse of `from_velocity`, and a
-    field that `monge.samplers.Transport` integrates."""
+    field that `monge.samplers.integrate` integrates."""
     return _said(denoiser, process, lambda e, x, now: now.drift * x + now.pull * e)
 
 

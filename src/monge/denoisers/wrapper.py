@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 from jaxtyping import Float, Shaped
-from torch import Tensor
+from torch import Tensor, nn
 
 from monge.densities import Gaussian
 from monge.doors import of_noisy
@@ -31,7 +31,7 @@ class Informed(Denoiser, Protocol):
         ...
 
 
-class Wrapper:
+class Wrapper(nn.Module):
     """A denoiser made of another: it passes on what that one says of itself, so that wrappers compose in any order.
 
     One of yours gives `denoised(y, sigma)`, y [n, *event] and sigma [n], and calls `self.denoiser(y, sigma)`. Where it
@@ -48,13 +48,14 @@ class Wrapper:
     """
 
     def __init__(self, denoiser: Denoiser) -> None:
+        super().__init__()
         self.denoiser = denoiser
 
     def denoised(self, y: Float[Tensor, "n *any"], sigma: Float[Tensor, " n"]) -> Any:
         return self.denoiser(y, sigma)
 
     @of_noisy
-    def __call__(
+    def forward(
         self, y: Float[Tensor, "n *any"], sigma: Float[Tensor, " n"], label: Shaped[Tensor, " n *k"] | None = None
     ) -> Any:
         """E[x | y], or E[x | y, label] where what it is made of is told one."""
@@ -84,6 +85,7 @@ class Wrapper:
 
     def _around(self, denoiser: Denoiser) -> "Wrapper":
         made = copy.copy(self)
+        made._modules = dict(self._modules)
         made.denoiser = denoiser
         return made
 
@@ -103,8 +105,6 @@ class Labelled(Wrapper):
     (tensor([[2., 3.]]), tensor([[3.]]))
     """
 
-    moments = None
-
     def __init__(
         self,
         denoiser: Callable[[Tensor, Tensor, Tensor], Tensor],
@@ -112,7 +112,7 @@ class Labelled(Wrapper):
         moments: Gaussian | None = None,
     ) -> None:
         super().__init__(cast(Denoiser, denoiser))
-        self.label, self.moments = label, moments
+        self.label, self._moments = label, moments
 
     def denoised(self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n *event"]:
         if len(self.label) not in (1, len(y)):
@@ -120,6 +120,11 @@ class Labelled(Wrapper):
         told: Any = self.denoiser
         x_hat: Tensor = told(y, sigma, self.label.expand(len(y), *self.label.shape[1:]))
         return x_hat
+
+    @property
+    def moments(self) -> Gaussian | None:
+        """Its own, not those of the law of all labels."""
+        return self._moments
 
     @property
     def count(self) -> int | None:

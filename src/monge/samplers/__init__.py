@@ -16,6 +16,7 @@ from monge.samplers.diffusion.pilot import PILOT_ROWS, Plan, pilot
 from monge.samplers.diffusion.reverse import reverse_diffusion
 from monge.samplers.diffusion.solvers import EulerMaruyama, ExponentialMultistep, Heun, Past, Solver, Step
 from monge.samplers.diffusion.transported import decode, encode, log_prob
+from monge.samplers.transport import Integrated, integrate
 
 __all__ = [
     "PILOT_ROWS",
@@ -28,6 +29,7 @@ __all__ = [
     "Hamiltonian",
     "Heun",
     "Info",
+    "Integrated",
     "Kernel",
     "LatticeMoves",
     "Linearisation",
@@ -47,6 +49,7 @@ __all__ = [
     "encode",
     "gibbs",
     "hmc",
+    "integrate",
     "levels",
     "log_prob",
     "mala",

@@ -8,26 +8,20 @@ p_sigma_max being Gaussian to a precision that grows with sigma_max.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from monge import progress, rng
+from monge import progress
 from monge.denoisers import informed, velocity_in_log
 from monge.densities import Gaussian
 from monge.doors import real, single
-from monge.errors import BadInput, NumericalFailure
+from monge.errors import BadInput
 from monge.protocols import Denoiser, LogProb
 from monge.samplers.diffusion.scale import survey
-
-
-class Tolerance(NamedTuple):
-    """Error allowed to one step of the integrator (Dormand-Prince 5(4)): relative, and in widths of the law."""
-
-    rtol: float = 1e-5
-    atol: float = 1e-5
+from monge.samplers.transport import Integrated, integrate
 
 
 @torch.inference_mode(False)  # derivatives are taken within
@@ -42,6 +36,8 @@ def log_prob(
     seed: int = 0,
     rtol: float = 1e-5,
     atol: float = 1e-5,
+    method: str = "dopri5",
+    gradients: str | None = None,
     batch_size: int = 512,
     show: bool = False,
 ) -> LogProb:
@@ -52,7 +48,8 @@ def log_prob(
         Rademacher probes (Hutchinson); the error returned is then the standard error over probes. The integrator's own
         is not counted in it.
     moments: mean and covariance of the data, for the Gaussian law at sigma_max; the denoiser's own if it has them.
-    rtol, atol: allowed to one step, relative, and in units of the law's width.
+    rtol, atol, method, gradients: of `monge.samplers.integrate`; tolerances of one step, relative, and in units of the
+        law's width.
 
     Raises BadInput for fewer than 2 probes and levels that do not rise, NumericalFailure if the integrator does not
     converge.
@@ -63,20 +60,18 @@ def log_prob(
     >>> (log_prob(Oracle(law), x).value - law.log_prob(x).value).abs() < 1e-3
     tensor([True])
     """
-    x, tolerance = _events(x, batch_size), _tolerance(rtol, atol)
-    if probes is not None and probes < 2:
-        raise BadInput(f"Hutchinson's estimator needs at least 2 probes to state its error, not {probes}")
+    x = _events(x, batch_size)
     frame = _Frame(denoiser, moments, x, sigma_min, sigma_max)
+    solver = {"probes": probes, "rtol": rtol, "atol": atol, "method": method, "gradients": gradients}
     values, errors = [], []
     with progress.bar("log-likelihood", len(x), show=show) as advance:
         for first in range(0, len(x), batch_size):
             y = x[first : first + batch_size]
-            shape = (len(y), probes or 0, *y.shape[1:])
-            signs = rng.uniform(shape, seed, "probes", start=first, dtype=y.dtype, device=y.device).sub(0.5).sign()
-            end, change = frame.flow(first, y, frame.levels, tolerance, signs)
-            total = frame.part(first, len(y))[1].noised(frame.levels[1]).log_prob(end).value[:, None] + change
-            values.append(total.mean(1))
-            errors.append(total.std(1) / math.sqrt(probes) if probes else torch.zeros_like(values[-1]))
+            end, change, error = frame.flow(first, y, frame.levels, divergence=True, seed=seed, **solver)
+            assert change is not None
+            assert error is not None
+            values.append(frame.part(first, len(y))[1].noised(frame.levels[1]).log_prob(end).value + change)
+            errors.append(error)
             advance(len(y))
     how = "exact divergence" if probes is None else f"Hutchinson divergence, {probes} probes"
     told = f"probability-flow ODE, {how}, rtol {rtol:g}, the integrator's own error not counted"
@@ -93,16 +88,18 @@ def encode(
     moments: Gaussian | None = None,
     rtol: float = 1e-5,
     atol: float = 1e-5,
+    method: str = "dopri5",
+    gradients: str | None = None,
     batch_size: int = 512,
 ) -> Float[Tensor, "n *event"]:
     """Latent z of x: the transport to sigma_max, whitened by the Gaussian law there; z ~ N(0, Id) if D is right.
 
-    Levels and tolerances as those of `log_prob`. Events are integrated `batch_size` at a time, each within the
-    tolerance whoever it is integrated with.
+    Levels, tolerances and gradients as those of `log_prob`. Events are integrated `batch_size` at a time, each within
+    the tolerance whoever it is integrated with.
     """
     x = _events(x, batch_size)
     frame = _Frame(denoiser, moments, x, sigma_min, sigma_max)
-    ends = frame.carry(x, _tolerance(rtol, atol), batch_size)
+    ends = frame.carry(x, batch_size, rtol=rtol, atol=atol, method=method, gradients=gradients)
     return frame.moments.noised(frame.levels[1]).whiten(ends)
 
 
@@ -116,13 +113,15 @@ def decode(
     moments: Gaussian | None = None,
     rtol: float = 1e-5,
     atol: float = 1e-5,
+    method: str = "dopri5",
+    gradients: str | None = None,
     batch_size: int = 512,
 ) -> Float[Tensor, "n *event"]:
     """x of a latent z: the inverse of `encode`."""
     z = _events(z, batch_size, "z")
     frame = _Frame(denoiser, moments, z, sigma_min, sigma_max)
     start = frame.moments.noised(frame.levels[1]).from_noise(z)
-    return frame.carry(start, _tolerance(rtol, atol), batch_size, down=True)
+    return frame.carry(start, batch_size, down=True, rtol=rtol, atol=atol, method=method, gradients=gradients)
 
 
 def _events(x: Tensor, batch_size: int, name: str = "x") -> Tensor:
@@ -132,12 +131,6 @@ def _events(x: Tensor, batch_size: int, name: str = "x") -> Tensor:
     if batch_size < 1:
         raise BadInput(f"a batch has 1 row or more, not {batch_size}")
     return x.clone() if x.is_inference() else x
-
-
-def _tolerance(rtol: float, atol: float) -> Tolerance:
-    if not (rtol > 0 and atol > 0):
-        raise BadInput(f"rtol and atol must be above 0, not {rtol} and {atol}")
-    return Tolerance(rtol, atol)
 
 
 class _Frame:
@@ -162,81 +155,30 @@ class _Frame:
         own = self.denoiser.rows(first, n)
         return own, self.given or own.moments or self.moments
 
-    def carry(self, y: Tensor, tolerance: Tolerance, batch_size: int, *, down: bool = False) -> Tensor:
+    def carry(self, y: Tensor, batch_size: int, *, down: bool = False, **options: Any) -> Tensor:
         """y at the other end of the levels, `batch_size` rows at a time."""
         ends = self.levels[::-1] if down else self.levels
         rows = torch.split(y, batch_size)
-        return torch.cat([self.flow(i * batch_size, some, ends, tolerance, None)[0] for i, some in enumerate(rows)])
+        return torch.cat([self.flow(i * batch_size, some, ends, **options).x for i, some in enumerate(rows)])
 
-    def flow(
-        self, first: int, y: Tensor, sigmas: tuple[float, float], tolerance: Tolerance, signs: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Carry rows first .. first + n, y [n, *event], between two noise levels; with `signs` [n, k, *event], also
-        int (d - div D) dl, [n, max(k, 1)]: k = 0 means the exact divergence. In units of the law's width, about its
-        mean, so that no tolerance has a unit."""
-        from torchdiffeq import odeint
-
+    def flow(self, first: int, y: Tensor, sigmas: tuple[float, float], **options: Any) -> Integrated:
+        """Carry rows first .. first + n, y [n, *event], between two noise levels; options: of `integrate`."""
         denoiser, law = self.part(first, len(y))
         mean, width = law.mean.to(y), self.width
-        columns = 0 if signs is None else max(1, signs.shape[1])
-
-        def velocity(time: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-            u, change = state
-            time = time.clamp(*ends)  # a trial step may lead beyond
-            sigma = (width * time.double().exp()).to(u.dtype).expand(len(u))
-            with torch.enable_grad() if columns else torch.no_grad():
-                y = (mean + width * u).detach().requires_grad_(columns > 0)
-                field = velocity_in_log(denoiser(y, sigma), y)
-            if signs is None:
-                return field / width, change
-            return field.detach() / width, _divergence(field, y, signs)
-
-        def norm(state: tuple[Tensor, ...]) -> Tensor:
-            # the largest, not the mean: every sample meets the tolerance, whoever shares its batch
-            return torch.stack([part.abs().max() for part in state if part.numel()]).max()
-
-        times = (torch.tensor(sigmas, dtype=torch.float64, device=y.device) / width).log().to(y.dtype)
-        ends = float(times.min()), float(times.max())
-        begin = ((y - mean) / width, y.new_zeros(len(y), columns))
-        try:
-            end, change = odeint(
-                velocity,
-                begin,
-                times,
-                rtol=tolerance.rtol,
-                atol=tolerance.atol,
-                method="dopri5",
-                options={"norm": norm, "step_t": times[1:]},
-            )
-        except AssertionError as error:
-            raise NumericalFailure(
-                f"the transport between sigma = {sigmas[0]:g} and {sigmas[1]:g} did not converge ({error}): "
-                "raise rtol and atol, or work in float64"
-            ) from error
-        if not end[-1].isfinite().all():
-            raise NumericalFailure(
-                "the transport left the real numbers: the denoiser returned values that are not finite"
-            )
-        return mean + width * end[-1], change[-1]
+        field = DenoiserField(denoiser, mean, width)
+        begin, end = (math.log(sigma / width) for sigma in sigmas)
+        found = integrate(field, (y - mean) / width, begin, end, start=first, **options)
+        return found._replace(x=mean + width * found.x)
 
 
-def _divergence(field: Tensor, y: Tensor, signs: Tensor) -> Float[Tensor, "n k"]:
-    """div of field(y): exact if there are no signs, else one estimate e' J e per probe e."""
+class DenoiserField(nn.Module):
+    """du/dl = (y - D(y, sigma)) / s in units of the law, y = m + s u and sigma = s e^l: no tolerance has a unit."""
 
-    def product(v: Tensor, last: bool) -> Tensor:
-        (row,) = torch.autograd.grad(field, y, v, retain_graph=not last)
-        return row
+    def __init__(self, denoiser: Denoiser, mean: Tensor, width: float) -> None:
+        super().__init__()
+        self.denoiser, self.mean, self.width = denoiser, mean, width
 
-    n = len(y)
-    if signs.shape[1]:
-        k = signs.shape[1]
-        return torch.stack(
-            [(product(signs[:, i], i + 1 == k) * signs[:, i]).reshape(n, -1).sum(1) for i in range(k)], 1
-        )
-    size = y[0].numel()
-    trace = y.new_zeros(n)
-    for i in range(size):
-        unit = torch.zeros_like(y).reshape(n, -1)
-        unit[:, i] = 1
-        trace += product(unit.reshape(y.shape), i + 1 == size).reshape(n, -1)[:, i]
-    return trace[:, None]
+    def forward(self, u: Tensor, time: Tensor) -> Tensor:
+        y = self.mean + self.width * u
+        sigma = (self.width * time.double().exp()).to(u.dtype)
+        return velocity_in_log(self.denoiser(y, sigma), y) / self.width

@@ -1,0 +1,199 @@
+"""dx/dt = V(x, t), integrated in one place: with its divergence, and with gradients (course, sections 5.3 and 6.2.2).
+
+A field carries a law along by Liouville's equation (course (96)): d log p_t(x_t) / dt = -div V(x_t, t), so that
+
+    log p(x at the end) = log p(x at the beginning) - int div V dt.
+
+A neural ODE, the velocity of flow matching and the deterministic transport of a denoiser are three fields.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from monge import rng
+from monge.doors import one_of, real, single, whole
+from monge.errors import BadInput, NumericalFailure
+
+Field = Callable[[Tensor, Tensor], Tensor]  # (x [n, *event], t [n]) -> [n, *event]
+TOGETHER = {"cpu": 2**13, "cuda": 2**22}  # values of x for all directions that the Jacobian is applied to at once
+STEPS = 100  # of a method that does not choose them
+ADAPTIVE = ("dopri5", "dopri8", "bosh3", "fehlberg2", "adaptive_heun")
+
+
+class Integrated(NamedTuple):
+    """x: [n, *event] at the end. divergence: [n], the integral of div V along the way; None if it was not asked for.
+    error: [n], its standard error over the probes, 0 where it is exact but for the integrator's own."""
+
+    x: Float[Tensor, "n *event"]
+    divergence: Float[Tensor, " n"] | None = None
+    error: Float[Tensor, " n"] | None = None
+
+
+@torch.inference_mode(False)  # derivatives are taken within
+def integrate(
+    field: Field,
+    x: Float[Tensor, "n *event"],
+    begin: float,
+    end: float,
+    *,
+    divergence: bool = False,
+    probes: int | None = None,
+    method: str = "dopri5",
+    rtol: float = 1e-5,
+    atol: float = 1e-5,
+    options: dict[str, Any] | None = None,
+    gradients: str | None = None,
+    seed: int = 0,
+    start: int = 0,
+) -> Integrated:
+    """x at time `end` of what stands at x at time `begin`, earlier or later, and moves by dx/dt = V(x, t).
+
+    field: V, (x [n, *event], t [n]) -> [n, *event]; a module, where its parameters are to be learned.
+    divergence: whether its integral is wanted, by d products with the Jacobian for each call of V; or by Hutchinson's
+        estimate of so many `probes` (2 or more) of random signs, those of row `start` + i of a seed.
+    method, options: of `torchdiffeq`; "dopri5", "dopri8", "bosh3" choose their steps so that each row errs by at most
+        rtol |x| + atol in a step, whoever shares its batch; "rk4", "midpoint", "euler" and the others of fixed steps
+        take a hundred, or options={"step_size": h}.
+    gradients: None, x at the end is detached; "direct", gradients to x and to the field's parameters through the steps
+        as they were taken; "adjoint", by the adjoint equation (Chen et al. 2018), in memory that does not grow with the
+        steps, for a field that is a module.
+
+    Raises BadInput for a field of another shape than x, fewer than 2 probes, tolerances and times that are none, and a
+    method that there is not; NumericalFailure where the integrator does not converge.
+
+    >>> x = torch.ones(1, 2, dtype=torch.float64)
+    >>> found = integrate(lambda x, t: -x, x, 0.0, 1.0, divergence=True)
+    >>> found.x, found.divergence
+    (tensor([[0.3679, 0.3679]], dtype=torch.float64), tensor([-2.], dtype=torch.float64))
+    """
+    from torchdiffeq import odeint, odeint_adjoint
+
+    x = single(real(x))
+    x = x.clone() if x.is_inference() else x
+    if x.ndim < 2 or not len(x):
+        raise BadInput(f"x must be [n, *event] with a row or more, not {list(x.shape)}")
+    if not (rtol > 0 and atol > 0):
+        raise BadInput(f"rtol and atol must be above 0, not {rtol} and {atol}")
+    if not (math.isfinite(begin) and math.isfinite(end)) or begin == end:
+        raise BadInput(f"two times are needed, finite and apart, not {begin} and {end}")
+    if gradients is not None:
+        one_of(gradients, ("direct", "adjoint"), "gradients")
+    if gradients == "adjoint" and not isinstance(field, nn.Module):
+        raise BadInput("the adjoint equation finds gradients to the parameters of a module: give the field as one")
+    if probes is not None and whole(probes, "probes") < 2:
+        raise BadInput(f"Hutchinson's estimator needs at least 2 probes to state its error, not {probes}")
+    signs = None
+    if divergence or probes:
+        shape = (len(x), probes or 0, *x.shape[1:])
+        signs = rng.uniform(shape, seed, "probes", start=start, dtype=x.dtype, device=x.device).sub(0.5).sign()
+    graph = gradients is not None and torch.is_grad_enabled()
+    moving = _Moving(field, signs, (min(begin, end), max(begin, end)), graph)
+    times = torch.tensor([begin, end], dtype=x.dtype, device=x.device)
+    own = {"norm": _largest, "step_t": times[1:]} if method in ADAPTIVE else {"step_size": abs(end - begin) / STEPS}
+    given: dict[str, Any] = {"rtol": rtol, "atol": atol, "method": method, "options": {**own, **(options or {})}}
+    if graph and gradients == "adjoint":
+        backwards = {"step_size": own["step_size"]} if "step_size" in own else {}
+        given["adjoint_options"] = {**backwards, **(options or {})}
+    columns = 0 if signs is None else max(1, signs.shape[1])
+    try:
+        with torch.set_grad_enabled(graph):
+            solve = odeint_adjoint if "adjoint_options" in given else odeint
+            ends, change = solve(moving, (x, x.new_zeros(len(x), columns)), times, **given)
+    except ValueError as error:
+        if "method" in str(error):
+            raise BadInput(f"method: {error}") from error
+        raise
+    except AssertionError as error:
+        raise NumericalFailure(
+            f"the transport between {begin:g} and {end:g} did not converge ({error}): raise rtol and atol, or work in "
+            "float64"
+        ) from error
+    if not ends[-1].isfinite().all():
+        raise NumericalFailure("the transport left the real numbers: the field gave values that are not finite")
+    if signs is None:
+        return Integrated(ends[-1])
+    total = change[-1]
+    spread = total.detach().std(1) / math.sqrt(probes) if probes else torch.zeros_like(total[:, 0])
+    return Integrated(ends[-1], total.mean(1), spread)
+
+
+class _Moving(nn.Module):
+    """The field, and beside it its divergence in so many columns, as the integrator asks for them."""
+
+    def __init__(self, field: Field, signs: Tensor | None, ends: tuple[float, float], graph: bool) -> None:
+        super().__init__()
+        self.field, self.signs, self.ends, self.graph = field, signs, ends, graph
+
+    def forward(self, time: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        x, change = state
+        time = time.clamp(*self.ends).to(x.dtype).expand(len(x))  # a trial step may lead beyond
+        if self.signs is None:
+            return self._velocity(x, time), torch.zeros_like(change)
+        with torch.enable_grad():
+            at = x if self.graph and x.requires_grad else x.detach().requires_grad_()
+            v = self._velocity(at, time)
+            div = divergence_of(v, at, self.signs, graph=self.graph)
+        return (v, div) if self.graph else (v.detach(), div)
+
+    def _velocity(self, x: Tensor, time: Tensor) -> Tensor:
+        v = self.field(x, time)
+        if not isinstance(v, Tensor) or v.shape != x.shape:
+            came = list(v.shape) if isinstance(v, Tensor) else type(v).__name__
+            raise BadInput(f"a field gives [n, *event] in the shape of x, {list(x.shape)}, not {came}")
+        return v
+
+
+def divergence_of(v: Tensor, x: Tensor, signs: Tensor, *, graph: bool = False) -> Float[Tensor, "n k"]:
+    """div V of v = V(x): exact, one column, if there are no signs [n, 0, *event], else e' J e for each probe e.
+
+    graph: whether the result is differentiated again.
+
+    >>> x = torch.tensor([[1.0, 2.0]], requires_grad=True)
+    >>> divergence_of(x**2, x, torch.empty(1, 0, 2))
+    tensor([[6.]])
+    """
+    if not v.requires_grad:
+        return x.new_zeros(len(x), max(1, signs.shape[1]))  # a field that does not depend on x
+
+    def products(directions: Tensor) -> Tensor:
+        """v' J for each of [k, n, *event], together where torch can, else one by one."""
+        if len(directions) > 1:
+            try:
+                return _gradient(v, x, directions, graph, batched=True)
+            except RuntimeError:  # an operation that takes no batch of gradients
+                pass
+        return torch.stack([_gradient(v, x, direction, graph) for direction in directions])
+
+    n, k = len(x), signs.shape[1]
+    if k:
+        every = signs.transpose(0, 1)
+        parts: Iterable[Tensor] = torch.split(every, _together(x))
+        return torch.cat([(products(e) * e).flatten(2).sum(2) for e in parts]).T
+    size = x[0].numel()
+    trace = x.new_zeros(n)
+    for some in torch.split(torch.arange(size, device=x.device), _together(x)):
+        units = nn.functional.one_hot(some, size).to(x).reshape(len(some), 1, *x.shape[1:]).expand(-1, *x.shape)
+        trace = trace + (products(units) * units).flatten(2).sum((0, 2))
+    return trace[:, None]
+
+
+def _gradient(v: Tensor, x: Tensor, direction: Tensor, graph: bool, *, batched: bool = False) -> Tensor:
+    (row,) = torch.autograd.grad(
+        v, x, direction, retain_graph=True, create_graph=graph, is_grads_batched=batched, materialize_grads=True
+    )
+    return row
+
+
+def _together(x: Tensor) -> int:
+    return max(1, TOGETHER.get(x.device.type, TOGETHER["cpu"]) // x.numel())
+
+
+def _largest(state: Any) -> Tensor:
+    """The largest, not the mean: every row meets the tolerance, whoever shares its batch."""
+    parts = [state] if isinstance(state, Tensor) else state
+    return torch.stack([part.abs().max() for part in parts if part.numel()]).max()
