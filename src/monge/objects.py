@@ -1,25 +1,43 @@
 """Objects as settings: told in JSON, and made again from it where they are ours.
 
-A run's record can make again plain values, and objects of `monge` that were made from such: frozen dataclasses, and
-classes that remember their arguments (`Recorded`). Of any other object it keeps the name, and `load` must be given one.
+A run's record can make again plain values, small tensors, and objects of `monge` that were made from such: dataclasses,
+and classes that remember their arguments (`Recorded`), which their package registers when it is imported. Of any other
+object it keeps the name, and `load` must be given one.
 """
 
+import contextlib
 import dataclasses
 import inspect
+import sys
+from collections.abc import Iterable
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
+
+import torch
 
 from monge.errors import BadInput
 
-HOMES = ("monge.nets", "monge.noise")  # what a record may name: their public classes, and nothing else
+SMALL = 4096  # values of a tensor that a record holds
+_registered: dict[str, type] = {}  # what a record may name, and nothing else, by its public name
+_names: dict[type, str] = {}
+Made = TypeVar("Made", bound="Recorded")
+
+
+def register(home: str, names: Iterable[str]) -> None:
+    """Let records make again the classes among these public names of a package."""
+    for name in names:
+        kind = getattr(sys.modules[home], name)
+        if isinstance(kind, type):
+            _registered[f"{home}.{name}"] = kind
+            _names[kind] = f"{home}.{name}"
 
 
 class Recorded:
     """Remembers the arguments that it was made with, as `made_with`."""
 
-    made_with: dict[str, Any]
+    made_with: dict[str, Any] | None  # None: it became something else since
 
-    def __new__(cls, *args: Any, **options: Any) -> "Recorded":
+    def __new__(cls: type[Made], *args: Any, **options: Any) -> Made:
         made = super().__new__(cls)
         bound = inspect.signature(cls.__init__).bind_partial(made, *args, **options)
         object.__setattr__(made, "made_with", dict(list(bound.arguments.items())[1:]))
@@ -38,10 +56,12 @@ def describe(value: Any) -> Any:
         return [describe(item) for item in value]
     if isinstance(value, dict):
         return {name: describe(item) for name, item in value.items()}
-    home, settings = _home(type(value)), _arguments(value)
-    if home is None or settings is None or needed(described := describe(settings)):
+    if isinstance(value, torch.Tensor) and value.numel() <= SMALL:
+        return {"tensor": value.detach().tolist(), "dtype": str(value.dtype).removeprefix("torch.")}
+    name, settings = _names.get(type(value)), _arguments(value)
+    if name is None or settings is None or needed(described := describe(settings)):
         return {"object": f"{type(value).__module__}.{type(value).__qualname__}", "settings": None}
-    return {"object": f"{home}.{type(value).__name__}", "settings": described}
+    return {"object": name, "settings": described}
 
 
 def rebuild(described: Any) -> Any:
@@ -50,11 +70,18 @@ def rebuild(described: Any) -> Any:
         return tuple(rebuild(item) for item in described)
     if not isinstance(described, dict):
         return described
-    home, _, name = str(described.get("object", "")).rpartition(".")
-    settings = described.get("settings")
-    if home not in HOMES or name not in import_module(home).__all__ or not isinstance(settings, dict):
-        raise BadInput(f"{described.get('object')} cannot be made again from a record: give one")
-    return getattr(import_module(home), name)(**{key: rebuild(value) for key, value in settings.items()})
+    if "tensor" in described:
+        kind = getattr(torch, str(described.get("dtype")), None)
+        if not isinstance(kind, torch.dtype):
+            raise BadInput(f"a tensor of dtype {described.get('dtype')} cannot be made again from a record")
+        return torch.tensor(described["tensor"], dtype=kind)
+    name, settings = str(described.get("object")), described.get("settings")
+    if name.count(".") == 2 and name.startswith("monge."):
+        with contextlib.suppress(ImportError):
+            import_module(name.rpartition(".")[0])  # which registers what it has
+    if name not in _registered or not isinstance(settings, dict):
+        raise BadInput(f"{name} cannot be made again from a record: give one")
+    return _registered[name](**{key: rebuild(value) for key, value in settings.items()})
 
 
 def needed(described: Any) -> list[str]:
@@ -65,7 +92,7 @@ def needed(described: Any) -> list[str]:
     """
     if isinstance(described, list):
         return [name for item in described for name in needed(item)]
-    if not isinstance(described, dict):
+    if not isinstance(described, dict) or "tensor" in described:
         return []
     if "object" in described and described["settings"] is None:
         return [described["object"]]
@@ -82,17 +109,12 @@ def words(described: Any) -> str:
         return str(described).lower()
     if isinstance(described, list):
         return f"({', '.join(words(item) for item in described)}{',' * (len(described) == 1)})"
+    if isinstance(described, dict) and "tensor" in described:
+        return "tensor"
     if isinstance(described, dict) and "object" in described:
         inside = ", ".join(f"{name}={words(value)}" for name, value in (described["settings"] or {}).items())
         return f"{described['object'].rpartition('.')[2]}({inside})"
     return str(described)
-
-
-def _home(kind: type) -> str | None:
-    for home in HOMES:
-        if kind.__module__.startswith(f"{home}.") and getattr(import_module(home), kind.__name__, None) is kind:
-            return home
-    return None
 
 
 def _arguments(value: Any) -> dict[str, Any] | None:

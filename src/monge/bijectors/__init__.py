@@ -1,5 +1,6 @@
 """Invertible maps from data to latent: forward, inverse, log_det (course, sections 4.5 and 5.1)."""
 
+from monge import objects
 from monge.bijectors.base import Bijector, Chain, Inverse, Mapped
 from monge.bijectors.elementwise import Elementwise, Logit, Tanh
 from monge.bijectors.linear import ActNorm, Linear, Permutation
@@ -25,3 +26,5 @@ __all__ = [
     "Spline",
     "Tanh",
 ]
+
+objects.register(__name__, __all__)

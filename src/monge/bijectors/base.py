@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from monge.doors import real
 from monge.errors import BadInput
+from monge.objects import Recorded
 
 Label = Shaped[Tensor, " n *k"] | None
 
@@ -36,7 +37,7 @@ def _of_events(method: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
-class Bijector(nn.Module):
+class Bijector(Recorded, nn.Module):
     """A diffeomorphism of events, `forward` from data to latent: the course's T^-1, so that (75-77)
 
         log p(x) = log p_z(z) + log |det dz/dx|,  z, log_det = forward(x).

@@ -12,6 +12,7 @@ from torch import Tensor
 from monge.bijectors import compiled, spline
 from monge.doors import HALVES
 from monge.errors import BadInput
+from monge.objects import Recorded
 
 
 class Moved(NamedTuple):
@@ -43,7 +44,7 @@ def _in_single(method: Callable[..., Moved]) -> Callable[..., Moved]:
     return wide
 
 
-class Affine:
+class Affine(Recorded):
     """z = x e^s + t, s = bound tanh(a / bound) (80-82): the scale stays within e^bound, whatever the network says.
 
     >>> Affine().forward(torch.ones(1), torch.tensor([[0.0, 2.0]])).value
@@ -70,7 +71,7 @@ class Affine:
         return Moved((z - t) * (-s).exp(), -s)
 
 
-class Spline:
+class Spline(Recorded):
     """Monotone rational-quadratic spline on [-bound, bound], the identity beyond (Durkan et al. 2019).
 
     bins: number of pieces. least: smallest width and height of a piece as a share of an even one, and smallest slope at
@@ -104,7 +105,7 @@ class Spline:
         return Moved(*spline.in_box(spline.plain_inverse, z, parameters, self.shape))
 
 
-class AffineSpline:
+class AffineSpline(Recorded):
     """z = spline(x e^s + t): the spline's box is where the values are, and the tails are those of an affine map.
 
     >>> AffineSpline().size

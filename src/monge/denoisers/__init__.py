@@ -1,5 +1,6 @@
 """E[x given y], by closed form or network, and everything that is read off it."""
 
+from monge import objects
 from monge.denoisers.algebra import (
     noise,
     per_sample,
@@ -8,7 +9,7 @@ from monge.denoisers.algebra import (
     velocity,
     velocity_in_log,
 )
-from monge.denoisers.clock import from_noise, from_score, from_velocity, to_noise, to_score, to_velocity
+from monge.denoisers.clock import AtTime, from_noise, from_score, from_velocity, to_noise, to_score, to_velocity
 from monge.denoisers.colour import ByChannel
 from monge.denoisers.neural import Neural
 from monge.denoisers.oracle import Oracle
@@ -20,6 +21,7 @@ from monge.denoisers.wiener import Wiener
 from monge.denoisers.wrapper import Informed, Labelled, Wrapper, informed
 
 __all__ = [
+    "AtTime",
     "ByChannel",
     "Informed",
     "Labelled",
@@ -46,3 +48,5 @@ __all__ = [
     "velocity",
     "velocity_in_log",
 ]
+
+objects.register(__name__, __all__)

@@ -29,7 +29,7 @@ from monge.noise import Process
 from monge.protocols import Denoiser
 
 Prediction = Literal["noise", "score", "velocity"]
-AtTime = Callable[..., Tensor]  # (x_t [n, *event], t [n], and a label where it takes one) -> [n, *event]
+Net = Callable[..., Tensor]  # (x_t [n, *event], t [n], and a label where it takes one) -> [n, *event]
 
 
 class _Moment(NamedTuple):
@@ -48,10 +48,10 @@ class _Moment(NamedTuple):
         return cls(*(per_sample(each, x) for each in (scale, sigma, drift, pull)))
 
 
-class _Clocked(Wrapper):
+class AtTime(Wrapper):
     """D of a network at x_t."""
 
-    def __init__(self, net: AtTime, process: Process, kind: Prediction, moments: Gaussian | None) -> None:
+    def __init__(self, net: Net, process: Process, kind: Prediction, moments: Gaussian | None) -> None:
         super().__init__(cast(Denoiser, net))
         self.process, self.kind, self._moments = process, kind, moments
 
@@ -71,7 +71,7 @@ class _Clocked(Wrapper):
         return torch.where(now.sigma > 0, y - now.sigma * e, y)
 
 
-def from_noise(net: AtTime, process: Process, *, moments: Gaussian | None = None) -> Wrapper:
+def from_noise(net: Net, process: Process, *, moments: Gaussian | None = None) -> Wrapper:
     """The denoiser of a network that predicts E[z | x_t] at (x_t, t), as those of DDPM do.
 
     net: (x_t [n, *event], t [n]) -> [n, *event]; a label goes in as with any denoiser, by `Labelled`. process: whose
@@ -82,20 +82,20 @@ def from_noise(net: AtTime, process: Process, *, moments: Gaussian | None = None
     >>> D(torch.ones(1, 2), 0.5)
     tensor([[1., 1.]])
     """
-    return _Clocked(net, process, "noise", moments)
+    return AtTime(net, process, "noise", moments)
 
 
-def from_score(net: AtTime, process: Process, *, moments: Gaussian | None = None) -> Wrapper:
+def from_score(net: Net, process: Process, *, moments: Gaussian | None = None) -> Wrapper:
     """The denoiser of a network that predicts grad log p_t at (x_t, t) (course (142)); as `from_noise`.
 
     >>> from monge.noise import OrnsteinUhlenbeck  # leaves N(0, 1) as it is, whose score is -x
     >>> from_score(lambda x, t: -x, OrnsteinUhlenbeck())(torch.ones(1, 1), 1.0)
     tensor([[0.5000]])
     """
-    return _Clocked(net, process, "score", moments)
+    return AtTime(net, process, "score", moments)
 
 
-def from_velocity(net: AtTime, process: Process, *, moments: Gaussian | None = None) -> Wrapper:
+def from_velocity(net: Net, process: Process, *, moments: Gaussian | None = None) -> Wrapper:
     """The denoiser of a network that predicts dx/dt of the deterministic transport at (x_t, t); as `from_noise`.
 
     For `monge.noise.LinearInterpolant` this is the network of flow matching, E[z - x_0 | x_t]. Raises BadInput, when
@@ -106,15 +106,15 @@ def from_velocity(net: AtTime, process: Process, *, moments: Gaussian | None = N
     >>> D(torch.ones(1, 1), 1.0)
     tensor([[1.]])
     """
-    return _Clocked(net, process, "velocity", moments)
+    return AtTime(net, process, "velocity", moments)
 
 
-def to_noise(denoiser: Denoiser, process: Process) -> AtTime:
+def to_noise(denoiser: Denoiser, process: Process) -> Net:
     """(x_t, t) -> E[z | x_t] of a denoiser, t > 0: the inverse of `from_noise`."""
     return _said(denoiser, process, lambda e, x, now: e)
 
 
-def to_score(denoiser: Denoiser, process: Process) -> AtTime:
+def to_score(denoiser: Denoiser, process: Process) -> Net:
     """(x_t, t) -> grad log p_t(x_t) of a denoiser, t > 0: the inverse of `from_score`.
 
     >>> from monge.densities import Gaussian; from monge.noise import VariancePreserving
@@ -125,13 +125,13 @@ def to_score(denoiser: Denoiser, process: Process) -> AtTime:
     return _said(denoiser, process, lambda e, x, now: -e / (now.scale * now.sigma))
 
 
-def to_velocity(denoiser: Denoiser, process: Process) -> AtTime:
+def to_velocity(denoiser: Denoiser, process: Process) -> Net:
     """(x_t, t) -> dx/dt of the deterministic transport of a denoiser, t > 0: the inverse of `from_velocity`, and a
     field that `monge.samplers.integrate` integrates."""
     return _said(denoiser, process, lambda e, x, now: now.drift * x + now.pull * e)
 
 
-def _said(denoiser: Denoiser, process: Process, read: Callable[[Tensor, Tensor, _Moment], Tensor]) -> AtTime:
+def _said(denoiser: Denoiser, process: Process, read: Callable[[Tensor, Tensor, _Moment], Tensor]) -> Net:
     def at_time(x: Tensor, t: Tensor, *label: Any) -> Tensor:
         now = _Moment.at(process, _wide(t).expand(len(x)), x)
         y, told = x / now.scale, cast(Any, denoiser)

@@ -7,12 +7,13 @@ from torch import Tensor, nn
 from monge.denoisers.algebra import per_sample
 from monge.densities import Gaussian
 from monge.nets import BiasFreeUNet
+from monge.objects import Recorded
 
 BLIND_FLOOR = 0.05
 FAR = 4.0  # times s, the size from which on y is taken to be noise above all
 
 
-class Neural(nn.Module):
+class Neural(Recorded, nn.Module):
     """D(y, sigma) from a network that sees input of unit variance at every sigma, and a target of unit variance too.
 
     Conditioned on sigma, with the mean m and covariance C of the data it is the best linear denoiser W (Wiener's),

@@ -4,10 +4,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monge.densities import Gaussian
+from monge.objects import Recorded
 from monge.protocols import SupportsDenoise
 
 
-class Oracle:
+class Oracle(Recorded):
     """D(y, sigma) = E[x | y] in closed form: the ceiling of every learned denoiser.
 
     Of `GaussianMixture` it is the exact answer; of `Empirical` it is the denoiser that memorises its points.

@@ -12,6 +12,7 @@ from monge import rng
 from monge.denoisers.algebra import per_sample
 from monge.doors import of_noisy
 from monge.errors import BadInput
+from monge.objects import Recorded
 
 ROUNDS, LEARNED = 10, 40_000  # of expectation and maximisation, and patches that are learned from at most
 FLOOR = 1e-4  # of the mean variance, below which no eigenvalue falls
@@ -27,7 +28,7 @@ class _Mixture(NamedTuple):
     axes: Tensor
 
 
-class PatchMixture:
+class PatchMixture(Recorded):
     """D(y, sigma): each patch of y by its posterior mean under a mixture of Gaussians, the mean of all that overlap.
 
     With patches p of mean zero (their mean is kept as it is) of law sum_k w_k N(0, C_k),
@@ -62,7 +63,7 @@ class PatchMixture:
     ) -> "PatchMixture":
         """By samples, of which noise of that standard deviation is taken off."""
         made = cls(side=side, components=components, seed=seed)
-        made._law = made._learned(x, noise)
+        made._law, made.made_with = made._learned(x, noise), None  # which arguments do not make again
         return made
 
     @of_noisy

@@ -13,6 +13,7 @@ from monge.denoisers.borders import mirrored
 from monge.doors import finite, of_noisy, one_of
 from monge.errors import BadInput
 from monge.linalg import Wavelets
+from monge.objects import Recorded
 
 COARSEST, DEEPEST = 8, 5  # sites of the coarsest grid, and scales, unless said
 MEDIAN = 0.6744897501960817  # of |z|
@@ -20,7 +21,7 @@ Rule = Literal["bayes", "sure", "universal"]
 Mode = Literal["soft", "hard"]
 
 
-class WaveletShrinkage:
+class WaveletShrinkage(Recorded):
     """D(y, sigma): wavelet coefficients of y shrunk towards zero, by a threshold T for each band, event and channel.
 
     rule: universal, T = sigma sqrt(2 log N), above all that noise makes (Donoho and Johnstone 1994); sure, the T that

@@ -9,11 +9,12 @@ from monge.densities import Gaussian
 from monge.doors import of_noisy
 from monge.errors import BadInput
 from monge.linalg import DenseCovariance
+from monge.objects import Recorded
 
 LAG = 8.0  # sites over which an event's own autocorrelation is believed
 
 
-class Wiener:
+class Wiener(Recorded):
     """D(y, sigma) = m + C (C + sigma^2)^-1 (y - m) for data of mean m and covariance C.
 
     Of a Gaussian law it is E[x | y]; of any law the linear map of least mean square error, the mean of lam sigma^2 /

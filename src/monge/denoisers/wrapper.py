@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from monge.densities import Gaussian
 from monge.doors import of_noisy
 from monge.errors import BadInput
+from monge.objects import Recorded
 from monge.protocols import Denoiser
 
 
@@ -31,7 +32,7 @@ class Informed(Denoiser, Protocol):
         ...
 
 
-class Wrapper(nn.Module):
+class Wrapper(Recorded, nn.Module):
     """A denoiser made of another: it passes on what that one says of itself, so that wrappers compose in any order.
 
     One of yours gives `denoised(y, sigma)`, y [n, *event] and sigma [n], and calls `self.denoiser(y, sigma)`. Where it
@@ -85,7 +86,7 @@ class Wrapper(nn.Module):
 
     def _around(self, denoiser: Denoiser) -> "Wrapper":
         made = copy.copy(self)
-        made._modules = dict(self._modules)
+        made._modules, made.made_with = dict(self._modules), None
         made.denoiser = denoiser
         return made
 

@@ -1,5 +1,6 @@
 """Laws that can be written down: energy, log-density, score, sampler and, where it is known, the exact denoiser."""
 
+from monge import objects
 from monge.densities.divergences import (
     Divergences,
     Estimate,
@@ -12,7 +13,7 @@ from monge.densities.divergences import (
 from monge.densities.empirical import Empirical
 from monge.densities.gaussian import Gaussian
 from monge.densities.lattice import CRITICAL, Ising, Phi4
-from monge.densities.law import Energy, Law
+from monge.densities.law import Energy, Law, Sum, Tempered, Transformed
 from monge.densities.mixture import GaussianMixture
 from monge.densities.planar import Banana, Checkerboard, Moons, Pinwheel, Planar, Rings
 from monge.densities.wells import DoubleWell, Funnel
@@ -37,8 +38,13 @@ __all__ = [
     "Planar",
     "Rings",
     "SampledLaw",
+    "Sum",
+    "Tempered",
+    "Transformed",
     "divergences",
     "js_divergence",
     "kl_divergence",
     "total_variation",
 ]
+
+objects.register(__name__, __all__)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from monge import rng
 from monge.doors import events, levels
 from monge.errors import BadInput
+from monge.objects import Recorded
 from monge.protocols import LogProb
 
 Made = TypeVar("Made", bound="Law")
@@ -43,7 +44,7 @@ def _of_noisy(method: Callable[..., Any]) -> Callable[..., Any]:
 DOORS = dict.fromkeys(("energy", "log_prob", "score", "energy_and_score"), _of_events) | {"denoise": _of_noisy}
 
 
-class Law(nn.Module, ABC):
+class Law(Recorded, nn.Module, ABC):
     """p(x) = exp(-energy(x)) / Z (22). What a law has not in closed form is found here, by autograd or not at all.
 
     A law of yours gives `energy`, in torch operations, and `energy_and_score` where the score has a closed form.
@@ -65,7 +66,7 @@ class Law(nn.Module, ABC):
 
     def __new__(cls: type[Made], *args: Any, **named: Any) -> Made:
         """A module from the start, so that a law of yours may come without super().__init__()."""
-        made = super().__new__(cls)
+        made = super().__new__(cls, *args, **named)
         nn.Module.__init__(made)
         return made
 

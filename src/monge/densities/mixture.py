@@ -110,6 +110,7 @@ class GaussianMixture(Law):
     def noised(self, sigma: float) -> "GaussianMixture":
         """The law of x + sigma z: the same mixture with C_k + sigma^2."""
         noisy = GaussianMixture.__new__(GaussianMixture)
+        noisy.made_with = None
         noisy.event_shape, noisy.dtype = self.event_shape, self.dtype
         noisy._keep(self.means, self.weights, self.eigenvalues + sigma**2, self.vectors)
         return noisy

@@ -1,5 +1,6 @@
 """Networks: tensor in, tensor out. No noise, no loss, no data."""
 
+from monge import objects
 from monge.nets.adapted import Adapted
 from monge.nets.bias_free import BiasFreeUNet
 from monge.nets.embedding import Condition, Fourier
@@ -29,3 +30,5 @@ __all__ = [
     "denoiser",
     "generator",
 ]
+
+objects.register(__name__, __all__)

@@ -1,5 +1,6 @@
 """From x to noise: processes and their clocks, their simulation, and what they do to a law, exactly."""
 
+from monge import objects
 from monge.noise.finite import FiniteChain
 from monge.noise.fokker_planck import Evolution, fokker_planck
 from monge.noise.processes import (
@@ -29,3 +30,5 @@ __all__ = [
     "perturb",
     "simulate",
 ]
+
+objects.register(__name__, __all__)

@@ -1,5 +1,6 @@
 """The time loops: Markov chains, Langevin, replica exchange, reverse diffusion, and transport by fields."""
 
+from monge import objects
 from monge.samplers.chains.annealing import annealed_langevin, simulated_annealing
 from monge.samplers.chains.draws import Chains, DoubtfulChains
 from monge.samplers.chains.hamiltonian import Hamiltonian
@@ -61,3 +62,5 @@ __all__ = [
     "ula",
     "wolff",
 ]
+
+objects.register(__name__, ("EulerMaruyama", "ExponentialMultistep", "Heun"))
