@@ -1,13 +1,15 @@
-"""Four small families, each against the public base alone: what one file of a family needs."""
+"""Outsiders, each against the public surface alone: what one file of a family needs."""
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import nn
 
 from monge import rng
+from monge.bijectors import ActNorm, Affine, Bijector, Chain, Coupling, Linear, Mapped
 from monge.data import Samples
-from monge.models import Family
+from monge.models import Family, Flow
 from monge.nets import Size, critic, generator
 from monge.protocols import LogProb
 from monge.training import AdamW, Loss, Objective, Training, constant
@@ -174,4 +176,66 @@ class ToyGibbs(Family):
         return x
 
 
-TOYS = (ToyGAN, ToyFlow, ToyGaussian, ToyGibbs)
+# -- a flow of squeezes and splits: maps of events whose latents have another shape ----------------------------------
+
+
+class Squeeze(Bijector):
+    """Sites of even and of odd number, along each axis of the space, as channels."""
+
+    labelled = False
+
+    def latent_shape(self, event_shape):
+        c, *space = event_shape
+        return (c * 2 ** len(space), *(side // 2 for side in space))
+
+    def forward(self, x, label=None):
+        for axis in range(2, x.ndim):
+            x = torch.cat([x.index_select(axis, torch.arange(k, x.shape[axis], 2)) for k in (0, 1)], 1)
+        return Mapped(x, x.new_zeros(len(x)))
+
+    def inverse(self, z, label=None):
+        for axis in reversed(range(2, z.ndim)):
+            z = torch.stack(z.chunk(2, 1), axis + 1).flatten(axis, axis + 1)
+        return Mapped(z, z.new_zeros(len(z)))
+
+
+class Split(Bijector):
+    """Half of the channels are done; the others go on. Latents are vectors of all values."""
+
+    def __init__(self, further, event_shape):
+        super().__init__()
+        self.further, self.labelled, self.event_shape = further, further.labelled, event_shape
+
+    def latent_shape(self, event_shape):
+        return (math.prod(event_shape),)
+
+    def forward(self, x, label=None):
+        going, done = x.chunk(2, 1)
+        z, log_det = self.further(going, label)
+        return Mapped(torch.cat([z.flatten(1), done.flatten(1)], 1), log_det)
+
+    def inverse(self, z, label=None):
+        half = (self.event_shape[0] // 2, *self.event_shape[1:])
+        going, done = z.chunk(2, 1)
+        x, log_det = self.further.inverse(going.reshape(-1, *self.further.latent_shape(half)), label)
+        return Mapped(torch.cat([x, done.reshape(-1, *half)], 1), log_det)
+
+    def start(self, x, label=None):
+        self.further.start(x.chunk(2, 1)[0], label)
+        return super().start(x, label)
+
+
+class ToyGlow(Flow):
+    def transport(self, spec):
+        steps, shape = [], spec.event_shape
+        if spec.space and not any(side % 2 for side in spec.space):
+            steps, shape = [Squeeze()], Squeeze().latent_shape(shape)
+        inside = replace(spec, event_shape=shape)
+        steps += [ActNorm(shape[0]), Linear(shape[0]), Coupling(inside, Affine(), Size(widths=(8,), blocks=1))]
+        if len(steps) == 3 or min(shape[1:]) < 4:
+            return Chain(steps)
+        half = (shape[0] // 2, *shape[1:])
+        return Chain([*steps, Split(self.transport(replace(spec, event_shape=half)), shape)])
+
+
+TOYS = (ToyGAN, ToyFlow, ToyGaussian, ToyGibbs, ToyGlow)

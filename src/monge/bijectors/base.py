@@ -76,13 +76,17 @@ class Bijector(Recorded, nn.Module):
         """x, and log |det dx/dz|."""
         raise NotImplementedError
 
+    def latent_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of z for events x of this shape: the same, unless the map arranges them anew."""
+        return event_shape
+
     def log_det(self, x: Float[Tensor, "n *event"], label: Label = None) -> Float[Tensor, " n"]:
         """log |det dz/dx| at x."""
         found: Mapped = self(x, label)
         return found.log_det
 
     @torch.no_grad()
-    def start(self, x: Float[Tensor, "n *event"], label: Label = None) -> Float[Tensor, "n *event"]:
+    def start(self, x: Float[Tensor, "n *event"], label: Label = None) -> Float[Tensor, "n *latent"]:
         """Set what a first look at data sets (86), and return z. A map that needs no look is only applied."""
         found: Mapped = self(x, label)
         return found.value
@@ -103,6 +107,11 @@ class Chain(Bijector):
         self.bijectors = nn.ModuleList(bijectors)
         self.labelled = any(bijector.labelled for bijector in bijectors)
 
+    def latent_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
+        for bijector in self.bijectors:
+            event_shape = bijector.latent_shape(event_shape)  # type: ignore[operator]
+        return event_shape
+
     def forward(self, x: Float[Tensor, "n *event"], label: Label = None) -> Mapped:
         total = x.new_zeros(len(x))
         for bijector in self.bijectors:
@@ -118,10 +127,36 @@ class Chain(Bijector):
         return Mapped(z, total)
 
     @torch.no_grad()
-    def start(self, x: Float[Tensor, "n *event"], label: Label = None) -> Float[Tensor, "n *event"]:
+    def start(self, x: Float[Tensor, "n *event"], label: Label = None) -> Float[Tensor, "n *latent"]:
         for bijector in self.bijectors:
             x = bijector.start(x, label if bijector.labelled else None)  # type: ignore[operator]
         return x
+
+
+class Flattened(Bijector):
+    """A map of vectors [n, d] on events of d values, which are arranged again after it.
+
+    >>> from monge.bijectors import Permutation
+    >>> Flattened(Permutation(4))(torch.arange(4.0).reshape(1, 1, 2, 2)).value
+    tensor([[[[3., 2.],
+              [1., 0.]]]])
+    """
+
+    def __init__(self, bijector: Bijector) -> None:
+        super().__init__()
+        self.bijector, self.labelled = bijector, bijector.labelled
+
+    def forward(self, x: Float[Tensor, "n *event"], label: Label = None) -> Mapped:
+        z, log_det = self.bijector(x.flatten(1), label)
+        return Mapped(z.reshape(x.shape), log_det)
+
+    def inverse(self, z: Float[Tensor, "n *event"], label: Label = None) -> Mapped:
+        x, log_det = self.bijector.inverse(z.flatten(1), label)
+        return Mapped(x.reshape(z.shape), log_det)
+
+    @torch.no_grad()
+    def start(self, x: Float[Tensor, "n *event"], label: Label = None) -> Float[Tensor, "n *latent"]:
+        return self.bijector.start(x.flatten(1), label).reshape(x.shape)
 
 
 class Inverse(Bijector):

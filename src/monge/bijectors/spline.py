@@ -66,12 +66,13 @@ def find(at: Tensor, parameters: Tensor, shape: Shape, *, inverse: bool = False)
     return Piece(index, shares, left, low, width, height, first, last, raw, inner)
 
 
-def log_slope(t: Tensor, piece: Piece) -> Tensor:
-    """log of the slope at the share t of a piece."""
+def at_share(t: Tensor, piece: Piece) -> tuple[Tensor, Tensor]:
+    """The spline at the share t of a piece, and the log of its slope (Durkan et al. 2019, eq. 4 and 5)."""
     slope, q = piece.height / piece.width, t * (1 - t)
     below = slope + (piece.first + piece.last - 2 * slope) * q
     rise = piece.last * t.square() + 2 * slope * q + piece.first * (1 - t).square()
-    return 2 * (slope.log() - below.log()) + rise.log()
+    value = piece.low + piece.height * (slope * t.square() + piece.first * q) / below
+    return value, 2 * (slope.log() - below.log()) + rise.log()
 
 
 def invert(at: Tensor, piece: Piece) -> Tensor:
@@ -93,17 +94,14 @@ def invert(at: Tensor, piece: Piece) -> Tensor:
 def plain(at: Tensor, parameters: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
     """The spline inside its box and the log of its slope, by operations of torch that are differentiable again."""
     piece = find(at, parameters, shape)
-    t = (at - piece.left) / piece.width
-    slope, q = piece.height / piece.width, t * (1 - t)
-    below = slope + (piece.first + piece.last - 2 * slope) * q
-    return piece.low + piece.height * (slope * t.square() + piece.first * q) / below, log_slope(t, piece)
+    return at_share((at - piece.left) / piece.width, piece)
 
 
 def plain_inverse(z: Tensor, parameters: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
     """Its inverse, in the same way."""
     piece = find(z, parameters, shape, inverse=True)
     share = invert(z, piece)
-    return piece.left + piece.width * share, -log_slope(share, piece)
+    return piece.left + piece.width * share, -at_share(share, piece)[1]
 
 
 def in_box(map_: Any, at: Tensor, parameters: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
@@ -137,12 +135,9 @@ class Forward(torch.autograd.Function):
     def forward(ctx: Any, at: Tensor, parameters: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
         piece = find(at, parameters, shape)
         t = (at - piece.left) / piece.width
-        slope, q = piece.height / piece.width, t * (1 - t)
-        below = slope + (piece.first + piece.last - 2 * slope) * q
-        value = piece.low + piece.height * (slope * t.square() + piece.first * q) / below
         ctx.shape = shape
         ctx.save_for_backward(at, parameters, t, *piece)
-        return value, log_slope(t, piece)
+        return at_share(t, piece)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:

@@ -48,7 +48,7 @@ def load(path: str | Path, **given: Any) -> Family:
     monge.errors.BadInput: no/such/run holds no run (model.json is missing): give the --out of a `monge fit`
     """
     name = records.read(Path(path))["family"]
-    known = {family.__name__: family for family in FAMILIES}
+    known: dict[str, type[Family]] = {family.__name__: family for family in (*FAMILIES, Flow)}
     if name not in known:
         raise BadInput(
             f"{path} holds a {name}, which is not one of {', '.join(known)}: load it by its class, {name}.load(...)"

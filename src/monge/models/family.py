@@ -306,16 +306,17 @@ class Family(nn.Module):
             raise BadInput(f"this {type(self).__name__} {state}")
         return self.scaling
 
-    def check(self, x: Events, *, any_size: bool = False) -> Tensor:
+    def check(self, x: Events, *, any_size: bool = False, shape: tuple[int, ...] | None = None) -> Tensor:
         """Events [n, *event] in the networks' dtype; where there is one channel, its axis may be missing.
 
-        any_size: whether images and fields may be over another space, of as many dimensions.
+        any_size: whether images and fields may be over another space, of as many dimensions. shape: of latents, where
+        it is not that of the events.
 
         Raises BadInput for another shape, or numbers not real.
         """
         self.must_be_fitted()
         x = torch.as_tensor(x)
-        expected = tuple(self.record["data"]["event_shape"])
+        expected = shape or tuple(self.record["data"]["event_shape"])
         if len(expected) > 1 and expected[0] == 1 and x.ndim == len(expected):
             x = x[:, None]
         if any_size and len(expected) > 1 and x.ndim == len(expected) + 1 and 0 not in x.shape:

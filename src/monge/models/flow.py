@@ -1,7 +1,7 @@
 """What the normalizing flows share: exact likelihood, latent and sampler of one invertible map."""
 
+import copy
 import math
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,13 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from monge import rng
-from monge.bijectors import ActNorm, Bijector, Chain, Linear, Permutation
+from monge.bijectors import ActNorm, Bijector, Chain, Flattened, Linear, Permutation
 from monge.data import Samples
+from monge.densities import Gaussian, Law
+from monge.errors import BadInput
 from monge.models.admission import refuse_singular
 from monge.models.family import Events, Family
 from monge.nets import Size, Spec
-from monge.protocols import LogProb
+from monge.protocols import LogProb, SupportsSample
 from monge.training import Batch, Loss, Objective, Training
 
 FEW_ROWS = 10_000  # below, small batches and weights that decay fast
@@ -25,16 +26,16 @@ ROWS_AT_ONCE = 8192  # rows mapped at a time outside training
 
 
 def in_turns(d: int, steps: Sequence[Bijector]) -> Bijector:
-    """Steps one after the other, the order of the d coordinates reversed between them, and at the end as at first."""
+    """Steps one after the other on d values, the order of these reversed between them, and at the end as at first."""
     parts: list[Bijector] = []
     for i, step in enumerate(steps):
         parts += [*([Permutation(d)] if i else []), ActNorm(d), step]
-    return Chain(parts if len(steps) % 2 else [*parts, Permutation(d)])
+    return Flattened(Chain(parts if len(steps) % 2 else [*parts, Permutation(d)]))
 
 
 def mixed(d: int, steps: Sequence[Bijector]) -> Bijector:
-    """Steps one after the other, a linear map of the d coordinates before each."""
-    return Chain([part for i, step in enumerate(steps) for part in (ActNorm(d), Linear(d, seed=i), step)])
+    """Steps one after the other on d values, a linear map of these before each."""
+    return Flattened(Chain([part for i, step in enumerate(steps) for part in (ActNorm(d), Linear(d, seed=i), step)]))
 
 
 class Likelihood(Objective):
@@ -44,8 +45,8 @@ class Likelihood(Objective):
 
     def __init__(self, flow: "Flow") -> None:
         super().__init__()
-        self.bijector = flow.bijector
-        self.flow = [flow]  # in a list: its parameters are those of the bijector, and it is no part of this
+        self.bijector, self.base = flow.bijector, flow.base
+        self.flow = [flow]  # in a list: its parameters are those of the two, and it is no part of this
 
     def forward(self, batch: Batch) -> Loss:
         (flow,) = self.flow
@@ -58,23 +59,44 @@ class Likelihood(Objective):
 
 
 class Flow(Family):
-    """A normalizing flow: x = T(z), z ~ N(0, Id), with log p(x) = log p_z(T^-1 x) + log |det J_T^-1(x)| (75-77).
+    """A normalizing flow: x = T(z), z ~ p_z, with log p(x) = log p_z(T^-1 x) + log |det J_T^-1(x)| (75-77).
 
-    A family of flows gives its `transport`. Images and fields are mapped as vectors of their values.
-
+    transport: T^-1, a `monge.bijectors.Bijector` of scaled events [n, *event]; it is copied. base: p_z, a law on its
+        latents that can be drawn and has a density, and is learned where it has parameters; N(0, Id) unless given.
     labels: condition on the labels, or vectors, that data have.
+
+    A family of flows gives `transport(spec)`; those that map vectors take the values of images and fields as such
+    (`monge.bijectors.Flattened`).
+
+    Can `fit`, `sample`, `log_prob`, `encode`, `decode`, `save`. Raises BadInput, at `fit`, for a base on other events
+    than the latents.
+
+    >>> import monge, torch
+    >>> from monge.bijectors import ActNorm, Chain, Linear
+    >>> model = monge.models.Flow(Chain([ActNorm(2), Linear(2)]))
+    >>> model.fit(torch.randn(64, 2, generator=torch.manual_seed(0)), steps=5, show=False).sample(3).shape
+    torch.Size([3, 2])
     """
 
     exact_likelihood = True
     bijector: Bijector
+    base: Law
 
-    def __init__(self, *, labels: bool = False, **settings: Any) -> None:
-        super().__init__(labels=labels, **settings)
+    def __init__(
+        self, transport: Bijector | None = None, base: Law | None = None, *, labels: bool = False, **settings: Any
+    ) -> None:
+        given = {"transport": transport, "base": base}
+        super().__init__(labels=labels, **settings, **{k: v for k, v in given.items() if v is not None})
+        if base is not None and not (isinstance(base, SupportsSample) and isinstance(base, Law)):
+            raise BadInput(f"a base is a law of monge.densities that can be drawn, not {type(base).__name__}")
         self.takes_labels = labels
 
-    @abstractmethod
     def transport(self, spec: Spec) -> Bijector:
-        """The map of vectors [n, d], from data to latent."""
+        """The map of scaled events [n, *event], from data to latent."""
+        given = self.settings.get("transport")
+        if given is None:
+            raise BadInput("a flow needs its map: give transport=, a bijector of events, or take SplineFlow")
+        return copy.deepcopy(given)  # type: ignore[no-any-return]
 
     # -- learning ------------------------------------------------------------------------------------------
 
@@ -94,10 +116,14 @@ class Flow(Family):
         )
 
     def build(self, spec: Spec) -> None:
-        self.bijector = self.transport(Spec((math.prod(spec.event_shape),), "vectors", spec.classes, spec.features))
+        self.bijector = self.transport(spec)
+        shape, given = self.bijector.latent_shape(tuple(spec.event_shape)), self.settings.get("base")
+        self.base = copy.deepcopy(given) if given is not None else Gaussian(torch.zeros(shape), torch.ones(shape))
+        if tuple(self.base.event_shape) != shape:
+            raise BadInput(f"the base is on events {list(self.base.event_shape)}, and the latents are {list(shape)}")
 
     def prepare(self, scaled: Float[Tensor, "n *event"]) -> None:
-        self.bijector.start(scaled.flatten(1))
+        self.bijector.start(scaled)
 
     def objectives(self) -> Sequence[Objective]:
         return [Likelihood(self)]
@@ -106,8 +132,8 @@ class Flow(Family):
 
     def log_density(self, x: Float[Tensor, "n *event"], label: Tensor | None = None) -> Float[Tensor, " n"]:
         """log p of scaled events, in nats; label as the networks take it."""
-        z, log_det = self.bijector(x.flatten(1), label)
-        value: Tensor = log_det - 0.5 * z.square().sum(1) - 0.5 * z.shape[1] * math.log(2 * math.pi)
+        z, log_det = self.bijector(x, label)
+        value: Tensor = self.base.log_prob(z).value + log_det
         return value
 
     @torch.no_grad()
@@ -137,28 +163,27 @@ class Flow(Family):
 
     @torch.no_grad()
     def encode(self, x: Events, *, label: Any = None, seed: int | None = None) -> Float[Tensor, "n *event"]:
-        """Latent of x, T^-1(x): standard normal if the model is right; quantised data stand at their step's middle, or
-        with a seed where its noise puts them.
+        """Latent of x, T^-1(x): of the base's law if the model is right; quantised data stand at their step's middle,
+        or with a seed where its noise puts them.
 
         Raises BadInput as `log_prob` does, and where the model is conditioned and no label is given.
         """
         scaling, x = self.must_be_fitted(), self.check(x)
         scaled = (scaling.forward(x) if seed is None else self.scaled(x, seed)).to(self.device)
-        z: Tensor = self.bijector(scaled.flatten(1), self.told(label, len(x), needed=True)).value
-        return z.reshape(x.shape).to(x.device)
+        z: Tensor = self.bijector(scaled, self.told(label, len(x), needed=True)).value
+        return z.to(x.device)
 
     @torch.no_grad()
     def decode(self, z: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
         """x of a latent, T(z), the inverse of `encode` (data units, not rounded to a grid)."""
-        scaling, z = self.must_be_fitted(), self.check(z)
-        told = self.told(label, len(z), needed=True)
-        x = self.bijector.inverse(z.to(self.device).flatten(1), told).value
-        return scaling.inverse(x.reshape(z.shape)).to(z.device)
+        scaling, z = self.must_be_fitted(), self.check(z, shape=self.base.event_shape)
+        x = self.bijector.inverse(z.to(self.device), self.told(label, len(z), needed=True)).value
+        return scaling.inverse(x).to(z.device)
 
     def sample(  # type: ignore[override]  # a family's own options, by name
         self, n: int, *, seed: int = 0, start: int = 0, label: Any = None, batch_size: int | None = None
     ) -> Float[Tensor, "n *event"]:
-        """Draw n samples T(z), z ~ N(0, Id), [n, *event] in data units and on the data's grid.
+        """Draw n samples T(z), z ~ p_z, [n, *event] in data units and on the data's grid.
 
         label: of all samples, or n of them; None draws labels as often as training had them. Sample start + i of a seed
         does not depend on n or on batch_size.
@@ -171,13 +196,13 @@ class Flow(Family):
     def draw(  # type: ignore[override]  # a family's own options, by name
         self, n: int, seed: int, start: int, *, label: Any = None, batch_size: int | None = None
     ) -> Tensor:
-        shape = tuple(self.record["data"]["event_shape"])
         told = self.told(self.drawn_labels(label, n, seed, start), n, needed=True)
-        z = rng.normal((n, math.prod(shape)), seed, "latent", start=start).to(self.device)
+        base: Any = self.base
+        z = base.sample(n, seed=seed, start=start).to(self.device)
         size = batch_size or ROWS_AT_ONCE
         labels = [None] * -(-n // size) if told is None else torch.split(told, size)
         parts = [self.bijector.inverse(*pair).value for pair in zip(torch.split(z, size), labels, strict=True)]
-        return torch.cat(parts).reshape(n, *shape)
+        return torch.cat(parts)
 
     def _chunked(self, scaled: Tensor, told: Tensor | None) -> Tensor:
         labels = [None] * -(-len(scaled) // ROWS_AT_ONCE) if told is None else torch.split(told, ROWS_AT_ONCE)

@@ -28,5 +28,6 @@ class MAF(Flow):
             raise BadInput(f"layers must be at least 1, not {layers}")
 
     def transport(self, spec: Spec) -> Bijector:
+        spec = spec.flat
         d, scalar = spec.event_shape[0], Affine()
         return in_turns(d, [Autoregressive(spec, scalar, self.settings["net"]) for _ in range(self.settings["layers"])])

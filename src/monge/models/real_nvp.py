@@ -29,5 +29,6 @@ class RealNVP(Flow):
             raise BadInput(f"layers must be at least 1, not {layers}")
 
     def transport(self, spec: Spec) -> Bijector:
+        spec = spec.flat
         d, net = spec.event_shape[0], self.settings["net"] or STEERING
         return mixed(d, [Coupling(spec, Affine(), net, flip=i % 2 == 1) for i in range(self.settings["layers"])])

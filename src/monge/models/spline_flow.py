@@ -43,6 +43,7 @@ class SplineFlow(Flow):
         AffineSpline(bins, bound)
 
     def transport(self, spec: Spec) -> Bijector:
+        spec = spec.flat
         d, scalar = spec.event_shape[0], AffineSpline(self.settings["bins"], self.settings["bound"])
         layers, net, ordered = (self.settings[name] for name in ("layers", "net", "autoregressive"))
         if d <= MOST_STEPS if ordered is None else ordered:

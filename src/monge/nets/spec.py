@@ -1,5 +1,6 @@
 """What a network is made for, and how large it is to be."""
 
+import math
 from dataclasses import dataclass
 
 from monge.errors import BadInput
@@ -31,6 +32,11 @@ class Spec:
             )
         if bool(self.classes) + bool(self.features) + bool(self.context) > 1:
             raise BadInput("a network is told a label, a vector or an image, and no two of them")
+
+    @property
+    def flat(self) -> "Spec":
+        """Of the values of the events as vectors, told the same."""
+        return Spec((math.prod(self.event_shape),), "vectors", self.classes, self.features, context=self.context)
 
     @property
     def space(self) -> tuple[int, ...]:
