@@ -66,6 +66,7 @@ class Gaussian(Law):
             raise BadInput(f"a covariance on {list(self.event_shape)} does not fit a mean {list(mean.shape)}")
         self.register_buffer("mean", mean, persistent=False)
         self.dtype = mean.dtype
+        self._log_z: Tensor | None = None  # once it is known
 
     @classmethod
     def stationary(cls, spectrum: Float[Tensor, "c *space"], mean: Tensor | float = 0.0) -> "Gaussian":
@@ -117,7 +118,7 @@ class Gaussian(Law):
     @property
     def log_z(self) -> float:  # type: ignore[override]
         """log of the integral of exp(-energy)."""
-        return 0.5 * (float(self._invertible().log_det()) + math.prod(self.event_shape) * math.log(2 * math.pi))
+        return float(self._normaliser())
 
     def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
         """1/2 (x - m)' C^-1 (x - m); log_prob = -energy - log Z."""
@@ -131,9 +132,7 @@ class Gaussian(Law):
         return 0.5 * (away * pull).flatten(1).sum(1), -pull
 
     def log_prob(self, x: Float[Tensor, "n *event"]) -> LogProb:
-        log_det = self._invertible().log_det().to(x)
-        constant = 0.5 * (log_det + math.prod(self.event_shape) * math.log(2 * math.pi))
-        return LogProb.exact(-self.energy(x) - constant)
+        return LogProb.exact(-self.energy(x) - self._normaliser().to(x))
 
     def sample(self, n: int, *, seed: int = 0, start: int = 0) -> Float[Tensor, "n *event"]:
         return self.from_noise(rng.normal((n, *self.event_shape), seed, "gaussian", start=start, dtype=self.dtype))
@@ -211,11 +210,17 @@ class Gaussian(Law):
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Gaussian":
         super()._apply(fn, recurse)
-        self.covariance = self.covariance.moved(fn)
+        self.covariance, self._log_z = self.covariance.moved(fn), None
         return self
 
+    def _normaliser(self) -> Tensor:
+        """log Z, [1]."""
+        if self._log_z is None:
+            self._log_z = 0.5 * (self._invertible().log_det() + math.prod(self.event_shape) * math.log(2 * math.pi))
+        return self._log_z
+
     def _invertible(self) -> Covariance:
-        if self.covariance.singular:
+        if self._log_z is None and self.covariance.singular:
             raise BadInput(
                 "a Gaussian with a singular covariance has no density: it can be sampled and denoised, or take "
                 ".noised(sigma), which adds a variance to it"
