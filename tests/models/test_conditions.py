@@ -191,8 +191,8 @@ def test_the_levels_of_the_likelihood_are_trained():
     data = Samples((rng.uniform((60, 4), 0, "q") * 16).round(), quantum=1.0, limits=(0.0, 16.0))
     model = monge.Diffusion(net=Size(widths=(16,), blocks=1)).fit(data, steps=2, show=False)
     (objective,) = model.objectives()
-    assert objective.lowest == pytest.approx(float(torch.tensor(model._range()["sigma_min"]).log()))
-    assert model._range()["sigma_min"] < model.levels().sigma_min
+    assert objective.lowest == pytest.approx(float(torch.tensor(model.levels(sampling=False).sigma_min).log()))
+    assert model.levels(sampling=False).sigma_min < model.levels().sigma_min
 
 
 def test_no_warning_where_everything_can_be_made_again(tmp_path):

@@ -115,7 +115,7 @@ def test_quantised_data_end_half_a_grid_step_above_zero_noise():
     way = model.sample(2, nfe=4, trace=True)
     assert way.sigma[-1].item() == pytest.approx(0.5, rel=1e-5)  # data units
     assert torch.equal(way.x, model.units.quantise(way.x_hat[-1]))
-    assert model.plan.gains.log_sigma[0].exp().item() * model.units.unit >= 0.5 * (1 - 1e-6)
+    assert model.walker.plan.gains.log_sigma[0].exp().item() * model.units.unit >= 0.5 * (1 - 1e-6)
     assert "dequantised" in model.record["scaling"]["statement"]
 
 
@@ -148,7 +148,7 @@ def test_levels_are_trained_where_64_directions_are_seen_or_a_tenth_and_a_third_
     """Of white data d / (1 + sigma^2) are seen."""
     white = rng.normal((30, 1, side, side), 0, "white")
     model = monge.Diffusion(net=monge.nets.Size((8,), 1)).fit(Samples(white, kind="fields"), steps=1, show=False)
-    model.set_moments(Gaussian(torch.zeros(1, side, side), DiagonalCovariance(torch.ones(1, side, side))))
+    model.denoiser.moments = Gaussian(torch.zeros(1, side, side), DiagonalCovariance(torch.ones(1, side, side)))
     (objective,) = model.objectives()
     assert math.exp(objective.center) ** 2 == pytest.approx(side**2 / seen - 1, rel=0.12)  # steps of .05 in log sigma
 

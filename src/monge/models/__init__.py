@@ -13,6 +13,7 @@ from monge.models.latents import attribute, interpolate, move
 from monge.models.maf import MAF
 from monge.models.real_nvp import RealNVP
 from monge.models.spline_flow import SplineFlow
+from monge.models.walker import Walker
 from monge.models.wasserstein_gan import WassersteinGAN
 
 FAMILIES: tuple[type[Family], ...] = (Diffusion, RealNVP, MAF, SplineFlow, GAN, WassersteinGAN)
@@ -26,6 +27,7 @@ __all__ = [
     "Flow",
     "RealNVP",
     "SplineFlow",
+    "Walker",
     "WassersteinGAN",
     "attribute",
     "interpolate",

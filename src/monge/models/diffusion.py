@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -11,33 +11,23 @@ from torch import Tensor, nn
 
 from monge import objects, samplers
 from monge.data import Samples
-from monge.denoisers import Labelled, Neural, Symmetric, Tiled, per_sample
+from monge.denoisers import Neural, Symmetric, Tiled, per_sample
 from monge.densities import Gaussian
 from monge.errors import BadInput
 from monge.models.denoising import Denoising
 from monge.models.family import Events, Family
 from monge.models.network import Choice, choose
+from monge.models.walker import Levels, Through, Walker
 from monge.nets import Adapted, BiasFreeUNet, Size, Spec, bias_free, denoiser
 from monge.noise import Process
 from monge.protocols import Denoiser, LogProb
-from monge.samplers import Plan, Trajectory
+from monge.samplers import Trajectory
 from monge.training import Objective, Training
 
 EXACT_DIVERGENCE = 64  # values per event up to which the likelihood uses the exact divergence
 PROBES = 16
-SIGMA_MIN = 2e-3
-SIGMA_MAX_WIDTHS = 10.0
 TINY = 1e-6
-COARSE = 0.25  # a grid step of more than this share of the data's s.d. is drawn to a quarter of itself
-PRINCIPAL_ROWS = 1024
 BLIND_SITES, FEWEST = 2**15, 4  # of a batch of a network that learns from every site, and events at least
-
-
-class Levels(NamedTuple):
-    """A range of noise levels."""
-
-    sigma_min: float
-    sigma_max: float
 
 
 class Diffusion(Family):
@@ -76,8 +66,7 @@ class Diffusion(Family):
     """
 
     denoiser: Neural
-    plan: Plan  # moments of the scaled data, and the gains of the trained denoiser, by which samplers step
-    widest: Tensor  # largest principal s.d. of the scaled data
+    walker: Walker
 
     def __init__(
         self,
@@ -155,23 +144,22 @@ class Diffusion(Family):
             else:
                 net = denoiser(spec, size, inputs=1 if blind else 2)
         self.denoiser = Neural(net, blind=blind, guided=not blind and not isinstance(net, Adapted))
-        self.register_buffer("widest", torch.ones(()))
+        step = (self.units.quantum or 0.0) / self.units.unit
+        asked = self.settings["sigma_min"], self.settings["sigma_max"]
+        self.walker = Walker(self.denoiser, spec.event_shape, asked=asked, step=step)
 
-    def prepare(self, scaled: Float[Tensor, "n *event"]) -> None:
-        self.set_moments(Gaussian.estimate(scaled, "stationary" if self.settings["periodic"] else None))
-        rows = scaled[:PRINCIPAL_ROWS].flatten(1).double()
-        away = (rows - rows.mean(0)) / math.sqrt(len(rows) - 1)
-        self.widest.copy_(torch.linalg.eigvalsh(away @ away.T)[-1].sqrt())
+    def prepare(self, scaled: Float[Tensor, "n *event"], moments: Gaussian | None = None) -> None:
+        self.walker.look(scaled, moments, periodic=self.settings["periodic"])
+        self.denoiser.moments = self.walker.moments
 
     @property
     def moments(self) -> Gaussian:
         """Mean and covariance of the scaled data, which the denoiser starts from."""
-        assert self.denoiser.moments is not None
-        return self.denoiser.moments
+        return self.walker.moments
 
-    def set_moments(self, moments: Gaussian) -> None:
-        """Start from these; what was found out before is forgotten."""
-        self.denoiser.moments, self.plan = moments, Plan(moments)
+    def levels(self, sampling: bool = True) -> Levels:
+        """The noise levels that the transport runs between, scaled units; the likelihood goes below the grid step."""
+        return self.walker.levels(sampling)
 
     def objectives(self) -> Sequence[Objective]:
         levels = self.levels(sampling=False)
@@ -179,26 +167,19 @@ class Diffusion(Family):
 
     def settle(self) -> None:
         if not self.denoiser.homogeneous:  # which is for denoising above all, and looks when it is first asked to draw
-            self._look()
+            self.walker.measure(self._typical(), device=self.device)
 
-    def _look(self, show: bool = False) -> None:
-        """Measure the gains of the denoiser, for rows of the labels that samples have."""
-        labels = self.drawn_labels(None, samplers.PILOT_ROWS, seed=0, start=0)
-        event, lowest = tuple(self.record["data"]["event_shape"]), self.levels().sigma_min
-        told = self._bound(labels, samplers.PILOT_ROWS)
-        self.plan = self.plan._replace(
-            gains=samplers.pilot(told, event, lowest=lowest, device=self.device, show=show).gains
-        )
+    def _typical(self) -> Tensor | None:
+        """Labels as samples have them, of the rows of a pilot."""
+        rows = samplers.PILOT_ROWS
+        return self.told(self.drawn_labels(None, rows, seed=0, start=0), rows)
 
     def tensors(self) -> dict[str, Tensor]:
-        return super().tensors() | self.plan.state()
+        return super().tensors() | self.walker.tensors()
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        planned = {name: value for name, value in tensors.items() if "/" in name}
-        super().restore({name: value for name, value in tensors.items() if name not in planned})
-        plan = Plan.from_state(planned)
-        self.set_moments(plan.moments)
-        self.plan = plan
+        super().restore(self.walker.restore(tensors))
+        self.denoiser.moments = self.walker.moments
 
     def sample(  # type: ignore[override]  # a family's own options, by name
         self,
@@ -209,6 +190,7 @@ class Diffusion(Family):
         nfe: int = 20,
         alpha: float = 0.0,
         label: Any = None,
+        through: Through | None = None,
         batch_size: int | None = None,
         trace: bool = False,
         show: bool = True,
@@ -218,12 +200,15 @@ class Diffusion(Family):
         alpha: 0 for the deterministic transport, 1 for Anderson's reversed diffusion (course (135)).
         label: of all samples, or n of them, by number or name; or vectors, where it was trained with such. None for
             the law of all: labels are drawn as often as they were in training, and vectors are not told.
+        through: a denoiser -> the denoiser that is walked with, in scaled units: `monge.denoisers.Symmetric`, or one
+            that is guided. What steps need to know of it is found out first, in 1,920 calls or twice as many.
         trace: return the `Trajectory` in data units, for pictures.
         Sample start + i of a seed does not depend on n or on batch_size.
 
         Raises BadInput for n < 1, nfe < 1, alpha < 0, and for a label that was not trained on.
         """
-        options = {"nfe": nfe, "alpha": alpha, "label": label, "batch_size": batch_size, "show": show}
+        options = {"nfe": nfe, "alpha": alpha, "label": label, "through": through}
+        options |= {"batch_size": batch_size, "show": show}
         if not trace:
             return super().sample(n, seed=seed, start=start, **options)
         scaling = self.must_be_fitted()
@@ -232,23 +217,8 @@ class Diffusion(Family):
         return Trajectory(scaling.quantise(scaling.inverse(way.x.cpu())), way.sigma * scaling.unit, y, x_hat)
 
     def draw(self, n: int, seed: int, start: int, *, label: Any = None, **options: Any) -> Any:
-        label = self.drawn_labels(label, n, seed, start)
-        if self.plan.gains is None:  # in training, and of runs that were saved without
-            self._look(options.get("show", False))
-        quantised = self.units.quantum is not None
-        return samplers.reverse_diffusion(
-            self._bound(label, n),
-            tuple(self.record["data"]["event_shape"]),
-            n,
-            solver=samplers.ExponentialMultistep(atoms=quantised),
-            sigma_min=self.levels().sigma_min if quantised else self.settings["sigma_min"],
-            sigma_max=self.settings["sigma_max"],
-            plan=self.plan,
-            seed=seed,
-            start=start,
-            device=self.device,
-            **options,
-        )
+        told = self.told(self.drawn_labels(label, n, seed, start), n)
+        return self.walker.draw(n, seed, start, label=told, typical=self._typical(), device=self.device, **options)
 
     @torch.no_grad()
     def denoise(
@@ -306,64 +276,23 @@ class Diffusion(Family):
         if probes is None and math.prod(x.shape[1:]) > EXACT_DIVERGENCE:
             probes = PROBES
         scaled = self.scaled(x, seed)
-        value, error, method = samplers.log_prob(
-            self._bound(label, len(x)),
-            scaled.to(self.device),
-            probes=probes,
-            seed=seed,
-            rtol=rtol,
-            atol=atol,
-            show=show,
-            **self._range(),
-        )
+        options: dict[str, Any] = {"probes": probes, "seed": seed, "rtol": rtol, "atol": atol, "show": show}
+        value, error, method = self.walker.log_prob(scaled.to(self.device), self.told(label, len(x)), **options)
         return LogProb(value.to(x.device) + scaling.log_dets(scaled), error.to(x.device), method)
 
     def encode(self, x: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
         """Latent of x: standard normal if the model is right; quantised data stand at the middle of their step."""
         scaling, x = self.must_be_fitted(), self.check(x)
-        scaled = scaling.forward(x).to(self.device)
-        return samplers.encode(self._bound(label, len(x)), scaled, **self._range()).to(x.device)
+        return self.walker.encode(scaling.forward(x).to(self.device), self.told(label, len(x))).to(x.device)
 
     def decode(self, z: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
         """x of a latent, the inverse of `encode` (data units, not rounded to a grid)."""
         scaling, z = self.must_be_fitted(), self.check(z)
-        x = samplers.decode(self._bound(label, len(z)), z.to(self.device), **self._range())
-        return scaling.inverse(x).to(z.device)
-
-    def levels(self, sampling: bool = True) -> "Levels":
-        """The noise levels that the transport runs between, scaled units; the likelihood goes below the grid step."""
-        scaling = self.units
-        lowest = SIGMA_MIN
-        if sampling and scaling.quantum is not None:
-            step = scaling.quantum / scaling.unit
-            lowest = max(lowest, (0.5 if step <= COARSE else 0.25) * step)
-        highest = SIGMA_MAX_WIDTHS * float(self.widest)
-        asked = self.settings["sigma_min"], self.settings["sigma_max"]
-        return Levels(
-            *(float(given) if given is not None else own for given, own in zip(asked, (lowest, highest), strict=True))
-        )
-
-    def _bound(self, label: Any, n: int) -> Denoiser:
-        """The denoiser of n rows that are told a label, or none, and the moments of their law.
-
-        From as far as sigma_max a denoiser answers with the mean: there each label's own is read off.
-        """
-        moments, told = self.moments, self.told(label, n)
-        if told is None:
-            return self.denoiser
-        kinds, which = torch.unique(told, dim=0, return_inverse=True)
-        far = torch.full((len(kinds),), self.levels().sigma_max, device=self.device)
-        with torch.no_grad():
-            mean = self.denoiser(moments.mean.expand(len(kinds), *moments.mean.shape), far, kinds)
-        return Labelled(self.denoiser, told, Gaussian(mean[which], moments.covariance))
+        return scaling.inverse(self.walker.decode(z.to(self.device), self.told(label, len(z)))).to(z.device)
 
     def _on(self, label: Any, n: int) -> Denoiser:
         """The denoiser of n events of any size."""
-        trained = tuple(self.record["data"]["event_shape"])
-        net, whole = self.denoiser.net, self._bound(label, n)
+        net = self.denoiser.net
         if isinstance(net, BiasFreeUNet):
             return Tiled(self.denoiser, reach=net.reach, multiple=net.multiple)
-        return Tiled(whole, side=trained[1:])
-
-    def _range(self, sampling: bool = False) -> dict[str, Any]:
-        return self.levels(sampling)._asdict()
+        return Tiled(self.walker.bound(self.told(label, n), n), side=self.spec.space)

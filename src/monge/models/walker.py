@@ -1,0 +1,185 @@
+"""What a denoiser needs to be walked with: levels, moments, plan, and labels bound; however it was learned."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from monge import samplers
+from monge.denoisers import Informed, Labelled, informed
+from monge.densities import Gaussian
+from monge.linalg import DiagonalCovariance
+from monge.protocols import Denoiser, LogProb
+from monge.samplers import Plan
+
+SIGMA_MIN = 2e-3
+SIGMA_MAX_WIDTHS = 10.0
+COARSE = 0.25  # a grid step of more than this share of the data's s.d. is drawn to a quarter of itself
+PRINCIPAL_ROWS = 1024
+Through = Callable[[Denoiser], Denoiser]
+Asked = tuple[float | None, float | None]
+
+
+class Levels(NamedTuple):
+    """A range of noise levels."""
+
+    sigma_min: float
+    sigma_max: float
+
+
+class Walker:
+    """Draws, latents and likelihoods by the denoiser of a family, in its scaled units.
+
+    denoiser: (y [n, *event], sigma [n]) -> E[x | y], and a label [n, *k] as a third where it is told one. asked:
+        sigma_min and sigma_max, where the user gave them. step: of the grid on which the data lie; 0: on none. Drawing
+        then goes no lower than half of it, where rounding the posterior mean errs less than a network does (a quarter
+        where a step is more than a quarter of the data's s.d., as for binary data: half a step would round rare values
+        away).
+
+    A family makes one in `build`, lets it `look` at scaled data in `prepare`, and keeps its `tensors` with its own.
+
+    >>> from monge.densities import Gaussian
+    >>> walker = Walker(Gaussian(torch.zeros(2), torch.ones(2)).denoise, (2,))
+    >>> walker.look(torch.randn(100, 2))
+    >>> walker.draw(3, seed=0, nfe=5).shape
+    torch.Size([3, 2])
+    """
+
+    def __init__(
+        self, denoiser: Denoiser, event_shape: tuple[int, ...], *, asked: Asked = (None, None), step: float = 0.0
+    ) -> None:
+        self.denoiser, self.event_shape, self.asked, self.step = denoiser, tuple(event_shape), asked, step
+        self.plan: Plan | None = None
+        self.widest = 1.0
+
+    # -- what is known of the law --------------------------------------------------------------------------
+
+    def look(
+        self, scaled: Float[Tensor, "n *event"], moments: Gaussian | None = None, *, periodic: bool = False
+    ) -> None:
+        """Take the moments of scaled data, unless they are given, and the largest principal s.d."""
+        found = Gaussian.estimate(scaled, "stationary" if periodic else None) if moments is None else moments
+        self.plan = Plan(found)
+        if not isinstance(found.covariance, DiagonalCovariance) or found.covariance.event_shape == (1,):
+            self.widest = float(found.covariance.eigenvalues.max().sqrt())
+            return
+        rows = scaled[:PRINCIPAL_ROWS].flatten(1).double()  # variances alone say nothing of it
+        away = (rows - rows.mean(0)) / math.sqrt(len(rows) - 1)
+        self.widest = float(torch.linalg.eigvalsh(away @ away.T)[-1].sqrt())
+
+    @property
+    def moments(self) -> Gaussian:
+        """Mean and covariance of the scaled data."""
+        return self._planned().moments
+
+    def levels(self, sampling: bool = True) -> Levels:
+        """The noise levels that the transport runs between; the likelihood goes below the grid step."""
+        lowest = SIGMA_MIN
+        if sampling and self.step:
+            lowest = max(lowest, (0.5 if self.step <= COARSE else 0.25) * self.step)
+        own = lowest, SIGMA_MAX_WIDTHS * self.widest
+        return Levels(*(own if given is None else float(given) for given, own in zip(self.asked, own, strict=True)))
+
+    def measure(self, label: Shaped[Tensor, " n *k"] | None = None, **options: Any) -> None:
+        """Find out the gains of the denoiser as it is, by which `draw` steps, for rows of these labels."""
+        self.plan = self._planned()._replace(gains=self._piloted(label, None, **options).gains)
+
+    # -- what it does --------------------------------------------------------------------------------------
+
+    def draw(
+        self,
+        n: int,
+        seed: int,
+        start: int = 0,
+        *,
+        label: Shaped[Tensor, " n *k"] | None = None,
+        through: Through | None = None,
+        typical: Shaped[Tensor, " m *k"] | None = None,
+        device: torch.device | str = "cpu",
+        **options: Any,
+    ) -> Any:
+        """n scaled samples, the first being number `start`, by `monge.samplers.reverse_diffusion`, whose options go on.
+
+        through: a denoiser -> the denoiser that is walked with, `monge.denoisers.Symmetric` for instance, or one that
+        is guided; its plan is found out anew, for labels as they typically come where rows differ in theirs.
+        """
+        if through is None and self._planned().gains is None:  # in training, and of runs that were saved without
+            self.measure(typical, device=device, show=options.get("show", False))
+        plan = self._planned()
+        if through is not None:
+            alike = None if label is None else label[:1] if len(torch.unique(label, dim=0)) == 1 else typical
+            plan = self._piloted(alike, through, device=device, show=options.get("show", False))
+        plan.moments.to(device)
+        return samplers.reverse_diffusion(
+            self.bound(label, n, through),
+            self.event_shape,
+            n,
+            solver=samplers.ExponentialMultistep(atoms=self.step > 0),
+            sigma_min=self.levels().sigma_min if self.step else self.asked[0],
+            sigma_max=self.asked[1],
+            seed=seed,
+            start=start,
+            plan=plan,
+            device=device,
+            **options,
+        )
+
+    def log_prob(self, x: Float[Tensor, "n *event"], label: Tensor | None = None, **options: Any) -> LogProb:
+        """log p of scaled events, by `monge.samplers.log_prob`."""
+        bound, more = self._between(label, x)
+        return samplers.log_prob(bound, x, **more, **options)
+
+    def encode(self, x: Float[Tensor, "n *event"], label: Tensor | None = None) -> Float[Tensor, "n *event"]:
+        """The latent of scaled events."""
+        bound, more = self._between(label, x)
+        return samplers.encode(bound, x, **more)
+
+    def decode(self, z: Float[Tensor, "n *event"], label: Tensor | None = None) -> Float[Tensor, "n *event"]:
+        """Scaled events of a latent."""
+        bound, more = self._between(label, z)
+        return samplers.decode(bound, z, **more)
+
+    def bound(self, label: Tensor | None, n: int, through: Through | None = None) -> Informed:
+        """The denoiser of n rows that are told these labels, or none, with the moments of their law.
+
+        From as far as sigma_max a denoiser answers with the mean: there each label's own is read off.
+        """
+        own: Denoiser = self.denoiser
+        if label is not None:
+            told, moments = cast(Any, self.denoiser), self.moments.to(label.device)
+            kinds, which = torch.unique(label.expand(n, *label.shape[1:]), dim=0, return_inverse=True)
+            far = torch.full((len(kinds),), self.levels().sigma_max, device=label.device)
+            with torch.no_grad():
+                mean = told(moments.mean.expand(len(kinds), *moments.mean.shape), far, kinds)
+            own = Labelled(told, label, Gaussian(mean[which], moments.covariance))
+        return informed(own if through is None else through(own))
+
+    # -- a file --------------------------------------------------------------------------------------------
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a file keeps of it; `restore` is the inverse."""
+        return {"widest": torch.tensor(self.widest), **self._planned().state()}
+
+    def restore(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Take back what `tensors` gave from among those of a model, and return the others."""
+        own = {name: value for name, value in tensors.items() if "/" in name}
+        self.widest, self.plan = float(tensors["widest"]), Plan.from_state(own)
+        return {name: value for name, value in tensors.items() if name not in own and name != "widest"}
+
+    def _planned(self) -> Plan:
+        assert self.plan is not None, "a walker looks at data before it walks"
+        return self.plan
+
+    def _piloted(self, label: Tensor | None, through: Through | None, **options: Any) -> Plan:
+        rows = samplers.PILOT_ROWS
+        bound = self.bound(None if label is None else label.expand(rows, *label.shape[1:]), rows, through)
+        known = None if label is not None or through is not None else self.moments
+        return samplers.pilot(bound, self.event_shape, known, lowest=self.levels().sigma_min, **options)
+
+    def _between(self, label: Tensor | None, x: Tensor) -> tuple[Informed, dict[str, Any]]:
+        moments = self.moments.to(x.device)
+        more: dict[str, Any] = self.levels(sampling=False)._asdict()
+        return self.bound(label, len(x)), more | ({} if label is not None else {"moments": moments})
