@@ -17,12 +17,14 @@ def test_a_picture_is_drawn_anew_and_fit_ends_with_one(tmp_path, event, kind):
 
     class Seen(Watcher):
         def __call__(self, model):
-            seen.append(model.fitted)
+            seen.append((model.fitted, model.looked_at))
             super().__call__(model)
 
     watch = Seen(tmp_path / "watch.png", data)
     model = m.Diffusion().fit(data, steps=2, watch=watch, show=False)
-    assert seen == [True]
+    assert seen == [(False, True)]
+    assert model.fitted
+    assert not model.looked_at
     first = np.asarray(Image.open(tmp_path / "watch.png"))
     assert first.shape[1] > 500
     assert first.std() > 0

@@ -113,8 +113,8 @@ class Adversarial(Family):
 
     # -- learning ------------------------------------------------------------------------------------------
 
-    def admit(self, samples: Samples, training: Training | None) -> None:
-        super().admit(samples, training)
+    def check_data(self, samples: Samples, training: Training | None) -> None:
+        super().check_data(samples, training)
         assert training is not None
         if training.patience is not None:
             raise BadInput("patience waits for a loss to fall, and in a game none needs to: leave it out")
@@ -236,7 +236,7 @@ class Adversarial(Family):
     def draw(  # type: ignore[override]  # a family's own options, by name
         self, n: int, seed: int, start: int, *, label: Any = None, batch_size: int | None = None
     ) -> Tensor:
-        told, made = self.told(self.drawn_labels(label, n, seed, start), n, needed=True), []
+        told, made = self.encode_labels(self.drawn_labels(label, n, seed, start), n, needed=True), []
         for first in range(0, n, batch_size or ROWS_AT_ONCE):
             some = slice(first, min(n, first + (batch_size or ROWS_AT_ONCE)))
             shape = (some.stop - first, *self.latent_shape)
@@ -248,7 +248,7 @@ class Adversarial(Family):
         """f(x) of events in data units."""
         self.must_be_fitted()
         x = self.check(x)
-        told = self.told(label, len(x), needed=True)
+        told = self.encode_labels(label, len(x), needed=True)
         found: list[Tensor] = []
         with torch.no_grad():
             for rows in torch.split(torch.arange(len(x)), ROWS_AT_ONCE):

@@ -165,14 +165,14 @@ class Diffusion(Family):
         levels = self.levels(sampling=False)
         return [Denoising(self.denoiser, levels, self.settings, self.scaled, self.labels)]
 
-    def settle(self) -> None:
+    def after_training(self) -> None:
         if not self.denoiser.homogeneous:  # which is for denoising above all, and looks when it is first asked to draw
             self.walker.measure(self._typical(), device=self.device)
 
     def _typical(self) -> Tensor | None:
         """Labels as samples have them, of the rows of a pilot."""
         rows = samplers.PILOT_ROWS
-        return self.told(self.drawn_labels(None, rows, seed=0, start=0), rows)
+        return self.encode_labels(self.drawn_labels(None, rows, seed=0, start=0), rows)
 
     def tensors(self) -> dict[str, Tensor]:
         return super().tensors() | self.walker.tensors()
@@ -217,7 +217,7 @@ class Diffusion(Family):
         return Trajectory(scaling.quantise(scaling.inverse(way.x.cpu())), way.sigma * scaling.unit, y, x_hat)
 
     def draw(self, n: int, seed: int, start: int, *, label: Any = None, **options: Any) -> Any:
-        told = self.told(self.drawn_labels(label, n, seed, start), n)
+        told = self.encode_labels(self.drawn_labels(label, n, seed, start), n)
         return self.walker.draw(n, seed, start, label=told, typical=self._typical(), device=self.device, **options)
 
     @torch.no_grad()
@@ -277,22 +277,24 @@ class Diffusion(Family):
             probes = PROBES
         scaled = self.scaled(x, seed)
         options: dict[str, Any] = {"probes": probes, "seed": seed, "rtol": rtol, "atol": atol, "show": show}
-        value, error, method = self.walker.log_prob(scaled.to(self.device), self.told(label, len(x)), **options)
+        value, error, method = self.walker.log_prob(
+            scaled.to(self.device), self.encode_labels(label, len(x)), **options
+        )
         return LogProb(value.to(x.device) + scaling.log_dets(scaled), error.to(x.device), method)
 
     def encode(self, x: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
         """Latent of x: standard normal if the model is right; quantised data stand at the middle of their step."""
         scaling, x = self.must_be_fitted(), self.check(x)
-        return self.walker.encode(scaling.forward(x).to(self.device), self.told(label, len(x))).to(x.device)
+        return self.walker.encode(scaling.forward(x).to(self.device), self.encode_labels(label, len(x))).to(x.device)
 
     def decode(self, z: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
         """x of a latent, the inverse of `encode` (data units, not rounded to a grid)."""
         scaling, z = self.must_be_fitted(), self.check(z)
-        return scaling.inverse(self.walker.decode(z.to(self.device), self.told(label, len(z)))).to(z.device)
+        return scaling.inverse(self.walker.decode(z.to(self.device), self.encode_labels(label, len(z)))).to(z.device)
 
     def _on(self, label: Any, n: int) -> Denoiser:
         """The denoiser of n events of any size."""
         net = self.denoiser.net
         if isinstance(net, BiasFreeUNet):
             return Tiled(self.denoiser, reach=net.reach, multiple=net.multiple)
-        return Tiled(self.walker.bound(self.told(label, n), n), side=self.spec.space)
+        return Tiled(self.walker.bound(self.encode_labels(label, n), n), side=self.spec.space)

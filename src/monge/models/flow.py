@@ -100,8 +100,8 @@ class Flow(Family):
 
     # -- learning ------------------------------------------------------------------------------------------
 
-    def admit(self, samples: Samples, training: Training | None) -> None:
-        super().admit(samples, training)
+    def check_data(self, samples: Samples, training: Training | None) -> None:
+        super().check_data(samples, training)
         refuse_singular(samples)
 
     def defaults(self, samples: Samples) -> Training:
@@ -148,10 +148,10 @@ class Flow(Family):
         """
         scaling, x = self.must_be_fitted(), self.check(x)
         scaled = self.scaled(x, seed).to(self.device)
-        told = self.told(label, len(x), needed=self.labels is not None and not self.labels.count)
+        told = self.encode_labels(label, len(x), needed=self.labels is not None and not self.labels.count)
         if told is None and self.labels is not None:
             terms = [
-                self._chunked(scaled, self.told(kind, len(x))) + math.log(share)
+                self._chunked(scaled, self.encode_labels(kind, len(x))) + math.log(share)
                 for kind, share in zip(self.labels.seen, self.labels.shares, strict=True)
             ]
             value = torch.stack(terms).logsumexp(0)
@@ -170,14 +170,14 @@ class Flow(Family):
         """
         scaling, x = self.must_be_fitted(), self.check(x)
         scaled = (scaling.forward(x) if seed is None else self.scaled(x, seed)).to(self.device)
-        z: Tensor = self.bijector(scaled, self.told(label, len(x), needed=True)).value
+        z: Tensor = self.bijector(scaled, self.encode_labels(label, len(x), needed=True)).value
         return z.to(x.device)
 
     @torch.no_grad()
     def decode(self, z: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
         """x of a latent, T(z), the inverse of `encode` (data units, not rounded to a grid)."""
         scaling, z = self.must_be_fitted(), self.check(z, shape=self.base.event_shape)
-        x = self.bijector.inverse(z.to(self.device), self.told(label, len(z), needed=True)).value
+        x = self.bijector.inverse(z.to(self.device), self.encode_labels(label, len(z), needed=True)).value
         return scaling.inverse(x).to(z.device)
 
     def sample(  # type: ignore[override]  # a family's own options, by name
@@ -196,7 +196,7 @@ class Flow(Family):
     def draw(  # type: ignore[override]  # a family's own options, by name
         self, n: int, seed: int, start: int, *, label: Any = None, batch_size: int | None = None
     ) -> Tensor:
-        told = self.told(self.drawn_labels(label, n, seed, start), n, needed=True)
+        told = self.encode_labels(self.drawn_labels(label, n, seed, start), n, needed=True)
         base: Any = self.base
         z = base.sample(n, seed=seed, start=start).to(self.device)
         size = batch_size or ROWS_AT_ONCE

@@ -78,7 +78,7 @@ def refuse_other(folder: Path, record: dict[str, Any], resume: bool) -> None:
 def _identity(record: dict[str, Any]) -> dict[str, Any]:
     whole: dict[str, Any] = json.loads(to_json(record))
     names = {name: whole[name] for name in ("family", "settings", "seed")}
-    return {**names, "data": whole["data"]["fingerprint"], **whole["training"]}
+    return {**names, "data": whole["data"]["fingerprint"], "shared": whole.get("shared", {}), **whole["training"]}
 
 
 def settings_of(record: dict[str, Any], folder: Path, given: dict[str, Any]) -> dict[str, Any]:

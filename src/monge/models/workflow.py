@@ -1,0 +1,213 @@
+"""What is done with the contract of a family (`monge.models.Family`): fit, save, load."""
+
+import hashlib
+import inspect
+import math
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from monge import objects, rng
+from monge.data import Labels, Samples, Scaling
+from monge.densities import Gaussian
+from monge.errors import BadInput
+from monge.files import write_atomic
+from monge.models import records
+from monge.models.network import Choice
+from monge.models.records import RECORD, WEIGHTS
+from monge.progress import say
+from monge.training import Training, read_tensors, seconds, write_tensors
+
+FEW_STEPS = 1000  # below which a warning is due
+USUAL_CALLS = 20  # of a denoiser, for a sample
+MOMENT_ROWS = 16_384  # rows that `prepare` is given
+MOMENT_VALUES = 2**25  # and values, so that large events do not fill the memory
+
+
+def fit(
+    model: Any,
+    samples: Samples,
+    given: dict[str, Any],
+    *,
+    seed: int,
+    out: str | Path | None,
+    resume: bool,
+    scaling: Scaling | None,
+    moments: Gaussian | None,
+    tensorboard: bool,
+    watch: Callable[[Any], None] | None,
+    show: bool,
+) -> None:
+    """`Family.fit`. given: the settings of the training, those that are not None."""
+    if given.get("budget") is not None:
+        given["budget"] = seconds(given["budget"])
+    training = _training(model, samples, {name: value for name, value in given.items() if value is not None})
+    if samples.kind not in model.kinds:
+        raise BadInput(
+            f"{type(model).__name__} learns from {', '.join(model.kinds)}, and {samples.name} is {samples.kind}: give "
+            "another kind, or another family"
+        )
+    model.check_data(samples, training)
+    shared = _shared(model, samples, scaling, moments)
+    record = records.describe(type(model).__name__, model.settings, samples, training, seed) | shared
+    folder = Path(out) if out is not None else None
+    writes = int(os.environ.get("RANK", "0")) == 0  # of several processes, one
+    if folder is not None and (folder / RECORD).exists():
+        if writes:
+            records.refuse_other(folder, record, resume)
+        if (folder / WEIGHTS).exists():
+            from_folder(model, folder)
+            return
+    model.fitted = False
+    model.scaling = scaling if scaling is not None else Scaling.fit(samples)
+    model.labels = Labels.of(samples) if model.takes_labels else None
+    model.record = record | {"scaling": model.scaling.to_dict()}
+    if training is not None:
+        begun = records.read(folder) if folder is not None and (folder / RECORD).exists() else {}
+        model.record["network"] = begun.get("network") or _network(model, training, show)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(rng.key(seed, "weights") & 0x7FFF_FFFF)
+        model.build(model.spec)
+    model.record["labels"] = None if model.labels is None else model.labels.to_dict()
+    most = max(2, min(MOMENT_ROWS, MOMENT_VALUES // math.prod(samples.event_shape)))
+    few = torch.randperm(len(samples), generator=rng.generator(seed, "moments"))[:most]
+    model.prepare(model.scaled(samples.batch(few), seed), **({} if moments is None else {"moments": moments}))
+    if folder is not None and writes:
+        write_atomic(folder / RECORD, records.to_json(model.record))
+    look = None if watch is None else partial(_looked_at, model, watch)
+    model.learn(samples, training, seed=seed, out=folder, tensorboard=tensorboard, watch=look, show=show)
+    model.fitted = True
+    model.eval()
+    model.after_training()
+    if folder is not None and writes:
+        save(model, folder)
+
+
+def save(model: Any, path: str | Path, *, force: bool = False) -> Path:
+    """`Family.save`."""
+    model.must_be_fitted()
+    folder = Path(path)
+    if not force and (folder / RECORD).exists() and not records.same(records.read(folder), model.record):
+        raise BadInput(f"{folder} holds another run: give another folder, or force=True to replace it")
+    write_atomic(folder / RECORD, records.to_json(model.record))
+    write_tensors(folder / WEIGHTS, model.tensors(), {"format": records.FORMAT, "family": model.record["family"]})
+    for name, kind in records.strangers(model.record).items():
+        again = f"monge.load({str(folder)!r}, {name}={kind.rpartition('.')[2]}(...))"
+        warnings.warn(f"{folder} cannot make its {name} again, a {kind}: load it with {again}", stacklevel=3)
+    return folder
+
+
+def load(family: type, path: str | Path, given: dict[str, Any]) -> Any:
+    """`Family.load`."""
+    folder = Path(path)
+    record = records.read(folder)
+    if record["family"] != family.__name__:
+        raise BadInput(f"{folder} holds a {record['family']}, not a {family.__name__}")
+    if not (folder / WEIGHTS).exists():
+        raise BadInput(
+            f"the run in {folder} has not finished: go on with it by fitting again with --resume (resume=True)"
+        )
+    try:
+        fresh = family(**records.settings_of(record, folder, given))
+    except TypeError as error:
+        raise BadInput(
+            f"{folder / RECORD} has settings that this version does not know ({error}): fit again"
+        ) from error
+    return from_folder(fresh, folder)
+
+
+def from_folder(model: Any, folder: Path) -> Any:
+    """The model as the run in a folder ended."""
+    model.record = records.read(folder)
+    model.scaling = Scaling.from_dict(model.record["scaling"])
+    labels = model.record.get("labels")
+    model.labels = None if labels is None else Labels.from_dict(labels)
+    model.build(model.spec)
+    tensors, _ = read_tensors(folder / WEIGHTS)
+    try:
+        model.restore(tensors)
+    except (RuntimeError, KeyError) as error:
+        raise BadInput(
+            f"{folder / WEIGHTS} does not fit the {RECORD} beside it: one is damaged or of another run; fit again"
+        ) from error
+    model.fitted = True
+    model.eval()
+    return model
+
+
+def _shared(
+    model: Any, samples: Samples, scaling: Scaling | None, moments: Gaussian | None
+) -> dict[str, dict[str, str]]:
+    """What a run shares with another, by its fingerprint; {} for nothing."""
+    if moments is not None and "moments" not in inspect.signature(model.prepare).parameters:
+        raise BadInput(f"{type(model).__name__} keeps no moments: leave moments= out")
+    if moments is not None and scaling is None:
+        raise BadInput("moments are in the units of a scaling: give that of the same model, scaling=first.scaling")
+    found: dict[str, str] = {}
+    if scaling is not None:
+        if tuple(scaling.event_shape) != samples.event_shape or scaling.quantum != samples.quantum:
+            raise BadInput(
+                f"the scaling is of events {list(scaling.event_shape)} of step {scaling.quantum}, and {samples.name} "
+                f"has {list(samples.event_shape)} of step {samples.quantum}"
+            )
+        found["scaling"] = hashlib.sha256(repr(scaling.to_dict()).encode()).hexdigest()[:16]
+    if moments is not None:
+        if tuple(moments.event_shape) != samples.event_shape:
+            raise BadInput(
+                f"the moments are of events {list(moments.event_shape)}, and {samples.name} has "
+                f"{list(samples.event_shape)}"
+            )
+        tensors = [value.detach().cpu().double().numpy().tobytes() for value in moments.state().values()]
+        found["moments"] = hashlib.sha256(b"".join(tensors)).hexdigest()[:16]
+    return {"shared": found} if found else {}
+
+
+def _looked_at(model: Any, watch: Callable[[Any], None]) -> None:
+    """Let a model in training be used, though it is not fitted."""
+    model.looked_at = True
+    try:
+        watch(model)
+    finally:
+        model.looked_at = False
+
+
+def _network(model: Any, training: Training, show: bool) -> dict[str, Any] | None:
+    """The size that is chosen, told and described; None where none is."""
+    found = model.choose(model.spec, training)
+    if found is None:
+        return None
+    size = objects.describe(found.size)
+    say(_told(found, objects.words(size), training), show=show)
+    return {"size": size, "seconds_a_step": found.seconds, "weights": found.weights}
+
+
+def _told(found: Choice, size: str, training: Training) -> str:
+    text = f"network: {size}, {found.weights / 1e6:.2g} million weights"
+    if found.seconds is not None and training.budget is not None:
+        steps = training.budget / found.seconds
+        text += f", about {steps:,.0f} steps of {training.batch_size} in the time there is"
+        if steps < FEW_STEPS:
+            text += f" (few: {FEW_STEPS:,} need about {FEW_STEPS * found.seconds / 60:.0f} minutes)"
+    if found.call is not None:
+        text += f"; 1,000 samples will take about {1000 * USUAL_CALLS * found.call:.0f} s"
+    if found.memory is not None:
+        text += f"; {found.memory / 1e9:.1f} GB of memory"
+    return text
+
+
+def _training(model: Any, samples: Samples, given: dict[str, Any]) -> Training | None:
+    usual: Training | None = model.defaults(samples)
+    if usual is None:
+        steps = [name for name in given if name != "checkpoint_s"]
+        if steps:
+            raise BadInput(f"{type(model).__name__} is fitted in closed form, without {', '.join(steps)}")
+        return None
+    if "budget" in given:
+        given = {"steps": None, **given}
+    return replace(usual, **given)
