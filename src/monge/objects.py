@@ -13,8 +13,6 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import Any, TypeVar
 
-import torch
-
 from monge.errors import BadInput
 
 SMALL = 4096  # values of a tensor that a record holds
@@ -56,6 +54,8 @@ def describe(value: Any) -> Any:
         return [describe(item) for item in value]
     if isinstance(value, dict):
         return {name: describe(item) for name, item in value.items()}
+    import torch  # two seconds, that `monge --help` does without
+
     if isinstance(value, torch.Tensor) and value.numel() <= SMALL:
         return {"tensor": value.detach().tolist(), "dtype": str(value.dtype).removeprefix("torch.")}
     name, settings = _names.get(type(value)), _arguments(value)
@@ -71,6 +71,8 @@ def rebuild(described: Any) -> Any:
     if not isinstance(described, dict):
         return described
     if "tensor" in described:
+        import torch
+
         kind = getattr(torch, str(described.get("dtype")), None)
         if not isinstance(kind, torch.dtype):
             raise BadInput(f"a tensor of dtype {described.get('dtype')} cannot be made again from a record")

@@ -1,5 +1,6 @@
 """The interfaces that strangers plug into. Ask for the capability, never for the class."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -10,19 +11,22 @@ from torch import Tensor
 class LogProb(NamedTuple):
     """Log-densities with their provenance: what every `log_prob` returns, of a law written down or learned.
 
-    value: [n] nats, with respect to Lebesgue measure in data units.
+    value: [n] nats.
     error: [n] standard error of `value` (zero where it is exact up to the integrator's tolerance).
     method: how it was obtained, in words.
+    measure: what it is a density by: "lebesgue", per data unit, or "counting", of a law on points, whose densities are
+        probabilities. Only those by one measure are compared.
     """
 
     value: Float[Tensor, " n"]
     error: Float[Tensor, " n"]
     method: str
+    measure: str = "lebesgue"
 
     @classmethod
-    def exact(cls, value: Float[Tensor, " n"], method: str = "closed form") -> "LogProb":
+    def exact(cls, value: Float[Tensor, " n"], method: str = "closed form", measure: str = "lebesgue") -> "LogProb":
         """Of a formula: no error but rounding."""
-        return cls(value, torch.zeros_like(value), method)
+        return cls(value, torch.zeros_like(value), method, measure)
 
 
 @runtime_checkable
@@ -68,6 +72,13 @@ class SupportsEncode(Protocol):
 
     def encode(self, x: Tensor, **options: Any) -> Tensor: ...
     def decode(self, z: Tensor, **options: Any) -> Tensor: ...
+
+
+@runtime_checkable
+class SupportsKernels(Protocol):
+    """A network that names its kernels, the weights of hidden layers that `monge.training.Muon` moves."""
+
+    def kernels(self) -> Iterable[Any]: ...
 
 
 @runtime_checkable

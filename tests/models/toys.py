@@ -9,8 +9,11 @@ from torch import nn
 from monge import rng
 from monge.bijectors import ActNorm, Affine, Bijector, Chain, Coupling, Linear, Mapped
 from monge.data import Samples
-from monge.models import Family, Flow
-from monge.nets import Size, critic, generator
+from monge.denoisers import Wrapper, from_velocity
+from monge.densities import Gaussian, Law
+from monge.models import Family, Flow, Walker
+from monge.nets import Adapted, Size, critic, denoiser, generator
+from monge.noise import LinearInterpolant, perturb
 from monge.protocols import LogProb
 from monge.training import AdamW, Loss, Objective, Training, constant
 
@@ -238,4 +241,150 @@ class ToyGlow(Flow):
         return Chain([*steps, Split(self.transport(replace(spec, event_shape=half)), shape)])
 
 
-TOYS = (ToyGAN, ToyFlow, ToyGaussian, ToyGibbs, ToyGlow)
+# -- a velocity network as a denoiser: flow matching, walked as a diffusion is ----------------------------------------
+
+
+class Matching(Objective):
+    """min E |V(x_t, t) - (z - x)|^2 on straight lines x_t = (1 - t) x + t z."""
+
+    def __init__(self, family):
+        super().__init__()
+        self.net, self.scaled = family.net, family.scaled
+
+    def kernels(self):
+        return self.net.kernels()
+
+    def forward(self, batch):
+        x = self.scaled(batch.x, batch.generator)
+        t = torch.rand(len(x), generator=batch.generator).sqrt().clamp(max=0.99)
+        z = torch.randn(x.shape, generator=batch.generator)
+        return (self.net(perturb(LinearInterpolant(), x, t, z), t) - (z - x)).square().mean()
+
+
+class ToyMatching(Family):
+    def build(self, spec):
+        self.net = Adapted(denoiser(spec, Size(widths=(8, 8) if spec.space else (32,), blocks=1)), spec)
+        self.walker = Walker(from_velocity(self.net, LinearInterpolant()), spec.event_shape, asked=(0.01, None))
+
+    def prepare(self, scaled, moments=None):
+        self.walker.look(scaled, moments)
+
+    @property
+    def moments(self):
+        return self.walker.moments
+
+    def objectives(self):
+        return [Matching(self)]
+
+    def after_training(self):
+        self.walker.measure()
+
+    def tensors(self):
+        return super().tensors() | self.walker.tensors()
+
+    def restore(self, tensors):
+        super().restore(self.walker.restore(tensors))
+
+    def draw(self, n, seed, start, nfe=10, through=None):
+        return self.walker.draw(n, seed, start, nfe=nfe, through=through)
+
+    def log_prob(self, x):
+        scaled = self.scaled(self.check(x), 0)
+        found = self.walker.log_prob(scaled, rtol=1e-3, atol=1e-3)
+        return found._replace(value=found.value + self.must_be_fitted().log_dets(scaled))
+
+
+# -- a denoiser that is guided: any family's walk, towards a mean ------------------------------------------------------
+
+
+class Guided(Wrapper):
+    """(1 - w) D + w D of a Gaussian about `mean`: another law than that of the data."""
+
+    moments = None
+
+    def __init__(self, denoiser, mean, weight=0.5):
+        super().__init__(denoiser)
+        self.goal, self.weight = Gaussian(mean, torch.ones_like(mean)), weight
+
+    def denoised(self, y, sigma):
+        return torch.lerp(self.denoiser(y, sigma), self.goal.denoise(y, sigma), self.weight)
+
+
+# -- a neural energy and its score-matching loss: a law with a network in it -------------------------------------------
+
+
+class NeuralEnergy(Law):
+    """U = |x|^2 / 2 + net(x)."""
+
+    def __init__(self, event_shape, width=32):
+        d = math.prod(event_shape)
+        self.event_shape = tuple(event_shape)
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(d, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        self.last = nn.Linear(width, 1)
+
+    def energy(self, x):
+        return 0.5 * x.flatten(1).square().sum(1) + self.last(self.net(x))[:, 0]
+
+
+class ScoreMatching(Objective):
+    """min E |s|^2 / 2 + div s, by one random direction (Hyvarinen 2005; Song et al. 2019)."""
+
+    def __init__(self, law, scaled):
+        super().__init__()
+        self.law, self.scaled = law, scaled
+
+    def forward(self, batch):
+        x = self.scaled(batch.x, batch.generator).requires_grad_()
+        v = torch.randn(x.shape, generator=batch.generator)
+        score = self.law.score(x)
+        (bend,) = torch.autograd.grad((score * v).sum(), x, create_graph=True)
+        return (0.5 * score.square() + bend * v).flatten(1).sum(1).mean()
+
+
+class ToyEnergy(Family):
+    def build(self, spec):
+        self.law = NeuralEnergy(spec.event_shape)
+
+    def objectives(self):
+        return [ScoreMatching(self.law, self.scaled)]
+
+    @torch.no_grad()
+    def draw(self, n, seed, start, steps=30, h=0.05):
+        x = rng.normal((n, *self.law.event_shape), seed, "start", start=start)
+        for k in range(steps):
+            z = rng.normal(tuple(x.shape), seed, "step", k, start=start)
+            x = x + h * self.law.score(x) + (2 * h) ** 0.5 * z
+        return x
+
+
+# -- symbols: each is drawn by the one before it; probabilities, not densities -----------------------------------------
+
+
+class ToyBigram(Family):
+    kinds = ("sequences",)
+
+    def defaults(self, samples):
+        return None
+
+    def build(self, spec):
+        self.register_buffer("log_p", torch.zeros(spec.symbols + 1, spec.symbols))  # the last row: of the first symbol
+
+    def learn(self, samples, training, **options):
+        x = nn.functional.pad(samples.batch(range(len(samples))), (1, 0), value=len(self.log_p) - 1)
+        counts = torch.ones_like(self.log_p)
+        counts.index_put_((x[:, :-1].flatten(), x[:, 1:].flatten()), torch.ones(()), accumulate=True)
+        self.log_p.copy_((counts / counts.sum(1, keepdim=True)).log())
+
+    def log_prob(self, x):
+        x = nn.functional.pad(self.scaled(self.check(x), 0), (1, 0), value=len(self.log_p) - 1)
+        return LogProb.exact(self.log_p[x[:, :-1], x[:, 1:]].sum(1), measure="counting")
+
+    def draw(self, n, seed, start):
+        u = rng.uniform((n, self.spec.event_shape[0]), seed, "symbols", start=start)
+        found = [torch.full((n,), len(self.log_p) - 1)]
+        for column in u.unbind(1):
+            found.append((self.log_p[found[-1]].exp().cumsum(1) < column[:, None]).sum(1))
+        return torch.stack(found[1:], 1)
+
+
+TOYS = (ToyGAN, ToyFlow, ToyGaussian, ToyGibbs, ToyGlow, ToyMatching, ToyEnergy)

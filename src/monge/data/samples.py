@@ -9,14 +9,14 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Int, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
 from monge import rng
 from monge.errors import BadInput
 
-AXES = {"vectors": (2,), "images": (4,), "fields": (3, 4, 5)}  # of x, for each kind
+AXES = {"vectors": (2,), "images": (4,), "fields": (3, 4, 5), "sequences": (2,)}  # of x, for each kind
 REPEATED = 0.2  # share of equal rows above which they may fall on both sides of a split
 COMPARED_BYTES = 2**28  # above which equal rows are not looked for
 FINGERPRINT_BYTES = 2**26  # a fingerprint stays cheap on a memory map
@@ -54,13 +54,13 @@ class Samples:
     """Samples of a law, one row each, with what is known of their nature.
 
     x: [n, *event], a tensor or a table of `Events`, in data units: vectors [n, d], images [n, C, H, W], fields
-        [n, C, *space] with 1 to 3 space dimensions. float32, or the file's own dtype for memory maps and image files;
-        `batch` converts.
+        [n, C, *space] with 1 to 3 space dimensions, sequences of symbols [n, T], whole numbers from 0. float32, or the
+        file's own dtype for memory maps and image files; `batch` converts, symbols to int64.
     y: [n] int64 labels, whose names are `classes`; or what goes with each sample, float32, a vector [n, k] or an image
         or field [n, c, *space] over the same space as x; or None.
-    kind: "vectors", "images" or "fields".
+    kind: "vectors", "images", "fields" or "sequences", whose symbols are not spread over a grid as pixels are.
     quantum: the step of the grid on which integer data live (1.0 for pixels), None for continuous data.
-    limits: (low, high), the range of quantised data.
+    limits: (low, high), the range of quantised data; of symbols (0, the largest).
     columns: the names of vectors' d columns, where a file tells them. categories: of columns that held text, the texts
         that their numbers 0, 1, ... stand for.
     groups: [n] int64, which rows belong together and are never split; or None.
@@ -113,7 +113,11 @@ class Samples:
         if kind not in AXES:
             raise BadInput(f"kind {kind!r} is not known: give one of {', '.join(AXES)}")
         if x.ndim not in AXES[kind]:
-            raise BadInput(f"{kind} came as a tensor {list(x.shape)}: give [n, d] vectors or [n, C, *space]")
+            raise BadInput(
+                f"{kind} came as a tensor {list(x.shape)}: give [n, d] vectors, [n, C, *space], or sequences [n, T]"
+            )
+        if kind == "sequences":
+            limits = _check_symbols(x, quantum, limits)
         if y is not None:
             _check_labels(y, x.shape, n, classes)
         self.__dict__.update(
@@ -161,9 +165,10 @@ class Samples:
     def event_shape(self) -> tuple[int, ...]:
         return tuple(self._table.shape[1:])
 
-    def batch(self, indices: Int[Tensor, " b"] | Sequence[int]) -> Float[Tensor, "b *event"]:
-        """Rows as float32, [b, *event]: how training reads, a memory map being touched at those rows only."""
-        return self._table[self._at(indices)].to(torch.float32)
+    def batch(self, indices: Int[Tensor, " b"] | Sequence[int]) -> Shaped[Tensor, "b *event"]:
+        """Rows as float32, symbols as int64, [b, *event]: how training reads, a memory map being touched at those rows
+        only."""
+        return self._table[self._at(indices)].to(torch.int64 if self.kind == "sequences" else torch.float32)
 
     def take(self, indices: Int[Tensor, " m"] | Sequence[int]) -> "Samples":
         """The samples of these rows, in this order, without copying them.
@@ -313,6 +318,20 @@ def _hashes(rows: Tensor) -> Int[Tensor, " n"]:
         mixed = words.view(np.uint64)
         mixed = (mixed ^ (mixed >> np.uint64(29))) * factors
         return torch.from_numpy((mixed ^ (mixed >> np.uint64(32))).sum(1, dtype=np.uint64).view(np.int64))
+
+
+def _check_symbols(x: Any, quantum: float | None, limits: tuple[float, float] | None) -> tuple[float, float]:
+    """The range of symbols. Raises `BadInput` for what are none, or lie beyond limits that are given."""
+    if not isinstance(x, Tensor) or x.dtype.is_floating_point or x.dtype.is_complex or not x.numel():
+        came = f"{x.dtype} {list(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+        raise BadInput(f"sequences are whole numbers [n, T], int64 for instance, and came as {came}")
+    if quantum is not None:
+        raise BadInput("symbols are not spread over a grid: leave quantum out, or give kind='vectors'")
+    low, high = int(x.min()), int(x.max())
+    top = high if limits is None else int(limits[1])
+    if low < 0 or high > top:
+        raise BadInput(f"symbols are whole numbers 0 to {top}, and these are {low} to {high}")
+    return (0.0, float(top))
 
 
 def _check_labels(y: Tensor, shape: Sequence[int], n: int, classes: tuple[str, ...] | None) -> None:

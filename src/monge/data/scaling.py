@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from monge.data.marginals import Marginals
@@ -38,6 +38,8 @@ class Scaling:
     log(quantum) is a lower bound of log P(x), the probability of the grid point, in nats (Theis, van den
     Oord, Bethge, *A note on the evaluation of generative models*, 2016).
 
+    symbols: of sequences, which stay as they are, whole numbers within `limits`; their law has probabilities.
+
     >>> scaling = Scaling.fit(Samples(torch.tensor([[0.0, 5.0], [4.0, 5.0], [0.0, 9.0], [4.0, 9.0]])))
     >>> scaling.forward(torch.tensor([[4.0, 7.0]])), round(scaling.log_det, 4), scaling.unit
     (tensor([[1., 0.]]), -1.3863, 2.0)
@@ -49,11 +51,15 @@ class Scaling:
     quantum: float | None = None
     limits: tuple[float, float] | None = None
     marginals: Marginals | None = None
+    symbols: bool = False
 
     @classmethod
     def fit(cls, samples: Samples) -> "Scaling":
         """Moments in float64, chunk by chunk, of at most 65,536 evenly spaced rows, fewer of large events."""
         n, event = len(samples), samples.event_shape
+        if samples.kind == "sequences":
+            one = torch.ones(event, dtype=torch.float64)
+            return cls(0 * one, one, event, limits=samples.limits, symbols=True)
         most = min(n, FIT_ROWS, max(FIT_ROWS_LEAST, FIT_VALUES // math.prod(event)))
         picked = torch.linspace(0, n - 1, most, dtype=torch.float64).round().long()
         groups, count = event[0], len(picked) * math.prod(event[1:])
@@ -92,18 +98,22 @@ class Scaling:
         shift = (pivot[:, 0] + mean).reshape(shape)
         return cls(shift, scale.reshape(shape), event, samples.quantum, samples.limits, marginals)
 
-    def forward(self, x: Float[Tensor, "n *event"], *, noisy: bool = False) -> Float[Tensor, "n *event"]:
+    def forward(self, x: Shaped[Tensor, "n *event"], *, noisy: bool = False) -> Shaped[Tensor, "n *event"]:
         """Data units to unit scale. noisy: events with noise, which is not to be stretched where atoms are, and over
         a space of any size."""
         self._check(x, noisy)
+        if self.symbols:
+            return x
         if self.marginals is not None and not (noisy and self.marginals.stretches):
             x = self.marginals.bent(x)
         return (x - self.shift.to(x)) / self.scale.to(x)
 
-    def inverse(self, z: Float[Tensor, "n *event"], *, noisy: bool = False) -> Float[Tensor, "n *event"]:
+    def inverse(self, z: Shaped[Tensor, "n *event"], *, noisy: bool = False) -> Shaped[Tensor, "n *event"]:
         """Unit scale to data units. noisy: what was made of events with noise; what lies beyond a stretched atom's
         limit is then that limit."""
         self._check(z, noisy)
+        if self.symbols:
+            return z
         x = z * self.scale.to(z) + self.shift.to(z)
         if noisy and self.marginals is not None and self.marginals.stretches:
             return self.marginals.clamped(x)
@@ -129,23 +139,25 @@ class Scaling:
         """log |det dz/dx| of one sample, in nats, but for the bend of heavy tails: minus the sum of log scale."""
         return -float(self.scale.log().sum()) * (math.prod(self.event_shape) // self.scale.numel())
 
-    def log_dets(self, z: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
+    def log_dets(self, z: Shaped[Tensor, "n *event"]) -> Float[Tensor, " n"]:
         """log |det dz/dx| of each sample, from scaled samples, in nats."""
-        whole = torch.full((len(z),), self.log_det, dtype=z.dtype, device=z.device)
+        whole = z.new_full((len(z),), self.log_det, dtype=None if z.is_floating_point() else torch.float32)
         if self.marginals is None or not self.marginals.bends:
             return whole
         return whole + self.marginals.log_slope(z * self.scale.to(z) + self.shift.to(z))
 
-    def dequantise(self, x: Float[Tensor, "n *event"], u: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+    def dequantise(self, x: Shaped[Tensor, "n *event"], u: Shaped[Tensor, "n *event"]) -> Shaped[Tensor, "n *event"]:
         """x + quantum (u - 1/2), for u uniform in (0, 1) of the caller; of continuous data atoms and integer columns
         are spread, and nothing else."""
         if self.quantum is None:
             return x if self.marginals is None else self.marginals.spread(x, u)
         return x + self.quantum * (u - 0.5)
 
-    def quantise(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+    def quantise(self, x: Shaped[Tensor, "n *event"]) -> Shaped[Tensor, "n *event"]:
         """To the nearest point of the data's grid, within its limits; of continuous data integer columns are rounded,
         and what lies beyond an atom's limit is that limit."""
+        if self.symbols:
+            return x.round().clamp(*(self.limits or (0.0, math.inf))).to(torch.int64)
         if self.quantum is None:
             return x if self.marginals is None else self.marginals.restore(x)
         low, high = self.limits or (0.0, math.inf)
@@ -161,6 +173,7 @@ class Scaling:
             "quantum": self.quantum,
             "limits": None if self.limits is None else list(self.limits),
             "marginals": None if self.marginals is None else self.marginals.to_dict(),
+            **({"symbols": True} if self.symbols else {}),
             "statement": self.statement,
         }
 
@@ -180,13 +193,16 @@ class Scaling:
             limits = None if content["limits"] is None else (float(content["limits"][0]), float(content["limits"][1]))
             marginals = content.get("marginals")
             bends = None if marginals is None else Marginals.from_dict(marginals)
-            return cls(shift, scale, event, content["quantum"], limits, bends)
+            return cls(shift, scale, event, content["quantum"], limits, bends, bool(content.get("symbols")))
         except (KeyError, IndexError, TypeError, RuntimeError, ValueError) as error:
             raise BadInput(f"not a scaling as to_dict writes it ({error!r}): take it from a model.json") from error
 
     @property
     def statement(self) -> str:
         """In words: what was done to the data, and in which units densities are."""
+        if self.symbols:
+            top = int((self.limits or (0, 0))[1])
+            return f"data are sequences of symbols 0 to {top}, as they are: the law has probabilities, not densities"
         more = "" if self.marginals is None else self.marginals.statement
         if self.quantum is None:
             return f"data are continuous{'; ' * bool(more)}{more}: densities are per data unit"

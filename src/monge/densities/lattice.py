@@ -83,6 +83,8 @@ class Ising(Law):
     tensor([-0.4407])
     """
 
+    measure = "counting"
+
     def __init__(self, shape: tuple[int, ...], beta: float = CRITICAL) -> None:
         self.event_shape = _event(shape)
         if not beta >= 0:

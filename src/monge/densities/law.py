@@ -54,7 +54,7 @@ class Law(Recorded, nn.Module, ABC):
     on, `energy_and_score` keeps the graph, as the losses of score matching and of contrastive divergence need.
 
     event_shape: of x. log_z: log of the integral of exp(-energy), or None where it is unknown. dtype: of its samples
-    and of where chains start.
+    and of where chains start. measure: what it has a density by, "lebesgue" or, of a law on points, "counting".
 
     x of another shape or kind never reaches `energy`, `log_prob`, `score`, `energy_and_score` or `denoise` of a law of
     yours either: integers come as floating numbers, and BadInput is raised for events of another shape.
@@ -63,6 +63,7 @@ class Law(Recorded, nn.Module, ABC):
     event_shape: tuple[int, ...]
     log_z: float | None = None
     dtype: torch.dtype = torch.float32
+    measure: str = "lebesgue"
 
     def __new__(cls: type[Made], *args: Any, **named: Any) -> Made:
         """A module from the start, so that a law of yours may come without super().__init__()."""
@@ -86,7 +87,7 @@ class Law(Recorded, nn.Module, ABC):
         """-energy - log Z. Raises BadInput where Z is unknown."""
         if self.log_z is None:
             raise BadInput(f"Z of this {type(self).__name__} is unknown: use its energy, or give log_z")
-        return LogProb.exact(-self.energy(x) - self.log_z)
+        return LogProb.exact(-self.energy(x) - self.log_z, measure=self.measure)
 
     def score(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
         """grad log p = -grad energy. Raises BadInput for an energy without a gradient."""
@@ -192,7 +193,7 @@ class Tempered(Law):
         if not beta >= 0:
             raise BadInput(f"an inverse temperature must be 0 or more, not {beta}")
         self.law, self.beta, self.event_shape, self.dtype = law, beta, law.event_shape, law.dtype
-        self.log_z = law.log_z if beta == 1 else None
+        self.log_z, self.measure = law.log_z if beta == 1 else None, law.measure
 
     def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
         return self.beta * self.law.energy(x)
@@ -213,6 +214,9 @@ class Sum(Law):
     def __init__(self, first: Law, second: Law) -> None:
         if first.event_shape != second.event_shape:
             raise BadInput(f"energies add on events of one shape, not {first.event_shape} and {second.event_shape}")
+        if first.measure != second.measure:
+            raise BadInput(f"energies add by one measure, not by {first.measure} and {second.measure}")
+        self.measure = first.measure
         self.first, self.second, self.event_shape, self.dtype = first, second, first.event_shape, first.dtype
 
     def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
@@ -233,6 +237,8 @@ class Transformed(Law):
     """
 
     def __init__(self, law: Law, bijector: Callable[[Tensor], Any]) -> None:
+        if law.measure != "lebesgue":
+            raise BadInput(f"a law by {law.measure} measure has points and no density to be carried by a map")
         self.law, self.bijector, self.event_shape, self.log_z = law, bijector, law.event_shape, law.log_z
         self.dtype = law.dtype
 
@@ -243,5 +249,5 @@ class Transformed(Law):
 
     def log_prob(self, x: Float[Tensor, "n *event"]) -> LogProb:
         z, log_det = self.bijector(x)
-        value, error, method = self.law.log_prob(z)
-        return LogProb(value + log_det, error, method)
+        known = self.law.log_prob(z)
+        return known._replace(value=known.value + log_det)

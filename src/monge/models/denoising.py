@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from monge.data import Labels
 from monge.denoisers import Neural, per_sample
 from monge.densities import Gaussian
-from monge.nets import BiasFreeUNet, UNet
 from monge.noise import Process
+from monge.protocols import SupportsKernels
 from monge.training import Batch, Objective
 
 UNIFORM_SHARE = 0.1
@@ -55,7 +55,7 @@ class Denoising(Objective):
 
     def kernels(self) -> Iterable[nn.Parameter]:
         net = self.denoiser.net
-        return net.kernels() if isinstance(net, UNet | BiasFreeUNet) else ()
+        return net.kernels() if isinstance(net, SupportsKernels) else ()
 
     def forward(self, batch: Batch) -> Float[Tensor, ""]:
         x = self.scaled(batch.x, batch.generator)

@@ -277,10 +277,8 @@ class Diffusion(Family):
             probes = PROBES
         scaled = self.scaled(x, seed)
         options: dict[str, Any] = {"probes": probes, "seed": seed, "rtol": rtol, "atol": atol, "show": show}
-        value, error, method = self.walker.log_prob(
-            scaled.to(self.device), self.encode_labels(label, len(x)), **options
-        )
-        return LogProb(value.to(x.device) + scaling.log_dets(scaled), error.to(x.device), method)
+        found = self.walker.log_prob(scaled.to(self.device), self.encode_labels(label, len(x)), **options)
+        return found._replace(value=found.value.to(x.device) + scaling.log_dets(scaled), error=found.error.to(x.device))
 
     def encode(self, x: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
         """Latent of x: standard normal if the model is right; quantised data stand at the middle of their step."""

@@ -2,11 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Shaped
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -74,7 +75,7 @@ class Family(nn.Module):
         """A size for the networks, by the time there is; kept in the record as `network`, where `build` finds it."""
         return None
 
-    def prepare(self, scaled: Float[Tensor, "n *event"]) -> None:
+    def prepare(self, scaled: Shaped[Tensor, "n *event"]) -> None:
         """Learn what is computed and not trained (moments, ...) from scaled rows; called after `build`.
 
         A family that keeps moments takes those of another model, too: `prepare(self, scaled, moments=None)`."""
@@ -175,7 +176,7 @@ class Family(nn.Module):
         loaded: Fitted = workflow.load(cls, path, given)
         return loaded
 
-    def sample(self, n: int, *, seed: int = 0, start: int = 0, **options: Any) -> Float[Tensor, "n *event"]:
+    def sample(self, n: int, *, seed: int = 0, start: int = 0, **options: Any) -> Shaped[Tensor, "n *event"]:
         """Draw n samples, [n, *event] in data units and on the data's grid, on the CPU; sample start + i is always the
         same. The options are the family's own.
         """
@@ -191,7 +192,9 @@ class Family(nn.Module):
         """What its networks are made for."""
         about = self.record["data"]
         told = self.labels or Labels()
-        return Spec(tuple(about["event_shape"]), about["kind"], told.count, told.features, context=told.context)
+        symbols = int(about["limits"][1]) + 1 if about["kind"] == "sequences" else 0
+        spec = Spec(tuple(about["event_shape"]), about["kind"], told.count, told.features, context=told.context)
+        return replace(spec, symbols=symbols)
 
     @property
     def device(self) -> torch.device:
@@ -205,8 +208,8 @@ class Family(nn.Module):
         return self.scaling if self.scaling is not None else self.must_be_fitted()
 
     def scaled(
-        self, x: Float[Tensor, "n *event"], noise: torch.Generator | int, start: int = 0
-    ) -> Float[Tensor, "n *event"]:
+        self, x: Shaped[Tensor, "n *event"], noise: torch.Generator | int, start: int = 0
+    ) -> Shaped[Tensor, "n *event"]:
         """Data units to model units, quantised data being spread over their grid step.
 
         noise: a generator, or a seed with which row i has the noise of sample start + i whatever its company.
@@ -278,5 +281,13 @@ class Family(nn.Module):
                 f"{int(wrong.sum())} of {len(x)} events have NaN or infinity, the first row {int(wrong.nonzero()[0])}: "
                 "drop or repair those rows"
             )
+        if self.units.symbols:
+            return self._symbols(x)
         first = next(self.parameters(), None)
         return x.to(torch.float32 if first is None else first.dtype)
+
+    def _symbols(self, x: Tensor) -> Tensor:
+        whole, top = x.to(torch.int64), self.spec.symbols - 1
+        if not bool(((whole == x) & (whole >= 0) & (whole <= top)).all()):
+            raise BadInput(f"the model was fitted to symbols 0 to {top}: give whole numbers in that range")
+        return whole

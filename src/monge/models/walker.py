@@ -9,7 +9,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from monge import samplers
-from monge.denoisers import Informed, Labelled, informed
+from monge.denoisers import Informed, Labelled, Wrapper, informed
 from monge.densities import Gaussian
 from monge.linalg import DiagonalCovariance
 from monge.protocols import Denoiser, LogProb
@@ -104,15 +104,18 @@ class Walker:
         """n scaled samples, the first being number `start`, by `monge.samplers.reverse_diffusion`, whose options go on.
 
         through: a denoiser -> the denoiser that is walked with, `monge.denoisers.Symmetric` for instance, or one that
-        is guided; its plan is found out anew, for labels as they typically come where rows differ in theirs.
+        is guided; its plan is found out anew. typical: labels as they come, by which that is done where rows differ in
+        theirs; without, the walk is by the moments alone.
         """
-        if through is None and self._planned().gains is None:  # in training, and of runs that were saved without
-            self.measure(typical, device=device, show=options.get("show", False))
-        plan = self._planned()
+        seen: dict[str, Any] = {"device": device, "show": options.get("show", False)}
+        if through is None and self._planned().gains is None and (label is None or typical is not None):
+            self.measure(typical, **seen)  # in training, and of runs that were saved without
+        plan: Plan | None = self._planned()
         if through is not None:
-            alike = None if label is None else label[:1] if len(torch.unique(label, dim=0)) == 1 else typical
-            plan = self._piloted(alike, through, device=device, show=options.get("show", False))
-        plan.moments.to(device)
+            alike = label is not None and len(torch.unique(label, dim=0)) == 1
+            told = label[:1] if label is not None and alike else typical
+            plan = None if label is not None and told is None else self._piloted(told, through, **seen)
+        self.moments.to(device)
         return samplers.reverse_diffusion(
             self.bound(label, n, through),
             self.event_shape,
@@ -155,7 +158,7 @@ class Walker:
             with torch.no_grad():
                 mean = told(moments.mean.expand(len(kinds), *moments.mean.shape), far, kinds)
             own = Labelled(told, label, Gaussian(mean[which], moments.covariance))
-        return informed(own if through is None else through(own))
+        return informed(own if through is None else _Through(own, through))
 
     # -- a file --------------------------------------------------------------------------------------------
 
@@ -183,3 +186,26 @@ class Walker:
         moments = self.moments.to(x.device)
         more: dict[str, Any] = self.levels(sampling=False)._asdict()
         return self.bound(label, len(x)), more | ({} if label is not None else {"moments": moments})
+
+
+class _Through(Wrapper):
+    """What a function makes of a denoiser: of each part of the rows anew, so that a mere function may come back."""
+
+    def __init__(self, denoiser: Denoiser, through: Through) -> None:
+        super().__init__(denoiser)
+        self.through, self.made = through, informed(through(denoiser))
+
+    def denoised(self, y: Tensor, sigma: Tensor) -> Any:
+        return self.made(y, sigma)
+
+    @property
+    def moments(self) -> Gaussian | None:
+        return self.made.moments
+
+    @property
+    def blind(self) -> bool:
+        return self.made.blind
+
+    def rows(self, first: int, n: int) -> Informed:
+        part = informed(self.denoiser).rows(first, n)
+        return cast(Informed, self if part is self.denoiser else _Through(part, self.through))

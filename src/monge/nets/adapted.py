@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from monge.errors import BadInput
 from monge.nets.spec import Spec
+from monge.protocols import SupportsKernels
 
 
 class Adapted(nn.Module):
@@ -51,6 +52,10 @@ class Adapted(nn.Module):
     ) -> Float[Tensor, "n *event"]:
         out: Tensor = self._call(x, level, label)
         return out
+
+    def kernels(self) -> list[nn.Parameter]:
+        """Those that the network names, none where it names none."""
+        return list(self.net.kernels()) if isinstance(self.net, SupportsKernels) else []
 
     def _call(self, *given: Tensor | None) -> Any:
         return self.net(*given[: self.takes])

@@ -10,9 +10,10 @@ from monge.errors import BadInput
 class Spec:
     """The events that a network works on, and what it is told besides.
 
-    event_shape: [d] or [C, *space]. kind: "vectors", "images" or "fields". classes: number of labels, 0 for none.
-    features: length of a vector condition, 0 for none. periodic: circular padding, for fields on a torus. context:
-    channels of an image or field over the same space that it is told, 0 for none.
+    event_shape: [d] or [C, *space]. kind: "vectors", "images", "fields" or "sequences". classes: number of labels, 0
+    for none. features: length of a vector condition, 0 for none. periodic: circular padding, for fields on a torus.
+    context: channels of an image or field over the same space that it is told, 0 for none. symbols: of sequences [T],
+    how many there are.
 
     Raises BadInput for an event with no axis or more than four, or for more than one of labels, vectors and images.
     """
@@ -23,6 +24,7 @@ class Spec:
     features: int = 0
     periodic: bool = False
     context: int = 0
+    symbols: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "event_shape", tuple(self.event_shape))

@@ -13,11 +13,11 @@ from monge.training.settings import AdamW
 class Batch(NamedTuple):
     """Rows of data for one draw.
 
-    x: [n, *event] float32, data units. y: labels [n], vectors [n, k] or None. step: number of the round, from 0.
-    generator: randomness of this draw and of no other, different in each process.
+    x: [n, *event] float32, data units; int64 symbols of sequences. y: labels [n], vectors [n, k] or None. step: number
+    of the round, from 0. generator: randomness of this draw and of no other, different in each process.
     """
 
-    x: Float[Tensor, "n *event"]
+    x: Shaped[Tensor, "n *event"]
     y: Shaped[Tensor, " n *k"] | None
     step: int
     generator: torch.Generator

@@ -71,10 +71,8 @@ def survey(
         scale = Scale(torch.zeros(event_shape, dtype=dtype, device=device), high / ROUGH[1])
         moments = Gaussian(scale.mean, DiagonalCovariance(scale.mean))
     else:
-        own = informed(denoiser)
-        rows = min(ROWS, own.count or ROWS)
-        own, least, most = own.rows(0, rows), low or 0.0, high or math.inf
-        scale = coarse(own, event_shape, rows=rows, least=least, most=most, dtype=dtype, device=device)
+        least, most = low or 0.0, high or math.inf
+        scale = coarse(denoiser, event_shape, least=least, most=most, dtype=dtype, device=device)
         moments = scale.moments
     ends = (scale.rough[0] if low is None else low), (scale.rough[1] if high is None else high)
     return Survey(moments, scale.width, ends)
@@ -91,7 +89,6 @@ def coarse(
     denoiser: Denoiser,
     event_shape: tuple[int, ...],
     *,
-    rows: int = ROWS,
     most: float = math.inf,
     least: float = 0.0,
     dtype: torch.dtype = torch.float32,
@@ -104,13 +101,16 @@ def coarse(
     The first level is the highest of 80, 8e4, 8e7, 8e10 at which it answers, with finite values that leave out most of
     the noise, and higher where the law is. most, least: levels beyond which the denoiser is not asked, but where the
     law is wider than an eighth of `most`. A denoiser whose answers grow with the noise at any level has no width: it
-    gets mean 0 and width 1. rows: of a call, 16, or as many as the denoiser is made for.
+    gets mean 0 and width 1. A call is of 16 rows, or of as many as the denoiser is made for.
 
     >>> from monge.denoisers import Oracle; from monge.densities import Gaussian
     >>> law = Gaussian(torch.full((2,), 3e-6), 1e-18 * torch.eye(2, dtype=torch.float64))
     >>> 0.5 < coarse(Oracle(law), (2,), dtype=torch.float64).width / 1e-9 < 2
     True
     """
+    denoiser = informed(denoiser)
+    rows = min(ROWS, denoiser.count or ROWS)
+    denoiser = denoiser.rows(0, rows)
     z = rng.normal((rows, *event_shape), 0, "scale", dtype=dtype, device=device)
     about, calls = torch.zeros_like(z[0]), 0
 
