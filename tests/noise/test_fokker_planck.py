@@ -7,9 +7,10 @@ import pytest
 import torch
 from scipy import stats
 
-from monge.densities import DoubleWell
+from monge.denoisers import Oracle, to_score
+from monge.densities import DoubleWell, GaussianMixture
 from monge.errors import BadInput
-from monge.noise import fokker_planck
+from monge.noise import OrnsteinUhlenbeck, fokker_planck
 
 F = torch.float64
 
@@ -70,6 +71,71 @@ def test_a_separable_law_of_the_plane_is_the_product_of_two_on_the_line():
     assert np.allclose(two.p[-1], one.p[-1][:, None] * one.p[-1], atol=2e-4)
 
 
+def test_noise_in_space_is_ito_s():
+    """dx = -x dt + sqrt(2 (1 + x^2)) dW rests at (1 + x^2)^(-3/2): no flux, V p = (D p)'."""
+    rest = fokker_planck(
+        lambda x: -x,
+        lambda x: (2 * (1 + x[:, 0] ** 2)).sqrt(),
+        lambda x: (-(x[:, 0] ** 2)).exp(),
+        [-9],
+        [9],
+        [450],
+        60.0,
+    )
+    (x,) = rest.sides
+    exact = (1 + x**2) ** -1.5
+    assert np.abs(rest.p[-1] - exact / (exact.sum() * rest.volume)).max() < 2e-4
+    same = [
+        fokker_planck(lambda x: -x, sigma, lambda x: (-(x[:, 0] ** 2)).exp(), [-4], [4], [60], 1.0).p
+        for sigma in (0.7, lambda x: 0 * x[:, 0] + 0.7, lambda x, t: 0 * x[:, 0] + 0.7)
+    ]
+    assert np.allclose(same[0], same[1])
+    assert np.allclose(same[0], same[2])
+
+
+def test_drift_and_noise_in_time():
+    """dx = cos(t) dt + (1 + t) dW from N(0, 1/16): mean sin t, variance 1/16 + ((1 + t)^3 - 1) / 3."""
+    errors = []
+    for steps in (100, 200):
+        found = fokker_planck(
+            lambda x, t: 0 * x + math.cos(t),
+            lambda x, t: 0 * x[:, 0] + 1 + t,
+            lambda x: (-8 * x[:, 0] ** 2).exp(),
+            *([-12], [12], [800], 1.0),
+            steps=steps,
+        )
+        (x,), p = found.sides, found.p[-1] * found.volume
+        mean = (x * p).sum()
+        errors.append(max(abs(mean - math.sin(1)), abs(((x - mean) ** 2 * p).sum() - 1 / 16 - 7 / 3)))
+    assert errors[0] < 0.03
+    assert errors[0] / errors[1] == pytest.approx(2, rel=0.2)  # of first order in the steps
+
+
+@pytest.mark.parametrize("alpha", [0.3, 1.0, 2.0])
+def test_the_reversed_diffusion_runs_the_laws_backwards_for_any_alpha(alpha):
+    """(135) from p_T to p_t_min, against the exact laws of Ornstein-Uhlenbeck on the way."""
+    law = GaussianMixture(torch.tensor([[-1.5], [1.0]], dtype=F), torch.tensor([0.05, 0.2], dtype=F))
+    clock, ends = OrnsteinUhlenbeck(), (0.1, 2.0)
+    at = lambda t: scaled(law, *clock.marginal(torch.tensor(t, dtype=F)))  # noqa: E731
+
+    def back(x, s):
+        score = to_score(Oracle(law), clock)(x, torch.full((len(x),), ends[1] - s, dtype=F))
+        return x + (1 + alpha) * score
+
+    found = fokker_planck(
+        back, (2 * alpha) ** 0.5, lambda x: at(ends[1])(x).exp(), [-5], [5], [400], ends[1] - ends[0], steps=400
+    )
+    kl = [found.kl(at(ends[1] - s))[k] for k, s in ((100, found.t[100]), (300, found.t[300]), (400, found.t[400]))]
+    assert max(kl) < 2e-3
+    assert found.kl(at(ends[1]))[-1] > 0.25  # which is far from where it began
+
+
+def scaled(law, scale, sigma):
+    """log p of x_t = scale (x_0 + sigma z)."""
+    noised = law.noised(float(sigma))
+    return lambda x: noised.log_prob(x / scale).value - scale.log()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -77,6 +143,9 @@ def test_a_separable_law_of_the_plane_is_the_product_of_two_on_the_line():
         ({"sigma": 0.0}, "above 0"),
         ({"start": lambda x: -x[:, 0]}, "nowhere negative"),
         ({"drift": lambda x: x[:, 0]}, r"a drift gives \[m, 1\]"),
+        ({"drift": lambda x: x / 0}, "a drift gives .* finite"),
+        ({"sigma": lambda x: x}, r"one for each of \[10\] points, not \[10, 1\]"),
+        ({"sigma": lambda x: x[:, 0]}, "above 0"),
     ],
 )
 def test_what_cannot_be_is_refused(options, message):

@@ -1,5 +1,6 @@
 """The Fokker-Planck equation on a grid (106): what a stochastic differential equation does to a law, exactly."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from monge.errors import BadInput
 
 Array = NDArray[np.float64]
+Coefficient = Callable[..., Tensor]  # of x [m, d], or of (x, t)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +41,8 @@ class Evolution:
 
 
 def fokker_planck(
-    drift: Callable[[Tensor], Tensor],
-    sigma: float,
+    drift: Coefficient,
+    sigma: float | Coefficient,
     start: Callable[[Tensor], Tensor],
     low: Sequence[float],
     high: Sequence[float],
@@ -49,16 +51,19 @@ def fokker_planck(
     *,
     steps: int = 100,
 ) -> Evolution:
-    """dp/dt = -div(p V) + sigma^2/2 Laplacian p on a box that lets nothing out, in 1 or 2 dimensions.
+    """dp/dt = -div(p V) + Laplacian(sigma^2 p / 2) on a box that lets nothing out, in 1 or 2 dimensions: the law of
+    dx = V dt + sigma dW in Ito's sense (105, 106).
 
-    Fluxes between cells are Scharfetter and Gummel's (1969), exact for a drift that is constant across a face; time
-    steps are implicit. So mass is kept to rounding and densities stay positive, whatever the step; the error is of
-    second order in the cells and of first in the steps.
+    Fluxes between cells are Scharfetter and Gummel's (1969), of u = sigma^2 p / 2 in the drift 2 V / sigma^2, exact
+    where that is constant across a face; time steps are implicit. So mass is kept to rounding and densities stay
+    positive, whatever the step; the error is of second order in the cells and of first in the steps.
 
-    drift: V, x [m, d] -> [m, d]. start: the density at time 0 up to a constant, x [m, d] -> [m]. low, high, cells:
-    of the box, a number for each dimension. t: the end.
+    drift: V, x [m, d] -> [m, d], or (x, t) -> [m, d] where it changes in time. sigma: a number, or x [m, d] -> [m], or
+    (x, t) -> [m]. start: the density at time 0 up to a constant, x [m, d] -> [m]. low, high, cells: of the box, a
+    number for each dimension. t: the end.
 
-    Raises BadInput for sizes that do not fit, sigma <= 0, a start without mass, and a drift of another shape.
+    Raises BadInput for sizes that do not fit, sigma <= 0, a start without mass, and a drift or a sigma of another shape
+    or that is not finite.
 
     >>> relaxed = fokker_planck(lambda x: -x, 2**0.5, lambda x: (-8 * (x[:, 0] - 1) ** 2).exp(), [-6], [6], [240], 5.0)
     >>> round(float(relaxed.kl(lambda x: -x[:, 0] ** 2 / 2)[-1]), 3)
@@ -67,19 +72,20 @@ def fokker_planck(
     d = len(cells)
     if d not in (1, 2) or len(low) != d or len(high) != d or min(cells) < 3 or not all(np.less(low, high)):
         raise BadInput("give low < high and 3 cells or more for each of 1 or 2 dimensions")
-    if not sigma > 0 or not t > 0 or steps < 1:
-        raise BadInput(f"sigma and t must be above 0 and steps 1 or more, not {sigma}, {t} and {steps}")
+    if not t > 0 or steps < 1:
+        raise BadInput(f"t must be above 0 and steps 1 or more, not {t} and {steps}")
     edges = [np.linspace(a, b, n + 1) for a, b, n in zip(low, high, cells, strict=True)]
     sides = tuple(0.5 * (edge[1:] + edge[:-1]) for edge in edges)
-    generator = _generator(drift, sigma, edges, sides)
     volume = float(np.prod([edge[1] - edge[0] for edge in edges]))
     p = start(centres(sides)).double().numpy().reshape(-1)
     if not np.isfinite(p).all() or (p < 0).any() or not p.sum() > 0:
         raise BadInput("the start must be a density: finite, nowhere negative, and with mass in the box")
-    p = p / (p.sum() * volume)
-    solve = splu(sparse.identity(len(p), format="csc") - (t / steps) * generator).solve
-    found = [p]
-    for _ in range(steps):
+    found, unit = [p / (p.sum() * volume)], sparse.identity(len(p), format="csc")
+    changes = any(_takes_time(given) for given in (drift, sigma) if callable(given))
+    solve = None
+    for k in range(1, steps + 1):
+        if solve is None or changes:
+            solve = splu(unit - (t / steps) * _generator(drift, sigma, edges, sides, k * t / steps)).solve
         found.append(solve(found[-1]))
     return Evolution(np.linspace(0, t, steps + 1), sides, np.stack(found).reshape(-1, *cells))
 
@@ -91,27 +97,54 @@ def centres(sides: Sequence[Array]) -> Float[Tensor, "m d"]:
 
 
 def _generator(
-    drift: Callable[[Tensor], Tensor], sigma: float, edges: list[Array], sides: tuple[Array, ...]
+    drift: Coefficient, sigma: float | Coefficient, edges: list[Array], sides: tuple[Array, ...], t: float
 ) -> sparse.csc_matrix:
-    """dp/dt = A p: columns of A sum to 0, and off its diagonal nothing is negative."""
+    """dp/dt = A p at time t: columns of A sum to 0, and off its diagonal nothing is negative."""
     sizes = [len(side) for side in sides]
     numbers = np.arange(np.prod(sizes)).reshape(sizes)
-    diffusion, entries = 0.5 * sigma**2, []
+    within, entries = _diffusion(sigma, centres(sides), t), []
     for axis, (edge, side) in enumerate(zip(edges, sides, strict=True)):
         h = side[1] - side[0]
-        faces = [other if k != axis else edge[1:-1] for k, other in enumerate(sides)]
-        at = centres(faces)
-        v = drift(at)
-        if v.shape != at.shape:
-            raise BadInput(f"a drift gives [m, {at.shape[1]}] for x of that shape, not {list(v.shape)}")
-        z = v[:, axis].double().numpy() * h / diffusion
+        at = centres([other if k != axis else edge[1:-1] for k, other in enumerate(sides)])
+        v = _values(drift, at, t)
+        if v.shape != at.shape or not bool(v.isfinite().all()):
+            raise BadInput(
+                f"a drift gives [m, {at.shape[1]}], finite, for x of that shape, not {list(v.shape)} with "
+                f"{int((~v.isfinite()).sum())} values that are not"
+            )
+        z = v[:, axis].double().numpy() * h / _diffusion(sigma, at, t)
         left = np.take(numbers, range(sizes[axis] - 1), axis).ravel()
         right = np.take(numbers, range(1, sizes[axis]), axis).ravel()
-        out, back = diffusion / h**2 * _bernoulli(-z), diffusion / h**2 * _bernoulli(z)
+        out, back = within[left] / h**2 * _bernoulli(-z), within[right] / h**2 * _bernoulli(z)
         # the flux out of the left cell into the right one is out p_left - back p_right
         entries += [(right, left, out), (left, left, -out), (left, right, back), (right, right, -back)]
     rows, columns, values = (np.concatenate(parts) for parts in zip(*entries, strict=True))
     return sparse.csc_matrix((values, (rows, columns)), shape=(numbers.size, numbers.size))
+
+
+def _diffusion(sigma: float | Coefficient, x: Tensor, t: float) -> Array:
+    """sigma^2 / 2 at points, [m]."""
+    level = _values(sigma, x, t) if callable(sigma) else torch.full((len(x),), float(sigma))
+    bad = level[~((level > 0) & level.isfinite())]
+    if level.shape != (len(x),) or len(bad):
+        came = f"{float(bad[0]):g}" if level.shape == (len(x),) else str(list(level.shape))
+        raise BadInput(f"sigma must be a finite number above 0, or one for each of [{len(x)}] points, not {came}")
+    found: Array = 0.5 * level.double().numpy() ** 2
+    return found
+
+
+def _values(given: Coefficient, x: Tensor, t: float) -> Tensor:
+    return given(x, t) if _takes_time(given) else given(x)
+
+
+def _takes_time(given: Coefficient) -> bool:
+    """Whether it is a function of (x, t)."""
+    try:
+        taken = inspect.signature(given).parameters.values()
+    except (TypeError, ValueError):  # of what is built in
+        return False
+    needed = [p for p in taken if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return len(needed) > 1
 
 
 def _bernoulli(z: Array) -> Array:
