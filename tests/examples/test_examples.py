@@ -13,6 +13,7 @@ PICTURES = {
     "transport": {"map", "plans", "digits", "segments"},
     "adversaries": {"discriminator", "segments", "collapse", "pairs"},
     "ladder": {"photograph", "basis", "prior"},
+    "diffusion": {"clock", "reversed"},
     "flows": {"laws", "grid", "latents", "ways", "attribute"},
 }
 
