@@ -33,7 +33,6 @@ from monge.evaluation import (
     squared_distances,
     visits,
 )
-from monge.evaluation.statistics.frechet import endless
 from monge.evaluation.statistics.means import Relabellings, histograms, kernels, means_test, one_hot, whitened
 from monge.evaluation.statistics.resampling import two_regime_interval
 
@@ -302,15 +301,13 @@ def test_holm_agrees_with_the_step_down_by_hand():
 
 
 def test_frechet_s_distance_of_gaussians_is_the_closed_one():
-    """Of N(m, diag(a)) and N(0, diag(b)) it is |m|^2 + sum (sqrt a - sqrt b)^2; endless samples reach it."""
+    """Of N(m, diag(a)) and N(0, diag(b)) it is |m|^2 + sum (sqrt a - sqrt b)^2."""
     a, b, m = torch.tensor([4.0, 1.0, 0.25]), torch.tensor([1.0, 1.0, 1.0]), torch.tensor([0.5, 0.0, 0.0])
     exact = 0.25 + 1.0 + 0.25
     assert float(frechet_distance(m, a.diag(), 0 * m, b.diag())) == pytest.approx(exact, rel=1e-9)
     turn = torch.linalg.qr(draw(3, 3, 0)).Q
     turned = [turn @ s.double().diag() @ turn.T for s in (a, b)]
     assert float(frechet_distance(turn @ m.double(), turned[0], 0 * m, turned[1])) == pytest.approx(exact, rel=1e-9)
-    found = [endless(draw(400, 3, 2 * r) * a.sqrt() + m, draw(400, 3, 2 * r + 1)) for r in range(40)]
-    assert abs(np.mean(found) - exact) < 4 * np.std(found) / math.sqrt(40)
 
 
 @pytest.mark.parametrize("compare", ["whitened", "kernels"])

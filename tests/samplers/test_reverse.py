@@ -254,7 +254,7 @@ def test_a_denoiser_that_says_one_thing_samples_it(value, alpha):
 
 
 def test_levels_fall_from_max_to_min():
-    grid = samplers.levels(10, 0.01, 50.0)
+    grid = samplers.noise_levels(10, 0.01, 50.0)
     assert grid[0] == 50.0
     assert grid[-1] == 0.01
     assert (grid.diff() < 0).all()

@@ -16,7 +16,10 @@ from monge.evaluation.statistics.pairwise import squared_distances
 REPLICATES = 40
 LEAST = 12  # rows of a region
 CELLS = 20  # of which one, or the heart of one, is the cluster that is missing
-AXES, FEW = 4, 3  # leading directions along which a half-space or a slab is missing; random ones that hold a ball
+AXES, RANDOM_AXES = (
+    4,
+    3,
+)  # leading directions along which a half-space or a slab is missing; random ones that hold a ball
 
 
 def weights(pool: Pool, name: str, share: float, near: Sequence[Tensor]) -> Float[Tensor, "replicates n"]:
@@ -109,7 +112,7 @@ def _shells(pool: Pool, generator: torch.Generator, share: float) -> Iterator[Te
 def _balls(pool: Pool, generator: torch.Generator, share: float) -> Iterator[Tensor]:
     """How near to a row in three random directions."""
     for _ in range(REPLICATES):
-        some = _random_ways(pool, generator, FEW)
+        some = _random_ways(pool, generator, RANDOM_AXES)
         yield -(some - some[int(torch.randint(len(some), (1,), generator=generator))]).norm(dim=1)
 
 

@@ -11,7 +11,7 @@ from monge.samplers.chains.metropolis import Metropolis, Proposal
 from monge.samplers.chains.states import Info, Kernel, State
 from monge.samplers.chains.tempering import ReplicaExchange
 from monge.samplers.chains.walk import Options
-from monge.samplers.diffusion.descent import Trajectory, levels
+from monge.samplers.diffusion.descent import Trajectory, noise_levels
 from monge.samplers.diffusion.linearisation import Gains, Linearisation
 from monge.samplers.diffusion.pilot import PILOT_ROWS, Plan, pilot
 from monge.samplers.diffusion.reverse import reverse_diffusion
@@ -51,10 +51,10 @@ __all__ = [
     "gibbs",
     "hmc",
     "integrate",
-    "levels",
     "log_prob",
     "mala",
     "metropolis_hastings",
+    "noise_levels",
     "pilot",
     "replica_exchange",
     "reverse_diffusion",

@@ -36,27 +36,6 @@ def frechet_distance(
     return found.clamp(min=0)  # rounding may leave less
 
 
-def endless(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"], parts: int = 4) -> float:
-    """Frechet's distance of features extrapolated to endless samples: 2 F(n) - F(n / 2), as its bias falls as 1 / n
-    (Chong & Forsyth 2020); F(n / 2) is the mean over `parts` pairs of halves.
-
-    >>> x, y = torch.randn(4000, 3), torch.randn(4000, 3)
-    >>> abs(endless(x, y)) < 0.01
-    True
-    """
-
-    def of(a: Tensor, b: Tensor) -> float:
-        a, b = a.double(), b.double()
-        return float(frechet_distance(a.mean(0), torch.cov(a.T), b.mean(0), torch.cov(b.T)))
-
-    generator = torch.Generator().manual_seed(0)
-    halves = []
-    for _ in range(parts):
-        mine, other = (torch.randperm(len(z), generator=generator)[: len(z) // 2] for z in (x, y))
-        halves.append(of(x[mine], y[other]))
-    return 2 * of(x, y) - sum(halves) / parts
-
-
 def moments(rows: Float[Tensor, "n k"]) -> Float[Tensor, "n q"]:
     """A row and its products of two, whose means are those that `gaussian_statistic` takes: q = k + k^2.
 

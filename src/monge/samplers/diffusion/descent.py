@@ -34,10 +34,10 @@ class Trajectory(NamedTuple):
     pilot_calls: int = 0
 
 
-def levels(steps: int, sigma_min: float, sigma_max: float) -> Float[Tensor, " steps"]:
+def noise_levels(steps: int, sigma_min: float, sigma_max: float) -> Float[Tensor, " steps"]:
     """Decreasing noise levels, evenly spaced in sigma^(1/7) (Karras et al. 2022, eq. 5); float64.
 
-    >>> levels(3, 1.0, 4.0)[[0, -1]]
+    >>> noise_levels(3, 1.0, 4.0)[[0, -1]]
     tensor([4., 1.], dtype=torch.float64)
     """
     ends = torch.tensor([sigma_max, sigma_min], dtype=torch.float64) ** (1 / SLOPE)

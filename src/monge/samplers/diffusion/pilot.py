@@ -17,7 +17,7 @@ from monge.densities import Gaussian
 from monge.errors import BadInput
 from monge.linalg import Covariance
 from monge.protocols import Denoiser
-from monge.samplers.diffusion.descent import Descent, Look, Trajectory, levels
+from monge.samplers.diffusion.descent import Descent, Look, Trajectory, noise_levels
 from monge.samplers.diffusion.linearisation import LEAST, Gains, Linearisation, bins
 from monge.samplers.diffusion.scale import AFAR, coarse, of_moments, point
 from monge.samplers.diffusion.solvers import ExponentialMultistep
@@ -101,7 +101,7 @@ def pilot(
         if moments is None:
             scale = coarse(denoiser, event_shape, least=lowest, most=highest, dtype=dtype, device=device)
             ends = max(lowest, scale.rough[0]), scale.rough[1]
-            rough = levels(LEVELS, ends[0], min(ends[1], max(highest, AFAR / 2 * scale.width)))
+            rough = noise_levels(LEVELS, ends[0], min(ends[1], max(highest, AFAR / 2 * scale.width)))
             calls += scale.calls
             begin = scale.moments.noised(rough[0].item()).from_noise(z)
             moments = Gaussian.estimate(walk(scale.mean, flat(scale.moments.covariance), begin, rough).x)

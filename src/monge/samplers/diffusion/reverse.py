@@ -13,7 +13,7 @@ from monge.doors import whole
 from monge.errors import BadInput
 from monge.linalg import DiagonalCovariance
 from monge.protocols import Denoiser
-from monge.samplers.diffusion.descent import Descent, Trajectory, levels
+from monge.samplers.diffusion.descent import Descent, Trajectory, noise_levels
 from monge.samplers.diffusion.linearisation import Linearisation
 from monge.samplers.diffusion.pilot import Plan, flat, pilot, steps
 from monge.samplers.diffusion.scale import survey
@@ -103,7 +103,7 @@ def reverse_diffusion(
     plan, linear, ends = _planned(denoiser, event_shape, moments, plan, given, options, show)
     with progress.bar("drawing samples", n * nfe, show=show) as advance:
         count = max(1, -(-nfe // solver.calls))
-        grid = levels(count, *ends) if ends else steps(linear, count, *given)
+        grid = noise_levels(count, *ends) if ends else steps(linear, count, *given)
         for first in range(0, n, size):
             rows = min(size, n - first)
             z = rng.normal((rows, *event_shape), seed, "start", start=start + first, **options)
