@@ -8,7 +8,8 @@ p_sigma_max being Gaussian to a precision that grows with sigma_max.
 """
 
 import math
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypedDict, Unpack
 
 import torch
 from jaxtyping import Float
@@ -17,11 +18,26 @@ from torch import Tensor, nn
 from monge import progress
 from monge.denoisers import informed, velocity_in_log
 from monge.densities import Gaussian
-from monge.doors import real, single
+from monge.doors import options, real, single, whole
 from monge.errors import BadInput
 from monge.protocols import Denoiser, LogProb
 from monge.samplers.diffusion.scale import survey
 from monge.samplers.transport import Integrated, integrate
+
+RTOL, BATCH = 1e-5, 512
+
+
+class Between(TypedDict, total=False):
+    """What every walk between noise and data takes, as `log_prob` explains it."""
+
+    sigma_min: float | None
+    sigma_max: float | None
+    moments: Gaussian | None
+    rtol: float
+    atol: float
+    method: str
+    gradients: str | None
+    batch_size: int
 
 
 @torch.inference_mode(False)  # derivatives are taken within
@@ -29,27 +45,20 @@ def log_prob(
     denoiser: Denoiser,
     x: Float[Tensor, "n *event"],
     *,
-    sigma_min: float | None = None,
-    sigma_max: float | None = None,
-    moments: Gaussian | None = None,
     probes: int | None = None,
     seed: int = 0,
-    rtol: float = 1e-5,
-    atol: float = 1e-5,
-    method: str = "dopri5",
-    gradients: str | None = None,
-    batch_size: int = 512,
     show: bool = False,
+    **options: Unpack[Between],
 ) -> LogProb:
     """log p_sigma_min(x) by the change of variables along the transport, in nats.
 
-    sigma_min, sigma_max: unless given, .002 and 80 times the law's width, see `monge.samplers.diffusion.scale`.
     probes: None for the exact divergence (d products with the Jacobian per evaluation), or a number k >= 2 of
         Rademacher probes (Hutchinson); the error returned is then the standard error over probes. The integrator's own
         is not counted in it.
+    sigma_min, sigma_max: unless given, .002 and 80 times the law's width, see `monge.samplers.diffusion.scale`.
     moments: mean and covariance of the data, for the Gaussian law at sigma_max; the denoiser's own if it has them.
-    rtol, atol, method, gradients: of `monge.samplers.integrate`; tolerances of one step, relative, and in units of the
-        law's width.
+    rtol, atol, method, gradients: of `monge.samplers.integrate`; 1e-5, tolerances of one step, relative and in units of
+        the law's width; "dopri5"; and none. batch_size: of rows that are integrated together, 512.
 
     Raises BadInput for fewer than 2 probes and levels that do not rise, NumericalFailure if the integrator does not
     converge.
@@ -60,87 +69,53 @@ def log_prob(
     >>> (log_prob(Oracle(law), x).value - law.log_prob(x).value).abs() < 1e-3
     tensor([True])
     """
-    x = _events(x, batch_size)
-    frame = _Frame(denoiser, moments, x, sigma_min, sigma_max)
-    solver = {"probes": probes, "rtol": rtol, "atol": atol, "method": method, "gradients": gradients}
+    frame = _Frame(denoiser, x, options)
     values, errors = [], []
-    with progress.bar("log-likelihood", len(x), show=show) as advance:
-        for first in range(0, len(x), batch_size):
-            y = x[first : first + batch_size]
-            end, change, error = frame.flow(first, y, frame.levels, divergence=True, seed=seed, **solver)
+    with progress.bar("log-likelihood", len(frame.x), show=show) as advance:
+        for first, y in frame.batches(frame.x):
+            end, change, error = frame.flow(first, y, frame.levels, divergence=True, probes=probes, seed=seed)
             assert change is not None
             assert error is not None
             values.append(frame.part(first, len(y))[1].noised(frame.levels[1]).log_prob(end).value + change)
             errors.append(error)
             advance(len(y))
     how = "exact divergence" if probes is None else f"Hutchinson divergence, {probes} probes"
-    told = f"probability-flow ODE, {how}, rtol {rtol:g}, the integrator's own error not counted"
+    told = f"probability-flow ODE, {how}, rtol {frame.solver['rtol']:g}, the integrator's own error not counted"
     return LogProb(torch.cat(values), torch.cat(errors), told)
 
 
 @torch.inference_mode(False)  # derivatives are taken within
-def encode(
-    denoiser: Denoiser,
-    x: Float[Tensor, "n *event"],
-    *,
-    sigma_min: float | None = None,
-    sigma_max: float | None = None,
-    moments: Gaussian | None = None,
-    rtol: float = 1e-5,
-    atol: float = 1e-5,
-    method: str = "dopri5",
-    gradients: str | None = None,
-    batch_size: int = 512,
-) -> Float[Tensor, "n *event"]:
+def encode(denoiser: Denoiser, x: Float[Tensor, "n *event"], **options: Unpack[Between]) -> Float[Tensor, "n *event"]:
     """Latent z of x: the transport to sigma_max, whitened by the Gaussian law there; z ~ N(0, Id) if D is right.
 
-    Levels, tolerances and gradients as those of `log_prob`. Events are integrated `batch_size` at a time, each within
-    the tolerance whoever it is integrated with.
+    options: those of `log_prob` but for probes. Events are integrated `batch_size` at a time, each within the tolerance
+    whoever it is integrated with.
     """
-    x = _events(x, batch_size)
-    frame = _Frame(denoiser, moments, x, sigma_min, sigma_max)
-    ends = frame.carry(x, batch_size, rtol=rtol, atol=atol, method=method, gradients=gradients)
-    return frame.moments.noised(frame.levels[1]).whiten(ends)
+    frame = _Frame(denoiser, x, options)
+    return frame.moments.noised(frame.levels[1]).whiten(frame.carry(frame.x))
 
 
 @torch.inference_mode(False)  # derivatives are taken within
-def decode(
-    denoiser: Denoiser,
-    z: Float[Tensor, "n *event"],
-    *,
-    sigma_min: float | None = None,
-    sigma_max: float | None = None,
-    moments: Gaussian | None = None,
-    rtol: float = 1e-5,
-    atol: float = 1e-5,
-    method: str = "dopri5",
-    gradients: str | None = None,
-    batch_size: int = 512,
-) -> Float[Tensor, "n *event"]:
+def decode(denoiser: Denoiser, z: Float[Tensor, "n *event"], **options: Unpack[Between]) -> Float[Tensor, "n *event"]:
     """x of a latent z: the inverse of `encode`."""
-    z = _events(z, batch_size, "z")
-    frame = _Frame(denoiser, moments, z, sigma_min, sigma_max)
-    start = frame.moments.noised(frame.levels[1]).from_noise(z)
-    return frame.carry(start, batch_size, down=True, rtol=rtol, atol=atol, method=method, gradients=gradients)
-
-
-def _events(x: Tensor, batch_size: int, name: str = "x") -> Tensor:
-    x = single(real(x, name))
-    if x.ndim < 2 or not len(x):
-        raise BadInput(f"{name} must be [n, *event] with a row or more, not {list(x.shape)}")
-    if batch_size < 1:
-        raise BadInput(f"a batch has 1 row or more, not {batch_size}")
-    return x.clone() if x.is_inference() else x
+    frame = _Frame(denoiser, z, options, "z")
+    return frame.carry(frame.moments.noised(frame.levels[1]).from_noise(frame.x), down=True)
 
 
 class _Frame:
     """Of a denoiser: the law of all rows at the top, the levels between which it is asked, and the width of its law."""
 
-    def __init__(
-        self, denoiser: Denoiser, given: Gaussian | None, x: Tensor, low: float | None, high: float | None
-    ) -> None:
-        self.denoiser, self.given = informed(denoiser), given
-        moments = given or self.denoiser.moments
+    def __init__(self, denoiser: Denoiser, x: Tensor, given: Between, name: str = "x") -> None:
+        options(given, Between.__annotations__, "the transport")
+        x = single(real(x, name))
+        if x.ndim < 2 or not len(x):
+            raise BadInput(f"{name} must be [n, *event] with a row or more, not {list(x.shape)}")
+        self.size = whole(given.get("batch_size", BATCH), "batch_size")
+        self.x = x.clone() if x.is_inference() else x
+        solver = {name: value for name, value in given.items() if name in ("rtol", "atol", "method", "gradients")}
+        self.solver: dict[str, Any] = {"rtol": RTOL, **solver}
+        self.denoiser, self.given = informed(denoiser), given.get("moments")
+        moments, low, high = self.given or self.denoiser.moments, given.get("sigma_min"), given.get("sigma_max")
         found = survey(self.denoiser, tuple(x.shape[1:]), moments, low, high, dtype=x.dtype, device=x.device)
         self.moments, self.width, self.levels = found
         if not 0 < self.levels[0] < self.levels[1] < math.inf:
@@ -150,24 +125,28 @@ class _Frame:
                 )
             )
 
+    def batches(self, y: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """The rows, so many at a time, each time with the number of the first."""
+        for i, rows in enumerate(torch.split(y, self.size)):
+            yield i * self.size, rows
+
     def part(self, first: int, n: int) -> tuple[Denoiser, Gaussian]:
         """The denoiser of rows first .. first + n, and their law."""
         own = self.denoiser.rows(first, n)
         return own, self.given or own.moments or self.moments
 
-    def carry(self, y: Tensor, batch_size: int, *, down: bool = False, **options: Any) -> Tensor:
-        """y at the other end of the levels, `batch_size` rows at a time."""
+    def carry(self, y: Tensor, *, down: bool = False) -> Tensor:
+        """y at the other end of the levels."""
         ends = self.levels[::-1] if down else self.levels
-        rows = torch.split(y, batch_size)
-        return torch.cat([self.flow(i * batch_size, some, ends, **options).x for i, some in enumerate(rows)])
+        return torch.cat([self.flow(first, rows, ends).x for first, rows in self.batches(y)])
 
-    def flow(self, first: int, y: Tensor, sigmas: tuple[float, float], **options: Any) -> Integrated:
-        """Carry rows first .. first + n, y [n, *event], between two noise levels; options: of `integrate`."""
+    def flow(self, first: int, y: Tensor, sigmas: tuple[float, float], **more: Any) -> Integrated:
+        """Carry rows first .. first + n, y [n, *event], between two noise levels; more: for `integrate`."""
         denoiser, law = self.part(first, len(y))
         mean, width = law.mean.to(y), self.width
         field = DenoiserField(denoiser, mean, width)
         begin, end = (math.log(sigma / width) for sigma in sigmas)
-        found = integrate(field, (y - mean) / width, begin, end, start=first, **options)
+        found = integrate(field, (y - mean) / width, begin, end, start=first, **self.solver, **more)
         return found._replace(x=mean + width * found.x)
 
 
