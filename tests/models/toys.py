@@ -205,9 +205,9 @@ class Squeeze(Bijector):
 class Split(Bijector):
     """Half of the channels are done; the others go on. Latents are vectors of all values."""
 
-    def __init__(self, further, event_shape):
+    def __init__(self, further, half):
         super().__init__()
-        self.further, self.labelled, self.event_shape = further, further.labelled, event_shape
+        self.further, self.labelled, self.half = further, further.labelled, half
 
     def latent_shape(self, event_shape):
         return (math.prod(event_shape),)
@@ -218,10 +218,9 @@ class Split(Bijector):
         return Mapped(torch.cat([z.flatten(1), done.flatten(1)], 1), log_det)
 
     def inverse(self, z, label=None):
-        half = (self.event_shape[0] // 2, *self.event_shape[1:])
         going, done = z.chunk(2, 1)
-        x, log_det = self.further.inverse(going.reshape(-1, *self.further.latent_shape(half)), label)
-        return Mapped(torch.cat([x, done.reshape(-1, *half)], 1), log_det)
+        x, log_det = self.further.inverse(going.reshape(-1, *self.further.latent_shape(self.half)), label)
+        return Mapped(torch.cat([x, done.reshape(-1, *self.half)], 1), log_det)
 
     def start(self, x, label=None):
         self.further.start(x.chunk(2, 1)[0], label)
@@ -233,12 +232,12 @@ class ToyGlow(Flow):
         steps, shape = [], spec.event_shape
         if spec.space and not any(side % 2 for side in spec.space):
             steps, shape = [Squeeze()], Squeeze().latent_shape(shape)
-        inside = replace(spec, event_shape=shape)
-        steps += [ActNorm(shape[0]), Linear(shape[0]), Coupling(inside, Affine(), Size(widths=(8,), blocks=1))]
+        coupling = Coupling(replace(spec, event_shape=shape), Affine(), Size(widths=(8,), blocks=1))
+        steps += [ActNorm(shape[0]), Linear(shape[0]), coupling]
         if len(steps) == 3 or min(shape[1:]) < 4:
             return Chain(steps)
         half = (shape[0] // 2, *shape[1:])
-        return Chain([*steps, Split(self.transport(replace(spec, event_shape=half)), shape)])
+        return Chain([*steps, Split(self.transport(replace(spec, event_shape=half)), half)])
 
 
 # -- a velocity network as a denoiser: flow matching, walked as a diffusion is ----------------------------------------
