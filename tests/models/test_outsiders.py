@@ -91,6 +91,11 @@ def test_a_diffusion_is_drawn_through_a_wrapper():
     one = model.sample(20, through=Symmetric, label=1, nfe=8, show=False)
     assert one.shape == (20, 1, 4, 4)
     assert torch.allclose(model.sample(5, start=5, through=Symmetric, label=1, nfe=8, show=False), one[5:10], atol=1e-4)
+    drawn = model.sample(12, through=Symmetric, nfe=8, show=False)
+    for k in (0, 5):  # whatever its company, and its labels
+        assert torch.allclose(
+            model.sample(1, start=k, through=Symmetric, nfe=8, show=False), drawn[k : k + 1], atol=1e-4
+        )
     bare = model.sample(30, through=lambda D: lambda y, sigma: D(y, sigma), nfe=8, batch_size=7, show=False)
     assert torch.allclose(bare, model.sample(30, through=Wrapper, nfe=8, show=False), atol=0.2)
     assert model.sample(3, through=Symmetric, trace=True, show=False).y.shape[1:] == (3, 1, 4, 4)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -169,10 +170,11 @@ class Diffusion(Family):
         if not self.denoiser.homogeneous:  # which is for denoising above all, and looks when it is first asked to draw
             self.walker.measure(self._typical(), device=self.device)
 
-    def _typical(self) -> Tensor | None:
-        """Labels as samples have them, of the rows of a pilot."""
+    def _typical(self, label: Any = None) -> Tensor | None:
+        """Labels of the rows of a pilot: one that is asked of all, or as samples have them."""
         rows = samplers.PILOT_ROWS
-        return self.encode_labels(self.drawn_labels(None, rows, seed=0, start=0), rows)
+        each = self.labels is not None and np.ndim(label) > (0 if self.labels.count else 1)
+        return self.encode_labels(self.drawn_labels(None if each else label, rows, seed=0, start=0), rows)
 
     def tensors(self) -> dict[str, Tensor]:
         return super().tensors() | self.walker.tensors()
@@ -218,7 +220,10 @@ class Diffusion(Family):
 
     def draw(self, n: int, seed: int, start: int, *, label: Any = None, **options: Any) -> Any:
         told = self.encode_labels(self.drawn_labels(label, n, seed, start), n)
-        return self.walker.draw(n, seed, start, label=told, typical=self._typical(), device=self.device, **options)
+        if self.walker.plan is not None and self.walker.plan.gains is None:  # in training, and of runs without
+            self.walker.measure(self._typical(), device=self.device, show=options.get("show", False))
+        typical = self._typical(label)
+        return self.walker.draw(n, seed, start, label=told, typical=typical, device=self.device, **options)
 
     @torch.no_grad()
     def denoise(

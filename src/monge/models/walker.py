@@ -104,17 +104,17 @@ class Walker:
         """n scaled samples, the first being number `start`, by `monge.samplers.reverse_diffusion`, whose options go on.
 
         through: a denoiser -> the denoiser that is walked with, `monge.denoisers.Symmetric` for instance, or one that
-        is guided; its plan is found out anew. typical: labels as they come, by which that is done where rows differ in
-        theirs; without, the walk is by the moments alone.
+        is guided; its plan is found out anew. typical: labels by which that is done, 64 as they come or one; not those
+        of these rows, or a sample would depend on its company. Where there are labels and none that are typical, the
+        walk is by the moments alone.
         """
         seen: dict[str, Any] = {"device": device, "show": options.get("show", False)}
-        if through is None and self._planned().gains is None and (label is None or typical is not None):
-            self.measure(typical, **seen)  # in training, and of runs that were saved without
+        blindly = label is not None and typical is None
+        if through is None and self._planned().gains is None and not blindly:
+            self.measure(typical, **seen)
         plan: Plan | None = self._planned()
         if through is not None:
-            alike = label is not None and len(torch.unique(label, dim=0)) == 1
-            told = label[:1] if label is not None and alike else typical
-            plan = None if label is not None and told is None else self._piloted(told, through, **seen)
+            plan = None if blindly else self._piloted(typical, through, **seen)
         self.moments.to(device)
         return samplers.reverse_diffusion(
             self.bound(label, n, through),
