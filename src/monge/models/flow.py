@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from monge import rng
 from monge.bijectors import ActNorm, Bijector, Chain, Flattened, Linear, Permutation
 from monge.data import Samples
 from monge.densities import Gaussian, Law
@@ -128,6 +129,12 @@ class Flow(Family):
     def objectives(self) -> Sequence[Objective]:
         return [Likelihood(self)]
 
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        if isinstance(self.bijector, Flattened):  # runs of before it was have the map that is inside it
+            old = "bijector.bijectors."
+            tensors = {f"bijector.{k}" if k.startswith(old) else k: v for k, v in tensors.items()}
+        super().restore(tensors)
+
     # -- use -----------------------------------------------------------------------------------------------
 
     def log_density(self, x: Float[Tensor, "n *event"], label: Tensor | None = None) -> Float[Tensor, " n"]:
@@ -197,8 +204,10 @@ class Flow(Family):
         self, n: int, seed: int, start: int, *, label: Any = None, batch_size: int | None = None
     ) -> Tensor:
         told = self.encode_labels(self.drawn_labels(label, n, seed, start), n, needed=True)
-        base: Any = self.base
-        z = base.sample(n, seed=seed, start=start).to(self.device)
+        base: Any = self.settings.get("base") and self.base
+        shape = (n, *self.base.event_shape)
+        z = base.sample(n, seed=seed, start=start) if base else rng.normal(shape, seed, "latent", start=start)
+        z = z.to(self.device)
         size = batch_size or ROWS_AT_ONCE
         labels = [None] * -(-n // size) if told is None else torch.split(told, size)
         parts = [self.bijector.inverse(*pair).value for pair in zip(torch.split(z, size), labels, strict=True)]
