@@ -81,19 +81,25 @@ def test_gradients_are_those_of_the_exponential(gradients):
 @pytest.mark.parametrize("signs", [0, 3])
 @pytest.mark.parametrize("shape", [(4,), (1, 3, 3)])
 def test_the_divergence_of_a_network_is_the_trace_of_its_jacobian(shape, signs):
-    """In batches of directions, and one by one where an operation takes none; to be differentiated again."""
-    for layer in (nn.Tanh(), OneByOne()):
+    """In batches of directions, and one by one; to be differentiated again."""
+    for layer, together in ((nn.Tanh(), 1), (nn.Tanh(), 4), (OneByOne(), 1)):
         net = nn.Sequential(nn.Flatten(), nn.Linear(torch.Size(shape).numel(), 9), layer, nn.Linear(9, 9)).double()
         x = rng.normal((3, *shape), 0, "x", dtype=F).requires_grad_()
         e = rng.normal((3, signs, *shape), 0, "e", dtype=F)
         v = net(x)[:, : x[0].numel()].reshape(x.shape)
-        found = divergence_of(v, x, e, graph=True)
+        found = divergence_of(v, x, e, together, graph=True)
         full = torch.autograd.functional.jacobian(lambda z, net=net: net(z)[:, : z[0].numel()], x)
         J = full.flatten(3).diagonal(0, 0, 2).permute(2, 0, 1)  # [n, d, d]
         flat = e.flatten(2)
         wanted = torch.einsum("nki,nij,nkj->nk", flat, J, flat) if signs else J.diagonal(0, 1, 2).sum(1, keepdim=True)
         assert torch.allclose(found, wanted)
         assert torch.autograd.grad(found.sum(), net[1].weight)[0].abs().sum() > 0
+
+
+def test_a_field_that_takes_no_batch_of_gradients_is_asked_one_by_one():
+    field = lambda x, t: OneByOne()(x) + 0 * t[:, None]  # noqa: E731
+    found, plain = (integrate(f, start(), 0.0, 0.5, divergence=True) for f in (field, lambda x, t: x.tanh()))
+    assert torch.allclose(found.divergence, plain.divergence)
 
 
 class OneByOne(nn.Module):
@@ -108,7 +114,8 @@ class OneByOne(nn.Module):
         @staticmethod
         def backward(ctx, g):
             (x,) = ctx.saved_tensors
-            assert not torch._C._functorch.is_batchedtensor(g), "RuntimeError"
+            if torch._C._functorch.is_batchedtensor(g):
+                raise RuntimeError("not in a batch")
             return g * (1 - x.tanh() ** 2)
 
     def forward(self, x):

@@ -8,7 +8,7 @@ A neural ODE, the velocity of flow matching and the deterministic transport of a
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -128,6 +128,7 @@ class _Moving(nn.Module):
     def __init__(self, field: Field, signs: Tensor | None, ends: tuple[float, float], graph: bool) -> None:
         super().__init__()
         self.field, self.signs, self.ends, self.graph = field, signs, ends, graph
+        self.together: int | None = None  # directions at once, as many as the field takes
 
     def forward(self, time: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         x, change = state
@@ -137,8 +138,18 @@ class _Moving(nn.Module):
         with torch.enable_grad():
             at = x if self.graph and x.requires_grad else x.detach().requires_grad_()
             v = self._velocity(at, time)
-            div = divergence_of(v, at, self.signs, graph=self.graph)
+            div = self._divergence(v, at, self.signs)
         return (v, div) if self.graph else (v.detach(), div)
+
+    def _divergence(self, v: Tensor, x: Tensor, signs: Tensor) -> Tensor:
+        self.together = self.together or max(1, TOGETHER.get(x.device.type, TOGETHER["cpu"]) // x.numel())
+        try:
+            return divergence_of(v, x, signs, self.together, graph=self.graph)
+        except RuntimeError:  # an operation that takes no batch of gradients
+            if self.together == 1:
+                raise
+            self.together = 1
+            return divergence_of(v, x, signs, graph=self.graph)
 
     def _velocity(self, x: Tensor, time: Tensor) -> Tensor:
         v = self.field(x, time)
@@ -148,49 +159,42 @@ class _Moving(nn.Module):
         return v
 
 
-def divergence_of(v: Tensor, x: Tensor, signs: Tensor, *, graph: bool = False) -> Float[Tensor, "n k"]:
+def divergence_of(
+    v: Tensor, x: Tensor, signs: Tensor, together: int = 1, *, graph: bool = False
+) -> Float[Tensor, "n k"]:
     """div V of v = V(x): exact, one column, if there are no signs [n, 0, *event], else e' J e for each probe e.
 
-    graph: whether the result is differentiated again.
+    together: directions that the Jacobian is applied to at once. graph: whether the result is differentiated again.
 
     >>> x = torch.tensor([[1.0, 2.0]], requires_grad=True)
     >>> divergence_of(x**2, x, torch.empty(1, 0, 2))
     tensor([[6.]])
     """
+    n, k, size = len(x), signs.shape[1], x[0].numel()
     if not v.requires_grad:
-        return x.new_zeros(len(x), max(1, signs.shape[1]))  # a field that does not depend on x
+        return x.new_zeros(n, max(1, k))  # a field that does not depend on x
 
-    def products(directions: Tensor) -> Tensor:
-        """v' J for each of [k, n, *event], together where torch can, else one by one."""
-        if len(directions) > 1:
-            try:
-                return _gradient(v, x, directions, graph, batched=True)
-            except RuntimeError:  # an operation that takes no batch of gradients
-                pass
-        return torch.stack([_gradient(v, x, direction, graph) for direction in directions])
+    def along(directions: Tensor) -> Tensor:
+        """e' J e of [m, n, *event], [m, n]."""
+        many = len(directions) > 1
+        (rows,) = torch.autograd.grad(
+            v,
+            x,
+            directions if many else directions[0],
+            retain_graph=True,
+            create_graph=graph,
+            is_grads_batched=many,
+            materialize_grads=True,
+        )
+        return (rows.reshape(directions.shape) * directions).flatten(2).sum(2)
 
-    n, k = len(x), signs.shape[1]
     if k:
-        every = signs.transpose(0, 1)
-        parts: Iterable[Tensor] = torch.split(every, _together(x))
-        return torch.cat([(products(e) * e).flatten(2).sum(2) for e in parts]).T
-    size = x[0].numel()
+        return torch.cat([along(e) for e in torch.split(signs.transpose(0, 1), together)]).T
     trace = x.new_zeros(n)
-    for some in torch.split(torch.arange(size, device=x.device), _together(x)):
-        units = nn.functional.one_hot(some, size).to(x).reshape(len(some), 1, *x.shape[1:]).expand(-1, *x.shape)
-        trace = trace + (products(units) * units).flatten(2).sum((0, 2))
+    for some in torch.split(torch.arange(size, device=x.device), together):
+        units = nn.functional.one_hot(some, size).to(x).reshape(len(some), 1, *x.shape[1:])
+        trace = trace + along(units.expand(-1, *x.shape)).sum(0)
     return trace[:, None]
-
-
-def _gradient(v: Tensor, x: Tensor, direction: Tensor, graph: bool, *, batched: bool = False) -> Tensor:
-    (row,) = torch.autograd.grad(
-        v, x, direction, retain_graph=True, create_graph=graph, is_grads_batched=batched, materialize_grads=True
-    )
-    return row
-
-
-def _together(x: Tensor) -> int:
-    return max(1, TOGETHER.get(x.device.type, TOGETHER["cpu"]) // x.numel())
 
 
 def _largest(state: Any) -> Tensor:
