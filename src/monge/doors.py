@@ -99,6 +99,14 @@ def of_noisy(method: Denoises) -> Denoises:
     return cast(Denoises, guarded)
 
 
+def like(y: Tensor, found: Any, what: str = "the denoiser") -> Tensor:
+    """What was found for events y, in their shape; BadInput for what has another."""
+    if not isinstance(found, Tensor) or found.shape != y.shape:
+        came = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise BadInput(f"{what} must return E[x | y] in the shape of y, {list(y.shape)}, not {came}")
+    return found
+
+
 def two_clouds(x: Any, y: Any, *, least: int = 1, names: tuple[str, str] = ("x", "y")) -> tuple[Tensor, Tensor]:
     """Two clouds [n, d] and [m, d] by `finite`, of one dimension and of so many rows at least; events are flattened.
 

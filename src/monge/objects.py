@@ -56,7 +56,8 @@ def describe(value: Any) -> Any:
         return {name: describe(item) for name, item in value.items()}
     import torch  # two seconds, that `monge --help` does without
 
-    if isinstance(value, torch.Tensor) and value.numel() <= SMALL:
+    plain = isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_complex()
+    if plain and value.numel() <= SMALL:
         return {"tensor": value.detach().tolist(), "dtype": str(value.dtype).removeprefix("torch.")}
     name, settings = _names.get(type(value)), _arguments(value)
     if name is None or settings is None or needed(described := describe(settings)):

@@ -25,6 +25,7 @@ from monge.denoisers.algebra import noise as noise_seen
 from monge.denoisers.algebra import per_sample
 from monge.denoisers.wrapper import Wrapper
 from monge.densities import Gaussian
+from monge.doors import like
 from monge.noise import Process
 from monge.protocols import Denoiser
 
@@ -53,21 +54,17 @@ class AtTime(Wrapper):
 
     def __init__(self, net: Net, process: Process, kind: Prediction, moments: Gaussian | None) -> None:
         super().__init__(cast(Denoiser, net))
-        self.process, self.kind, self._moments = process, kind, moments
-
-    @property
-    def moments(self) -> Gaussian | None:
-        return self._moments
+        self.process, self.kind, self.moments = process, kind, moments
 
     def denoised(self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n *event"]:
         t = self.process.time(_wide(sigma))
         now = _Moment.at(self.process, t, y)
         x = now.scale * y
-        e = self.denoiser(x, t.to(y))
+        e = like(x, self.denoiser(x, t.to(y)), "a network at x_t")
         if self.kind == "score":
             e = -now.scale * now.sigma * e
         elif self.kind == "velocity":
-            e = (e - now.drift * x) / now.pull
+            e = (e - now.drift * x) / torch.where(now.sigma > 0, now.pull, 1.0)
         return torch.where(now.sigma > 0, y - now.sigma * e, y)
 
 
@@ -135,7 +132,8 @@ def _said(denoiser: Denoiser, process: Process, read: Callable[[Tensor, Tensor, 
     def at_time(x: Tensor, t: Tensor, *label: Any) -> Tensor:
         now = _Moment.at(process, _wide(t).expand(len(x)), x)
         y, told = x / now.scale, cast(Any, denoiser)
-        return read(noise_seen(told(y, now.sigma.flatten(), *label), y, now.sigma), x, now)
+        x_hat = like(y, told(y, now.sigma.flatten(), *label))
+        return read(noise_seen(x_hat, y, now.sigma), x, now)
 
     return at_time
 

@@ -8,7 +8,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from monge.densities import Gaussian
-from monge.doors import of_noisy
+from monge.doors import like, of_noisy
 from monge.errors import BadInput
 from monge.objects import Recorded
 from monge.protocols import Denoiser
@@ -32,11 +32,14 @@ class Informed(Denoiser, Protocol):
         ...
 
 
+UNSAID: dict[str, tuple[type, Any]] = {"moments": (Gaussian, None), "blind": (bool, False), "count": (int, None)}
+
+
 class Wrapper(Recorded, nn.Module):
     """A denoiser made of another: it passes on what that one says of itself, so that wrappers compose in any order.
 
     One of yours gives `denoised(y, sigma)`, y [n, *event] and sigma [n], and calls `self.denoiser(y, sigma)`. Where it
-    changes the law it says so by `moments = None`: the moments are then found out.
+    changes the law it says so by `self.moments`: those of the new law, or None, and they are found out.
 
     As it is, it is the denoiser that it is made of, and answers for it where that one is a mere function.
 
@@ -47,6 +50,10 @@ class Wrapper(Recorded, nn.Module):
     >>> Halved(Labelled(lambda y, sigma, label: y * label[:, None], torch.tensor([2, 4])))(torch.ones(2, 1), 1.0).T
     tensor([[1., 2.]])
     """
+
+    moments: Gaussian | None
+    blind: bool
+    count: int | None
 
     def __init__(self, denoiser: Denoiser) -> None:
         super().__init__()
@@ -60,23 +67,27 @@ class Wrapper(Recorded, nn.Module):
         self, y: Float[Tensor, "n *any"], sigma: Float[Tensor, " n"], label: Shaped[Tensor, " n *k"] | None = None
     ) -> Any:
         """E[x | y], or E[x | y, label] where what it is made of is told one."""
-        return (
-            self.denoised(y, sigma)
-            if label is None
-            else self._around(Labelled(cast(Any, self.denoiser), label))(y, sigma)
-        )
+        return like(y, self.denoised(y, sigma) if label is None else self.told(label)(y, sigma))
 
-    @property
-    def moments(self) -> Gaussian | None:
-        return cast(Gaussian | None, getattr(self.denoiser, "moments", None))
+    def told(self, label: Shaped[Tensor, " n *k"]) -> "Wrapper":
+        """The same around what it is made of, which is told a label."""
+        return self._around(Labelled(cast(Any, self.denoiser), label))
 
-    @property
-    def blind(self) -> bool:
-        return bool(getattr(self.denoiser, "blind", False))
+    def __getattr__(self, name: str) -> Any:
+        """Of what is not its own: what the denoiser says that it is made of."""
+        if name not in UNSAID:
+            return super().__getattr__(name)
+        kind, unsaid = UNSAID[name]
+        said = getattr(self.denoiser, name, None)
+        known = isinstance(said, kind) and (name != "count" or hasattr(self.denoiser, "rows"))
+        return said if known else unsaid
 
-    @property
-    def count(self) -> int | None:
-        return cast(int | None, getattr(self.denoiser, "count", None))
+    def __setattr__(self, name: str, value: Any) -> None:
+        """What it says of itself is its own, and no part of it that is learned."""
+        if name in UNSAID:
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def rows(self, first: int, n: int) -> Informed:
         """That of rows first .. first + n: itself, unless each row has something of its own."""
@@ -113,7 +124,12 @@ class Labelled(Wrapper):
         moments: Gaussian | None = None,
     ) -> None:
         super().__init__(cast(Denoiser, denoiser))
-        self.label, self._moments = label, moments
+        self.label = label.reshape(1) if label.ndim == 0 else label
+        self.moments = moments  # its own, not those of the law of all labels
+        self.count = len(self.label) if len(self.label) > 1 else None
+
+    def told(self, label: Shaped[Tensor, " n *k"]) -> Wrapper:
+        raise BadInput("the label of this denoiser is bound: give none, or bind another to what it is made of")
 
     def denoised(self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n *event"]:
         if len(self.label) not in (1, len(y)):
@@ -121,15 +137,6 @@ class Labelled(Wrapper):
         told: Any = self.denoiser
         x_hat: Tensor = told(y, sigma, self.label.expand(len(y), *self.label.shape[1:]))
         return x_hat
-
-    @property
-    def moments(self) -> Gaussian | None:
-        """Its own, not those of the law of all labels."""
-        return self._moments
-
-    @property
-    def count(self) -> int | None:
-        return len(self.label) if len(self.label) > 1 else None
 
     def rows(self, first: int, n: int) -> Informed:
         if self.count is None:

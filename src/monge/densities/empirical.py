@@ -41,7 +41,7 @@ class Empirical(Law):
             raise BadInput(f"points must be [m, *event] with at least one row, not {list(points.shape)}")
         if not 0 <= bandwidth < math.inf:
             raise BadInput(f"a bandwidth must be zero or more, and finite, not {bandwidth}")
-        self.register_buffer("points", points, persistent=False)
+        self.keep(points=points)
         self.bandwidth, self.event_shape, self.dtype = bandwidth, tuple(points.shape[1:]), points.dtype
 
     def energy(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:

@@ -28,8 +28,8 @@ Structure = Literal["dense", "stationary", "separable", "diagonal"]
 class Gaussian(Law):
     """N(m, C), course (23): energy 1/2 (x - m)' C^-1 (x - m), log Z = 1/2 log det(2 pi C).
 
-    mean: [*event]; with a `Covariance` also one for each row, [n, *event], of laws that differ by it. covariance: a
-    matrix [d, d], variances of the event's shape, or a `monge.linalg.Covariance`.
+    mean: [*event], a parameter where it is one; with a `Covariance` also one for each row, [n, *event], of laws that
+    differ by it. covariance: a matrix [d, d], variances of the event's shape, or a `monge.linalg.Covariance`.
 
     As the moments of any law, `estimate`d from samples, it gives the best linear denoiser (`denoise`), and the law of
     y = x + sigma z to second order (`noised`).
@@ -64,9 +64,9 @@ class Gaussian(Law):
         rows = mean.ndim - len(self.event_shape)
         if tuple(mean.shape)[max(0, rows) :] != self.event_shape or rows not in (0, 1):
             raise BadInput(f"a covariance on {list(self.event_shape)} does not fit a mean {list(mean.shape)}")
-        self.register_buffer("mean", mean, persistent=False)
+        self.keep(mean=mean)
         self.dtype = mean.dtype
-        self._log_z: Tensor | None = None  # once it is known
+        self._known: tuple[Tensor, int, Tensor] | None = None  # eigenvalues, their version, and log Z of these
 
     @classmethod
     def stationary(cls, spectrum: Float[Tensor, "c *space"], mean: Tensor | float = 0.0) -> "Gaussian":
@@ -210,17 +210,26 @@ class Gaussian(Law):
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Gaussian":
         super()._apply(fn, recurse)
-        self.covariance, self._log_z = self.covariance.moved(fn), None
+        self.covariance = self.covariance.moved(fn)
         return self
 
     def _normaliser(self) -> Tensor:
-        """log Z, [1]."""
-        if self._log_z is None:
-            self._log_z = 0.5 * (self._invertible().log_det() + math.prod(self.event_shape) * math.log(2 * math.pi))
-        return self._log_z
+        """log Z, [1], worked out once for eigenvalues that stay as they are."""
+        lam = self.covariance.eigenvalues
+        if self._stays(lam):
+            assert self._known is not None
+            return self._known[2]
+        log_z = 0.5 * (self._invertible().log_det() + math.prod(self.event_shape) * math.log(2 * math.pi))
+        learned = lam.requires_grad or lam.is_inference()
+        self._known = None if learned else (lam, lam._version, log_z)
+        return log_z
+
+    def _stays(self, lam: Tensor) -> bool:
+        """Whether log Z is that of these eigenvalues, which are then those of no singular covariance."""
+        return self._known is not None and self._known[0] is lam and self._known[1] == lam._version
 
     def _invertible(self) -> Covariance:
-        if self._log_z is None and self.covariance.singular:
+        if not self._stays(self.covariance.eigenvalues) and self.covariance.singular:
             raise BadInput(
                 "a Gaussian with a singular covariance has no density: it can be sampled and denoised, or take "
                 ".noised(sigma), which adds a variance to it"

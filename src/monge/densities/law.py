@@ -69,7 +69,12 @@ class Law(Recorded, nn.Module, ABC):
         """A module from the start, so that a law of yours may come without super().__init__()."""
         made = super().__new__(cls, *args, **named)
         nn.Module.__init__(made)
+        if cls.__hash__ is None:  # of a dataclass with eq: a module is told from others by which it is
+            cls.__hash__ = object.__hash__
         return made
+
+    def __init__(self) -> None:
+        """Nothing: what was assigned before this is called stays."""
 
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)
@@ -101,6 +106,7 @@ class Law(Recorded, nn.Module, ABC):
         >>> torch.autograd.grad(law.score(x).sum(), x)  # -U''
         (tensor([[-12.]]),)
         """
+        x = events(x, self.event_shape)
         again = torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in self.parameters()))
         with torch.inference_mode(False), torch.enable_grad():
             alone = x.clone() if x.is_inference() else x.detach()
@@ -120,8 +126,19 @@ class Law(Recorded, nn.Module, ABC):
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Law":
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self.dtype = fn(torch.empty(0, dtype=self.dtype)).dtype
+        if (dtype := fn(torch.empty(0, dtype=self.dtype)).dtype) != self.dtype:
+            object.__setattr__(self, "dtype", dtype)  # frozen dataclasses are laws, too
+            object.__setattr__(self, "made_with", None)  # which arguments do not make again
         return self
+
+    def keep(self, **tensors: Tensor | None) -> None:
+        """Tensors that a law is made of, by name: parameters where they are, else buffers, which `.to` carries and
+        `state_dict`, of what is learned, leaves out."""
+        for name, value in tensors.items():
+            if isinstance(value, nn.Parameter):
+                self.register_parameter(name, value)
+            else:
+                self.register_buffer(name, value, persistent=False)
 
     def tempered(self, beta: float) -> "Law":
         """The law of density p^beta, up to its constant (43, 121). Raises BadInput for beta < 0."""

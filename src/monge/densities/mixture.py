@@ -61,9 +61,7 @@ class GaussianMixture(Law):
         self._keep(means, weights / weights.sum(), lam.to(means.dtype), turned)
 
     def _keep(self, means: Tensor, weights: Tensor, eigenvalues: Tensor, vectors: Tensor | None) -> None:
-        tensors = {"means": means, "weights": weights, "eigenvalues": eigenvalues, "vectors": vectors}
-        for name, value in tensors.items():
-            self.register_buffer(name, value, persistent=False)
+        self.keep(means=means, weights=weights, eigenvalues=eigenvalues, vectors=vectors)
 
     @property
     def mean(self) -> Float[Tensor, " d"]:

@@ -36,7 +36,7 @@ class Planar(Law):
         return -self.log_prob(x).value
 
     def sample(self, n: int, *, seed: int = 0, start: int = 0) -> Float[Tensor, "n 2"]:
-        return self.draw(n, seed=seed, start=start)[0]
+        return self.draw(n, seed=seed, start=start)[0].to(self.dtype)
 
     def _uniform(self, n: int, columns: int, seed: int, start: int) -> Tensor:
         return rng.uniform((n, columns), seed, "data", self.name, "uniform", start=start)
@@ -76,8 +76,10 @@ class Rings(Planar):
         return r, radius, torch.special.i0e(r * radius / s2).log() - (r - radius) ** 2 / (2 * s2)
 
     def log_prob(self, x: Float[Tensor, "n d"]) -> LogProb:
-        logs = self._rings(x)[2]
-        return LogProb.exact((logs.logsumexp(1) - math.log(2 * math.pi * self.noise**2 * self.count)).to(x.dtype))
+        return LogProb.exact(-self._energy(self._rings(x)[2]).to(x.dtype))
+
+    def _energy(self, logs: Tensor) -> Tensor:
+        return math.log(2 * math.pi * self.noise**2 * self.count) - logs.logsumexp(1)
 
     def energy_and_score(self, x: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n 2"]]:
         """The score is (x / r) E_k[(R_k I_1 / I_0 - r) / s^2], k ~ p(k | x)."""
@@ -86,7 +88,7 @@ class Rings(Planar):
         pull = (radius * torch.special.i1e(at) / torch.special.i0e(at) - r) / self.noise**2
         away = (logs.softmax(1) * pull).sum(1, keepdim=True)
         pulled: Tensor = x.double() / r.clamp_min(1e-300) * away
-        return self.energy(x), pulled.to(x.dtype)
+        return self._energy(logs).to(x.dtype), pulled.to(x.dtype)
 
 
 class Moons(Planar):
@@ -126,12 +128,16 @@ class Moons(Planar):
 
     def log_prob(self, x: Float[Tensor, "n d"]) -> LogProb:
         total = torch.cat([logs.logsumexp(1) for _, logs in self._near(x)])
-        return LogProb.exact((total - math.log(4 * math.pi * self.points * self.noise**2)).to(x.dtype))
+        return LogProb.exact((total - self._log_count()).to(x.dtype))
+
+    def _log_count(self) -> float:
+        return math.log(4 * math.pi * self.points * self.noise**2)
 
     def energy_and_score(self, x: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n 2"]]:
         """The score is (E[a | x] - x) / noise^2."""
-        parts = [logs.softmax(1) @ self._arcs(part) - part for part, logs in self._near(x)]
-        return self.energy(x), (torch.cat(parts) / self.noise**2).to(x.dtype)
+        both = [(logs.logsumexp(1), logs.softmax(1) @ self._arcs(part) - part) for part, logs in self._near(x)]
+        total, pull = (torch.cat(parts) for parts in zip(*both, strict=True))
+        return (self._log_count() - total).to(x.dtype), (pull / self.noise**2).to(x.dtype)
 
 
 class Checkerboard(Planar):
@@ -230,9 +236,9 @@ class Banana(Law):
         return self.energy(x), torch.stack([-away, away * x2 / 2 - x2 / 4], 1)
 
     def sample(
-        self, n: int, *, seed: int = 0, start: int = 0, dtype: torch.dtype = torch.float32
+        self, n: int, *, seed: int = 0, start: int = 0, dtype: torch.dtype | None = None
     ) -> Float[Tensor, "n 2"]:
-        z = rng.normal((n, 2), seed, "banana", start=start, dtype=dtype)
+        z = rng.normal((n, 2), seed, "banana", start=start, dtype=dtype or self.dtype)
         x2 = 2 * z[:, 1]
         return torch.stack([x2.square() / 4 + z[:, 0], x2], 1)
 

@@ -76,8 +76,8 @@ class Funnel(Law):
         return 0.5 * (neck / self.scale).square() + 0.5 * wide + constant
 
     def sample(
-        self, n: int, *, seed: int = 0, start: int = 0, dtype: torch.dtype = torch.float32
+        self, n: int, *, seed: int = 0, start: int = 0, dtype: torch.dtype | None = None
     ) -> Float[Tensor, "n d"]:
-        z = rng.normal((n, *self.event_shape), seed, "funnel", start=start, dtype=dtype)
+        z = rng.normal((n, *self.event_shape), seed, "funnel", start=start, dtype=dtype or self.dtype)
         neck = self.scale * z[:, :1]
         return torch.cat([neck, z[:, 1:] * (0.5 * neck).exp()], 1)

@@ -194,17 +194,10 @@ class _Through(Wrapper):
     def __init__(self, denoiser: Denoiser, through: Through) -> None:
         super().__init__(denoiser)
         self.through, self.made = through, informed(through(denoiser))
+        self.moments, self.blind = self.made.moments, self.made.blind
 
     def denoised(self, y: Tensor, sigma: Tensor) -> Any:
         return self.made(y, sigma)
-
-    @property
-    def moments(self) -> Gaussian | None:
-        return self.made.moments
-
-    @property
-    def blind(self) -> bool:
-        return self.made.blind
 
     def rows(self, first: int, n: int) -> Informed:
         part = informed(self.denoiser).rows(first, n)

@@ -83,6 +83,7 @@ def _ladder(hottest: float, coldest: float, levels: int) -> list[float]:
     return [*rising.flip(0).tolist()[:-1], coldest]
 
 
+@torch.no_grad()  # kernels that need a gradient take it
 def _walked(path: list[Law], make: Any, chains: int, steps: int, x: Tensor | None, seed: int, show: bool) -> Chains:
     if not path or min(chains, steps) < 1:
         raise BadInput("give at least one law, one chain and one step")

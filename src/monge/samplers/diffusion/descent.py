@@ -11,7 +11,8 @@ from torch import Tensor
 
 from monge import progress, rng
 from monge.denoisers import informed, per_sample, residual_level
-from monge.errors import BadInput, NumericalFailure
+from monge.doors import like
+from monge.errors import NumericalFailure
 from monge.protocols import Denoiser
 from monge.samplers.diffusion.linearisation import Linearisation
 from monge.samplers.diffusion.solvers import ExponentialMultistep, Past, Rule, Solver, Step
@@ -48,11 +49,7 @@ def noise_levels(steps: int, sigma_min: float, sigma_max: float) -> Float[Tensor
 
 def answer(denoiser: Denoiser, y: Float[Tensor, "n *event"], sigma: Tensor) -> Float[Tensor, "n *event"]:
     """D(y, sigma), sigma one level or [n, 1, ...]; BadInput for what has not the shape of y."""
-    x_hat = denoiser(y, sigma.reshape(-1).expand(len(y)))
-    if not isinstance(x_hat, Tensor) or x_hat.shape != y.shape:
-        came = list(x_hat.shape) if isinstance(x_hat, Tensor) else type(x_hat).__name__
-        raise BadInput(f"the denoiser must return E[x | y] in the shape of y, {list(y.shape)}, not {came}")
-    return x_hat
+    return like(y, denoiser(y, sigma.reshape(-1).expand(len(y))))
 
 
 class Descent:
