@@ -63,7 +63,9 @@ def test_what_became_something_else_is_a_stranger():
     noised = GaussianMixture(torch.eye(2), torch.ones(2)).noised(1.0)
     learned = PatchMixture.of(rng.normal((4, 1, 8, 8), 0, "x"), side=4, components=2)
     row = Symmetric(Labelled(lambda y, sigma, label: y, torch.arange(4))).rows(1, 2)
-    for other in (noised, learned, row, Gaussian(torch.zeros(5000), torch.ones(5000)), Oracle(noised)):
+    wide = Gaussian(torch.zeros(2), torch.ones(2)).double()
+    odd = torch.ones(2, dtype=torch.complex64), torch.eye(2).to_sparse(), Gaussian(torch.zeros(5000), torch.ones(5000))
+    for other in (noised, learned, row, wide, Oracle(noised), *odd):
         assert objects.needed(objects.describe(other))
 
 

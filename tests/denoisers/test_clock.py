@@ -107,3 +107,23 @@ def test_a_level_that_is_none_is_refused():
     D = from_noise(lambda x, t: x, VariancePreserving())
     with pytest.raises(BadInput, match="zero or more"):
         D(torch.ones(2, 1), -1.0)
+
+
+@ALL
+def test_a_gradient_at_no_noise_is_a_number(process):
+    y = torch.ones(2, 1, dtype=F, requires_grad=True)
+    D = from_velocity(to_velocity(Oracle(Gaussian(torch.zeros(1, dtype=F), torch.ones(1, dtype=F))), process), process)
+    fixed = from_velocity(lambda x, t: -x, process)
+    (slope,) = torch.autograd.grad(fixed(y, torch.tensor([0.0, 1.0], dtype=F)).sum(), y)
+    assert slope.isfinite().all()
+    assert float(slope[0]) == 1.0
+    assert torch.equal(D(y.detach(), 0.0), y.detach())
+
+
+def test_a_network_of_another_shape_is_refused():
+    for made in (from_noise, from_score, from_velocity):
+        for net in (lambda x, t: x.mean(1, keepdim=True), lambda x, t: x[:1]):
+            with pytest.raises(BadInput, match="a network at x_t must return"):
+                made(net, VariancePreserving())(torch.ones(2, 3), 1.0)
+    with pytest.raises(BadInput, match="the denoiser must return"):
+        to_score(lambda y, sigma: y[:1], VariancePreserving())(torch.ones(2, 3), torch.ones(2))

@@ -172,3 +172,46 @@ def test_a_wrapper_passes_moments_on_unless_it_changes_the_law():
         assert other.moments is None
         assert other.count is None
         assert other.rows(3, 2) is other
+
+
+def test_a_wrapper_says_what_it_knows():
+    law = Gaussian(torch.zeros(2), torch.ones(2))
+
+    class Shift(Wrapper):
+        def __init__(self, denoiser):
+            super().__init__(denoiser)
+            self.moments, self.blind = Gaussian(torch.full((2,), 50.0), torch.ones(2)), True
+
+        def denoised(self, y, sigma):
+            return 50 + self.denoiser(y - 50, sigma)
+
+    shifted = Shift(Oracle(law))
+    assert shifted.blind
+    assert Symmetric(shifted).moments is shifted.moments
+    assert not list(Shift(Oracle(law)).parameters())
+    shifted.blind = False
+    x = reverse_diffusion(shifted, (2,), 500, nfe=5)
+    assert torch.allclose(x.mean(0), torch.full((2,), 50.0), atol=4 / 500**0.5)
+
+    class Busy(torch.nn.Module):  # names of its own
+        count, moments = 7, "many"
+
+        def forward(self, y, sigma):
+            return y / (1 + sigma[:, None] ** 2)
+
+    assert reverse_diffusion(Busy(), (2,), 20, nfe=4).shape == (20, 2)
+
+
+def test_a_label_is_bound_once():
+    told = Labelled(scaled_by_label, torch.tensor([2.0]))
+    assert told(torch.ones(3, 1), 0.0).tolist() == [[2.0]] * 3
+    again = Labelled(told, torch.ones(1))
+    for call in (lambda: told(torch.ones(3, 1), 0.0, torch.ones(3)), lambda: again(torch.ones(3, 1), 0.0)):
+        with pytest.raises(BadInput, match="is bound"):
+            call()
+
+
+@pytest.mark.parametrize("made", [lambda D: D, Wrapper, Symmetric], ids=["bare", "wrapper", "symmetric"])
+def test_an_answer_of_another_shape_is_refused(made):
+    with pytest.raises(BadInput, match=r"in the shape of y, \[2, 1, 3, 3\], not \[2, 1, 1, 3\]"):
+        Wrapper(made(Wrapper(lambda y, sigma: y.mean(2, keepdim=True))))(torch.ones(2, 1, 3, 3), 1.0)

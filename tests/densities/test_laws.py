@@ -1,6 +1,7 @@
 """Laws by their energy: their algebra, and their exact answers against sums over all states and integrals."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -21,10 +22,11 @@ from monge.densities import (
     Law,
     Moons,
     Phi4,
+    Pinwheel,
     Rings,
 )
 from monge.errors import BadInput
-from monge.samplers import mala
+from monge.samplers import annealed_langevin, mala, simulated_annealing
 
 F = torch.float64
 
@@ -130,6 +132,74 @@ def test_a_law_goes_into_another_precision_with_all_its_tensors():
         assert law.scattered(2).dtype == F
     assert mixture.sample(3).dtype == field.sample(3).dtype == field.covariance.eigenvalues.dtype == F
     assert not mixture.state_dict()  # of what is learned
+
+
+def test_a_gaussian_that_is_learned_knows_its_z():
+    v = torch.ones(2, dtype=F, requires_grad=True)
+    law, x = Gaussian(torch.zeros(2, dtype=F), v), rng.normal((50, 2), 0, "x", dtype=F)
+    for _ in range(2):  # a graph of its own each time
+        torch.autograd.grad(law.log_prob(x).value.sum(), v)
+    with torch.no_grad():
+        v *= 9
+    fresh = Gaussian(torch.zeros(2, dtype=F), 9 * torch.ones(2, dtype=F))
+    assert torch.allclose(law.log_prob(x).value, fresh.log_prob(x).value)
+    plain = Gaussian(torch.zeros(2, dtype=F), torch.ones(2, dtype=F))
+    before = plain.log_prob(x).value
+    plain.covariance.eigenvalues.mul_(9)
+    assert torch.allclose(plain.log_prob(x).value, fresh.log_prob(x).value)
+    plain.covariance = plain.covariance.scaled(1 / 9)
+    assert torch.allclose(plain.log_prob(x).value, before)
+
+
+def test_what_a_law_is_made_of_is_learned_where_it_is_a_parameter():
+    mean = nn.Parameter(torch.zeros(2))
+    for law in (Gaussian(mean, torch.ones(2)), GaussianMixture(mean[None].detach().requires_grad_(), torch.ones(1))):
+        assert law.log_prob(torch.ones(3, 2)).value.requires_grad
+    assert [name for name, _ in Gaussian(mean, torch.ones(2)).named_parameters()] == ["mean"]
+    assert list(Gaussian(mean, torch.ones(2)).state_dict()) == ["mean"]
+    for law in (Rings(), Banana(), Funnel(2)):
+        assert law.double().sample(2).dtype == F
+        assert torch.allclose(type(law)(*([2] if isinstance(law, Funnel) else [])).sample(2).double(), law.sample(2))
+
+
+def test_laws_come_as_dataclasses_and_through_the_door():
+    @dataclass
+    class Quartic(Law):
+        power: float = 4.0
+        event_shape: tuple = (2,)
+
+        def energy(self, x):
+            return (x.abs() ** self.power).sum(1)
+
+    @dataclass(frozen=True)
+    class Frozen(Law):
+        power: float = 4.0
+        event_shape: tuple = (2,)
+        energy = Quartic.energy
+
+    for law in (Quartic(2.0), Frozen(2.0)):
+        assert law.score(torch.ones(1, 2)).tolist() == [[-2.0, -2.0]]
+        assert law.double().dtype == F
+
+    class Late(Law):
+        def __init__(self):
+            self.event_shape, self.net = (1,), nn.Linear(1, 1)
+            super().__init__()
+
+        def energy(self, x):
+            return self.net(x)[:, 0]
+
+    assert len(list(Late().parameters())) == 2
+    ones = torch.ones(2, 2, dtype=torch.int64)
+    for law in (Funnel(2), Pinwheel(), Quartic(2.0)):
+        assert torch.allclose(law.score(ones), law.score(ones.float()))
+        assert law.score(ones.half()).dtype == torch.float32
+
+
+@pytest.mark.filterwarnings("ignore::monge.samplers.DoubtfulChains")
+def test_annealed_chains_of_a_law_that_learns_keep_no_graph():
+    for run in (annealed_langevin, simulated_annealing):
+        assert not run(Learned().double(), chains=4, steps=2, levels=2, show=False).x.requires_grad
 
 
 def test_z_is_known_where_it_can_be():

@@ -4,15 +4,15 @@ import math
 
 import pytest
 import torch
-from toys import ToyGlow
+from toys import Squeeze, ToyGlow
 
 import monge
 from monge import rng
-from monge.bijectors import ActNorm, Chain
+from monge.bijectors import ActNorm, Chain, Inverse
 from monge.data import Samples
 from monge.densities import Banana, DoubleWell, Funnel, GaussianMixture
 from monge.errors import BadInput
-from monge.models import Flow
+from monge.models import Flow, attribute, interpolate, move
 from monge.nets import Size
 
 FLOWS = (monge.RealNVP, monge.MAF, monge.SplineFlow)
@@ -176,6 +176,13 @@ def test_use_that_makes_no_sense_is_refused(fitted, family):
         family(layers=0)
 
 
+class Dots(GaussianMixture):
+    measure = "counting"
+
+    def __init__(self):
+        super().__init__(torch.zeros(1, 2), torch.ones(1))
+
+
 def test_a_flow_is_its_map_and_its_base(tmp_path):
     """Of a mixture as base, and a map that is its own: exact draws, exact likelihood, saved and loaded by itself."""
     base = GaussianMixture(torch.tensor([[-0.95, 0.0], [0.95, 0.0]]), torch.tensor([[0.1, 1.0], [0.1, 1.0]]))
@@ -197,6 +204,10 @@ def test_latents_may_have_another_shape_than_events():
     z = model.encode(data.x[:4])
     assert z.shape == (4, 64)
     assert torch.allclose(model.decode(z), data.x[:4], atol=1e-3)
+    assert interpolate(model, data.x[:2], data.x[2:4], 3).shape == (3, 2, 1, 8, 8)
+    assert move(model, data.x[:2], attribute(model, data.x[:5], data.x[5:9])).shape == (2, 1, 8, 8)
+    with pytest.raises(BadInput, match="its own latent_shape"):
+        Flow(Inverse(Squeeze())).fit(data, steps=1, show=False)
     with pytest.raises(BadInput, match=r"\[n, 64\]"):
         model.decode(data.x[:4])
     x = data.x[:2].double()
@@ -211,6 +222,7 @@ def test_latents_may_have_another_shape_than_events():
     [
         (lambda: Flow().fit(Samples(torch.randn(60, 2)), steps=1, show=False), "give transport="),
         (lambda: Flow(ActNorm(2), DoubleWell(d=2)), "can be drawn, not DoubleWell"),
+        (lambda: Flow(ActNorm(2), Dots()), "by counting measure"),
         (
             lambda: Flow(ActNorm(2), Funnel(d=3)).fit(Samples(torch.randn(60, 2)), steps=1, show=False),
             r"the base is on events \[3\], and the latents are \[2\]",

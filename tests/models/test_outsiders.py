@@ -82,6 +82,35 @@ def test_a_walk_through_a_wrapper_keeps_the_labels_of_its_rows():
         assert torch.allclose(x[1::2].mean(), torch.tensor(10.0), atol=4 / 300**0.5)
 
 
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda walker: walker.draw(3, 0), "looks at data before it walks"),
+        (lambda walker: walker.look(torch.randn(9, 1)), r"events \[2\], and these are \[1\]"),
+        (
+            lambda walker: walker.look(torch.randn(9, 2)) or walker.draw(3, 0, label=torch.ones(2)),
+            "2 labels for 3 rows",
+        ),
+    ],
+)
+def test_a_walker_refuses_what_it_cannot_walk(call, words):
+    with pytest.raises(BadInput, match=words):
+        call(Walker(Oracle(Gaussian(torch.zeros(2), torch.ones(2))), (2,)))
+
+
+def test_a_look_on_the_way_changes_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr("monge.training.loop.WATCH_S", 0.0)
+    monkeypatch.setattr("monge.training.loop.WATCH_SHARE", 1e9)
+    data = Samples(rng.normal((60, 1, 8, 8), 0, "x"), kind="images")
+    options = {"steps": 8, "show": False}
+    for make in (lambda: monge.Diffusion(blind=True, net=Size((8,), 1)), lambda: monge.Diffusion(net=Size((8,), 1))):
+        alone = make().fit(data, **options)
+        seen = make().fit(data, **options, watch=lambda model: model.sample(2, nfe=3, show=False))
+        assert torch.equal(seen.sample(4, nfe=5, show=False), alone.sample(4, nfe=5, show=False))
+    with pytest.raises(BadInput, match="a model in training is not saved"):
+        make().fit(data, **options, watch=lambda model: model.save(tmp_path / "half"))
+
+
 def test_a_diffusion_is_drawn_through_a_wrapper():
     data = Samples(rng.normal((500, 1, 4, 4), 0, "x"), torch.arange(500) % 2, kind="fields")
     model = monge.Diffusion(net=SMALL).fit(data, steps=60, show=False)
@@ -155,6 +184,36 @@ def test_two_models_share_their_units_and_one_noise_is_one_start(make, tmp_path)
     assert make().fit(halves[1], steps=20, show=False, out=tmp_path / "run", resume=True, **shared).fitted
 
 
+def test_what_is_shared_is_a_copy_and_levels_are_shared_of_vectors_with_variances_alone():
+    """1,100 values that vary together: their longest axis is far longer than any standard deviation."""
+    x = rng.normal((80, 1), 0, "x") + 0.1 * rng.normal((80, 1100), 0, "e")
+    first = ToyMatching().fit(Samples(x[:40]), steps=1, show=False)
+    second = ToyMatching().fit(Samples(x[40:]), steps=1, show=False, scaling=first.scaling, moments=first.moments)
+    assert second.walker.levels() == first.walker.levels()
+    assert first.walker.levels().sigma_max > 100
+    second.double()
+    assert first.moments.mean.dtype == torch.float32
+
+
+INTEGERS = torch.cat([torch.arange(200.0)[:, None] % 7, torch.randn(200, 1)], 1)
+STEPS = (torch.rand(200, 2) * 200).round()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (Samples(STEPS, quantum=1.0, limits=(0.0, 255.0)), Samples(STEPS, quantum=1.0, limits=(0.0, 200.0)), "limits"),
+        (Samples(STEPS, quantum=1.0, limits=(0.0, 255.0)), Samples(STEPS), "quantum"),
+        (Samples(INTEGERS), Samples(torch.randn(200, 2)), "rounds other columns"),
+        (Samples(torch.randn(200, 2)), Samples(STEPS.long(), kind="sequences"), "symbols"),
+    ],
+)
+def test_a_scaling_of_data_of_another_nature_is_refused(first, second, words):
+    family = ToyBigram if second.kind == "sequences" else ToyGaussian
+    with pytest.raises(BadInput, match=words):
+        family().fit(second, scaling=Scaling.fit(first))
+
+
 UNITS = Scaling.fit(Samples(torch.randn(9, 2)))
 
 
@@ -162,7 +221,7 @@ UNITS = Scaling.fit(Samples(torch.randn(9, 2)))
     ("options", "words"),
     [
         ({"moments": Gaussian(torch.zeros(2), torch.ones(2))}, "give that of the same model"),
-        ({"scaling": Scaling.fit(Samples(torch.randn(9, 3)))}, r"events \[3\] .* has \[2\]"),
+        ({"scaling": Scaling.fit(Samples(torch.randn(9, 3)))}, r"event_shape \(3,\), and that of data is \(2,\)"),
         (
             {"scaling": Scaling.fit(Samples(torch.randn(9, 2))), "moments": Gaussian(torch.zeros(3), torch.ones(3))},
             r"\[3\]",
@@ -213,6 +272,9 @@ def test_sequences_are_symbols_from_end_to_end(tmp_path):
     again = ToyBigram.load(tmp_path / "run")
     assert torch.equal(again.sample(20), y[:20])
     assert "symbols 0 to 2" in again.units.statement
+    loaded = monge.data.load(x.numpy(), kind="sequences")
+    assert loaded.batch([3]).dtype == torch.int64
+    assert loaded.quantum is None
     train, held = data.split(0.25)
     assert train.kind == held.kind == "sequences"
 
@@ -221,6 +283,8 @@ def test_sequences_are_symbols_from_end_to_end(tmp_path):
     ("call", "words"),
     [
         (lambda: Samples(torch.rand(4, 3), kind="sequences"), "whole numbers"),
+        (lambda: monge.data.load(torch.rand(4, 3), kind="sequences"), "not whole"),
+        (lambda: monge.data.load(torch.arange(24).reshape(4, 3, 2), kind="sequences"), r"need \[n, T\]"),
         (lambda: Samples(torch.tensor([[0, -1]]), kind="sequences"), "-1 to 0"),
         (lambda: Samples(torch.tensor([[0, 5]]), kind="sequences", limits=(0, 4)), "0 to 4, and these are 0 to 5"),
         (lambda: Samples(torch.tensor([[0, 5]]), kind="sequences", quantum=1.0), "leave quantum out"),

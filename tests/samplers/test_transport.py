@@ -5,11 +5,11 @@ import torch
 from torch import nn
 
 from monge import rng
-from monge.denoisers import Neural, Oracle, to_velocity
+from monge.denoisers import Neural, Oracle, from_noise, to_velocity
 from monge.densities import Gaussian
 from monge.errors import BadInput, NumericalFailure
 from monge.nets import MLP
-from monge.noise import LinearInterpolant
+from monge.noise import LinearInterpolant, VariancePreserving
 from monge.samplers import decode, encode, integrate, log_prob
 from monge.samplers.transport import divergence_of
 
@@ -35,7 +35,9 @@ def start(n=5, d=3):
     return rng.normal((n, d), 0, "x", dtype=F)
 
 
-@pytest.mark.parametrize("method", ["dopri5", "dopri8", "bosh3", "rk4", "implicit_adams"])
+@pytest.mark.parametrize(
+    "method", ["dopri5", "dopri8", "bosh3", "rk4", "explicit_adams", "implicit_adams", "scipy_solver"]
+)
 def test_a_linear_field_moves_by_the_exponential(method):
     field, x = Linear(), start()
     found = integrate(field, x, 0.0, 1.0, divergence=True, method=method, **FINE)
@@ -154,6 +156,40 @@ def test_the_likelihood_of_a_denoiser_can_be_learned_by(gradients):
     assert encode(D, x, gradients=gradients, **options).requires_grad
 
 
+def test_no_grad_holds_for_what_comes_back():
+    x, D = start(3, 2), Neural(MLP(2, width=8)).double()
+    options = {"sigma_min": 0.1, "sigma_max": 5.0, "gradients": "direct"}
+    with torch.no_grad():
+        assert not integrate(Linear(), start(), 0.0, 1.0, divergence=True, gradients="direct").divergence.requires_grad
+        assert not log_prob(D, x, **options).value.requires_grad
+    with torch.inference_mode():
+        assert log_prob(D, start(3, 2), sigma_min=0.1, sigma_max=5.0).value.isfinite().all()
+        assert not encode(D, start(3, 2), **options).requires_grad
+
+
+def test_an_adjoint_that_would_miss_a_parameter_is_refused():
+    net = nn.Linear(2, 2).double()
+    hidden = from_noise(lambda x, t: net(x), VariancePreserving())
+    options = {"sigma_min": 0.1, "sigma_max": 5.0}
+    with pytest.raises(BadInput, match="give it as a module"):
+        log_prob(hidden, start(3, 2), gradients="adjoint", **options)
+    seen = from_noise(Timed(net), VariancePreserving())
+    both = []
+    for gradients in ("adjoint", "direct"):
+        value = log_prob(seen, start(3, 2), gradients=gradients, **options, **FINE).value.sum()
+        both.append(torch.autograd.grad(value, net.weight)[0])
+    assert torch.allclose(*both, rtol=1e-4)
+
+
+class Timed(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x, t):
+        return self.net(x)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -166,6 +202,7 @@ def test_the_likelihood_of_a_denoiser_can_be_learned_by(gradients):
         ({"field": lambda x, t: x[:, :1]}, r"in the shape of x, \[5, 3\], not \[5, 1\]"),
         ({"field": lambda x, t: None}, "not NoneType"),
         ({"gradients": "adjoint"}, "give the field as one"),
+        ({"gradients": "direct", "method": "scipy_solver"}, "gives no gradients"),
         ({"gradients": "direkt"}, "did you mean direct"),
     ],
 )

@@ -166,6 +166,13 @@ class Inverse(Bijector):
         super().__init__()
         self.bijector, self.labelled, self._channels = bijector, bijector.labelled, bijector._channels
 
+    def latent_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
+        if self.bijector.latent_shape(event_shape) != event_shape:
+            raise BadInput(
+                "the inverse of a map that arranges events anew has its own latent_shape: give it in a class"
+            )
+        return event_shape
+
     def forward(self, x: Float[Tensor, "n *event"], label: Label = None) -> Mapped:
         return self.bijector.inverse(x, label)
 

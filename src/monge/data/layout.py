@@ -22,6 +22,7 @@ LAYOUTS = {
     "vectors": ((1, 2), "[n, d]"),
     "images": ((3, 4), "[n, H, W], [n, C, H, W] or [n, H, W, C]"),
     "fields": ((2, 3, 4, 5), "[n, L], [n, C, L], [n, C, H, W] or [n, C, D, H, W]"),
+    "sequences": ((2,), "[n, T], whole numbers"),
 }
 CONTENTS = {
     "O": "Python objects",
@@ -120,6 +121,8 @@ def arrange(x: Tensor, kind: str | None, integral: bool, label: str) -> tuple[Te
     axes, expected = LAYOUTS[kind] if kind else ((1, 2, 3, 4, 5), "[n, d] or [n, C, *space] with 1 to 3 space axes")
     if x.ndim not in axes:
         raise BadInput(f"{label} has shape {list(x.shape)}, and {kind or 'data'} need {expected}: reshape it")
+    if kind == "sequences":
+        return x, kind
     if x.ndim <= 2:
         x = x.reshape(len(x), -1)
         signal = kind == "fields" or (kind is None and _is_signal(x))
@@ -169,21 +172,26 @@ def assemble(
         raise BadInput(f"{label} holds no samples (shape {list(x.shape)}): give [n, *event] with samples in it")
     at_least_two(len(x), label)
     found = scan(x, label, varying=varying)
+    if kind == "sequences" and not found.integral:
+        raise BadInput(f"{label} holds numbers that are not whole, and sequences are of symbols 0, 1, 2, ...")
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            tensor = torch.from_numpy(x if native else x.astype(np.float32, copy=False))
+            symbols = kind == "sequences"
+            tensor = torch.from_numpy(
+                x.astype(np.int64) if symbols else x if native else x.astype(np.float32, copy=False)
+            )
     except (TypeError, ValueError) as error:
         raise BadInput(f"{label} is stored as {x.dtype.str}, not mappable: save it again as float32") from error
     spread, step = found.high - found.low, float(np.spacing(np.float32(max(abs(found.low), abs(found.high)))))
-    if 0 < spread < COARSEST * step:
+    if 0 < spread < COARSEST * step and not symbols:
         raise BadInput(
             f"{label} varies by {spread:.3g} around {found.low:.6g}, too little for the seven digits of float32: "
             "subtract a constant first"
         )
     tensor, kind = arrange(tensor, kind or ("vectors" if table.columns else None), found.integral, label)
     whole = x.dtype.kind in "biu" or (found.integral and x.ndim >= 3)
-    quantised = whole and max(-found.low, found.high) <= FINEST
+    quantised = whole and not symbols and max(-found.low, found.high) <= FINEST
     limits = (0.0, 255.0) if x.dtype == np.uint8 else (found.low, found.high)
     y, classes = labels(table)
     if table.y is not None and table.y.ndim > 2:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 ATOM, LEAST = 0.01, 5  # share, and number, of the values that are equal to the smallest or largest, to be an atom
@@ -99,6 +99,12 @@ class Marginals:
     def spreads(self) -> bool:
         """Whether data are spread by noise before they are learned from."""
         return bool(self.values) or bool((self.step + self.below + self.above > 0).any())
+
+    @property
+    def rounds(self) -> Bool[Tensor, " g"]:
+        """Which channels are drawn as integers, or as one of few values."""
+        few = torch.tensor([len(value) > 0 for value in self.values] or [False] * len(self.step))
+        return (self.step > 0) | few
 
     @property
     def bends(self) -> bool:

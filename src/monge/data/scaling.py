@@ -98,6 +98,21 @@ class Scaling:
         shift = (pivot[:, 0] + mean).reshape(shape)
         return cls(shift, scale.reshape(shape), event, samples.quantum, samples.limits, marginals)
 
+    def refuse_other(self, samples: Samples) -> None:
+        """Raise BadInput for samples of another nature than those that it was fitted to: the shape of events, their
+        grid and its limits, symbols or numbers, and which columns have integers or few values."""
+        own = Scaling.fit(samples)
+        for name in ("event_shape", "symbols", "quantum", "limits"):
+            mine, theirs = getattr(self, name), getattr(own, name)
+            if mine != theirs:
+                raise BadInput(
+                    f"the scaling is of data with {name} {mine}, and that of {samples.name} is {theirs}: "
+                    "two models that share it learn from data of one nature"
+                )
+        rounded = [None if s.marginals is None else s.marginals.rounds.tolist() for s in (self, own)]
+        if rounded[0] != rounded[1]:
+            raise BadInput(f"the scaling rounds other columns to integers or few values than {samples.name} has")
+
     def forward(self, x: Shaped[Tensor, "n *event"], *, noisy: bool = False) -> Shaped[Tensor, "n *event"]:
         """Data units to unit scale. noisy: events with noise, which is not to be stretched where atoms are, and over
         a space of any size."""

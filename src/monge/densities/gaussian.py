@@ -21,6 +21,7 @@ from monge.linalg import (
 from monge.protocols import LogProb
 
 DENSE = 1024  # values per event up to which a full covariance is kept
+PRINCIPAL_ROWS = 1024  # of which the longest axis is found
 LONG = 512  # side of an event up to which there is a basis for each axis
 Structure = Literal["dense", "stationary", "separable", "diagonal"]
 
@@ -66,6 +67,7 @@ class Gaussian(Law):
             raise BadInput(f"a covariance on {list(self.event_shape)} does not fit a mean {list(mean.shape)}")
         self.keep(mean=mean)
         self.dtype = mean.dtype
+        self.top: float | None = None  # s.d. along the longest axis, where the covariance tells less
         self._known: tuple[Tensor, int, Tensor] | None = None  # eigenvalues, their version, and log Z of these
 
     @classmethod
@@ -102,7 +104,11 @@ class Gaussian(Law):
             power = torch.fft.fftn(wide - mean, dim=axes).abs().square().mean(0) / math.prod(event[1:])
             return cls(mean.to(x.dtype), StationaryCovariance(power.to(x.dtype)))
         if structure == "diagonal":
-            return cls(mean.to(x.dtype), DiagonalCovariance(wide.var(0).to(x.dtype)))
+            made = cls(mean.to(x.dtype), DiagonalCovariance(wide.var(0).to(x.dtype)))
+            rows = (wide[:PRINCIPAL_ROWS] - wide[:PRINCIPAL_ROWS].mean(0)).flatten(1)
+            rows /= math.sqrt(len(rows) - 1)
+            made.top = float(torch.linalg.eigvalsh(rows @ rows.T)[-1].sqrt())
+            return made
         if structure == "separable":
             return cls(mean.to(x.dtype), SeparableCovariance.estimate((wide - mean).to(x.dtype)))
         matrix = _ledoit_wolf((wide - mean).flatten(1)).to(x.dtype)
@@ -160,6 +166,11 @@ class Gaussian(Law):
             both.log_z = self.log_z + other.log_z + float(apart.log_prob(self.mean[None]).value)
         return both
 
+    @property
+    def widest(self) -> float:
+        """The largest principal s.d."""
+        return float(self.covariance.eigenvalues.max().sqrt()) if self.top is None else self.top
+
     # -- under noise ---------------------------------------------------------------------------------------
 
     def noised(self, sigma: float) -> "Gaussian":
@@ -201,12 +212,15 @@ class Gaussian(Law):
 
     def state(self) -> dict[str, Tensor]:
         """Tensors for a file; `from_state` is the inverse."""
-        return {"mean": self.mean, **self.covariance.state()}
+        top = {} if self.top is None else {"top": torch.tensor(self.top)}
+        return {"mean": self.mean, **top, **self.covariance.state()}
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> "Gaussian":
         """What `state` gave."""
-        return cls(state["mean"], Covariance.from_state(state, tuple(state["mean"].shape)))
+        made = cls(state["mean"], Covariance.from_state(state, tuple(state["mean"].shape)))
+        made.top = float(state["top"]) if "top" in state else None
+        return made
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Gaussian":
         super()._apply(fn, recurse)

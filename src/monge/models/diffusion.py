@@ -220,7 +220,7 @@ class Diffusion(Family):
 
     def draw(self, n: int, seed: int, start: int, *, label: Any = None, **options: Any) -> Any:
         told = self.encode_labels(self.drawn_labels(label, n, seed, start), n)
-        if self.walker.plan is not None and self.walker.plan.gains is None:  # in training, and of runs without
+        if self.fitted and self.walker.plan is not None and self.walker.plan.gains is None:  # when it is first asked
             self.walker.measure(self._typical(), device=self.device, show=options.get("show", False))
         typical = self._typical(label)
         return self.walker.draw(n, seed, start, label=told, typical=typical, device=self.device, **options)

@@ -90,6 +90,8 @@ class Flow(Family):
         super().__init__(labels=labels, **settings, **{k: v for k, v in given.items() if v is not None})
         if base is not None and not (isinstance(base, SupportsSample) and isinstance(base, Law)):
             raise BadInput(f"a base is a law of monge.densities that can be drawn, not {type(base).__name__}")
+        if base is not None and base.measure != "lebesgue":
+            raise BadInput(f"a law by {base.measure} measure has points and no density to be carried by a map")
         self.takes_labels = labels
 
     def transport(self, spec: Spec) -> Bijector:

@@ -42,16 +42,17 @@ def interpolate(
         raise BadInput(f"give as many events at both ends, not {list(x0.shape)} and {list(x1.shape)}")
     if n < 2 or path not in ("arc", "line"):
         raise BadInput(f"give n >= 2 and the path 'arc' or 'line', not {n} and {path!r}")
-    z0, z1 = (_latent(model, x, **options).flatten(1) for x in (x0, x1))
+    latents = [_latent(model, x, **options) for x in (x0, x1)]
+    z0, z1 = (z.flatten(1) for z in latents)
     steps = torch.linspace(0, 1, n, dtype=z0.dtype, device=z0.device)
     ways = [_on_arc(z0, z1, float(t)) if path == "arc" else torch.lerp(z0, z1, float(t)) for t in steps]
-    events: list[Tensor] = [model.decode(z.reshape(x0.shape), **options) for z in ways]
+    events: list[Tensor] = [model.decode(z.reshape(latents[0].shape), **options) for z in ways]
     return torch.stack(events)
 
 
 def attribute(
     model: Any, x_with: Float[Tensor, "n *event"], x_without: Float[Tensor, "m *event"], **options: Any
-) -> Float[Tensor, "*event"]:
+) -> Float[Tensor, "*latent"]:
     """The unit vector between the mean latents of events with an attribute and of events without.
 
     Raises BadInput for a model without a latent, or where the means agree.
@@ -75,9 +76,10 @@ def move(
 
     Raises BadInput for a model without a latent, or a direction of another shape.
     """
-    if direction.shape != x.shape[1:]:
-        raise BadInput(f"the direction must be of shape {list(x.shape[1:])}, not {list(direction.shape)}")
-    moved: Tensor = model.decode(_latent(model, x, **options) + strength * direction.to(x), **options)
+    z = _latent(model, x, **options)
+    if direction.shape != z.shape[1:]:
+        raise BadInput(f"the direction must be of shape {list(z.shape[1:])}, not {list(direction.shape)}")
+    moved: Tensor = model.decode(z + strength * direction.to(z), **options)
     return moved
 
 

@@ -1,6 +1,5 @@
 """What a denoiser needs to be walked with: levels, moments, plan, and labels bound; however it was learned."""
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
@@ -11,14 +10,13 @@ from torch import Tensor
 from monge import samplers
 from monge.denoisers import Informed, Labelled, Wrapper, informed
 from monge.densities import Gaussian
-from monge.linalg import DiagonalCovariance
+from monge.errors import BadInput
 from monge.protocols import Denoiser, LogProb
 from monge.samplers import Plan
 
 SIGMA_MIN = 2e-3
 SIGMA_MAX_WIDTHS = 10.0
 COARSE = 0.25  # a grid step of more than this share of the data's s.d. is drawn to a quarter of itself
-PRINCIPAL_ROWS = 1024
 Through = Callable[[Denoiser], Denoiser]
 Asked = tuple[float | None, float | None]
 
@@ -62,13 +60,9 @@ class Walker:
     ) -> None:
         """Take the moments of scaled data, unless they are given, and the largest principal s.d."""
         found = Gaussian.estimate(scaled, "stationary" if periodic else None) if moments is None else moments
-        self.plan = Plan(found)
-        if not isinstance(found.covariance, DiagonalCovariance) or found.covariance.event_shape == (1,):
-            self.widest = float(found.covariance.eigenvalues.max().sqrt())
-            return
-        rows = scaled[:PRINCIPAL_ROWS].flatten(1).double()  # variances alone say nothing of it
-        away = (rows - rows.mean(0)) / math.sqrt(len(rows) - 1)
-        self.widest = float(torch.linalg.eigvalsh(away @ away.T)[-1].sqrt())
+        if tuple(found.event_shape) != self.event_shape:
+            raise BadInput(f"it walks events {list(self.event_shape)}, and these are {list(found.event_shape)}")
+        self.plan, self.widest = Plan(found), found.widest
 
     @property
     def moments(self) -> Gaussian:
@@ -109,26 +103,23 @@ class Walker:
         walk is by the moments alone.
         """
         seen: dict[str, Any] = {"device": device, "show": options.get("show", False)}
+        label = None if label is None else self._labels(label, n)
         blindly = label is not None and typical is None
-        if through is None and self._planned().gains is None and not blindly:
-            self.measure(typical, **seen)
         plan: Plan | None = self._planned()
-        if through is not None:
-            plan = None if blindly else self._piloted(typical, through, **seen)
+        if (through is not None or self._planned().gains is None) and not blindly:
+            plan = self._piloted(typical, through, **seen)
+        elif through is not None:
+            plan = None
         self.moments.to(device)
-        return samplers.reverse_diffusion(
-            self.bound(label, n, through),
-            self.event_shape,
-            n,
-            solver=samplers.ExponentialMultistep(atoms=self.step > 0),
-            sigma_min=self.levels().sigma_min if self.step else self.asked[0],
-            sigma_max=self.asked[1],
-            seed=seed,
-            start=start,
-            plan=plan,
-            device=device,
-            **options,
-        )
+        usual: dict[str, Any] = {
+            "solver": samplers.ExponentialMultistep(atoms=self.step > 0),
+            "sigma_min": self.levels().sigma_min if self.step else self.asked[0],
+            "sigma_max": self.asked[1],
+            "plan": plan,
+        }
+        about: dict[str, Any] = {"seed": seed, "start": start, "device": device}
+        bound = self.bound(label, n, through)
+        return samplers.reverse_diffusion(bound, self.event_shape, n, **about, **{**usual, **options})
 
     def log_prob(self, x: Float[Tensor, "n *event"], label: Tensor | None = None, **options: Any) -> LogProb:
         """log p of scaled events, by `monge.samplers.log_prob`."""
@@ -152,6 +143,7 @@ class Walker:
         """
         own: Denoiser = self.denoiser
         if label is not None:
+            label = self._labels(label, n)
             told, moments = cast(Any, self.denoiser), self.moments.to(label.device)
             kinds, which = torch.unique(label.expand(n, *label.shape[1:]), dim=0, return_inverse=True)
             far = torch.full((len(kinds),), self.levels().sigma_max, device=label.device)
@@ -159,6 +151,14 @@ class Walker:
                 mean = told(moments.mean.expand(len(kinds), *moments.mean.shape), far, kinds)
             own = Labelled(told, label, Gaussian(mean[which], moments.covariance))
         return informed(own if through is None else _Through(own, through))
+
+    def _labels(self, label: Any, n: int) -> Tensor:
+        """As the denoiser takes them, a tensor of one or of n."""
+        given = torch.as_tensor(label)
+        given = given.reshape(1) if given.ndim == 0 else given
+        if len(given) not in (1, n):
+            raise BadInput(f"there are {len(given)} labels for {n} rows: give one, or one for each row")
+        return given
 
     # -- a file --------------------------------------------------------------------------------------------
 
@@ -173,7 +173,8 @@ class Walker:
         return {name: value for name, value in tensors.items() if name not in own and name != "widest"}
 
     def _planned(self) -> Plan:
-        assert self.plan is not None, "a walker looks at data before it walks"
+        if self.plan is None:
+            raise BadInput("a walker looks at data before it walks: call .look(scaled)")
         return self.plan
 
     def _piloted(self, label: Tensor | None, through: Through | None, **options: Any) -> Plan:

@@ -1,5 +1,6 @@
 """What is done with the contract of a family (`monge.models.Family`): fit, save, load."""
 
+import copy
 import hashlib
 import inspect
 import math
@@ -77,7 +78,9 @@ def fit(
     model.record["labels"] = None if model.labels is None else model.labels.to_dict()
     most = max(2, min(MOMENT_ROWS, MOMENT_VALUES // math.prod(samples.event_shape)))
     few = torch.randperm(len(samples), generator=rng.generator(seed, "moments"))[:most]
-    model.prepare(model.scaled(samples.batch(few), seed), **({} if moments is None else {"moments": moments}))
+    model.prepare(
+        model.scaled(samples.batch(few), seed), **({} if moments is None else {"moments": copy.deepcopy(moments)})
+    )
     if folder is not None and writes:
         write_atomic(folder / RECORD, records.to_json(model.record))
     look = None if watch is None else partial(_looked_at, model, watch)
@@ -92,6 +95,8 @@ def fit(
 def save(model: Any, path: str | Path, *, force: bool = False) -> Path:
     """`Family.save`."""
     model.must_be_fitted()
+    if not model.fitted:
+        raise BadInput("a model in training is not saved as if it were done: its fit saves checkpoints with out=")
     folder = Path(path)
     if not force and (folder / RECORD).exists() and not records.same(records.read(folder), model.record):
         raise BadInput(f"{folder} holds another run: give another folder, or force=True to replace it")
@@ -145,22 +150,21 @@ def _shared(
     model: Any, samples: Samples, scaling: Scaling | None, moments: Gaussian | None
 ) -> dict[str, dict[str, str]]:
     """What a run shares with another, by its fingerprint; {} for nothing."""
+    for given, kind, name in ((scaling, Scaling, "scaling"), (moments, Gaussian, "moments")):
+        if given is not None and not isinstance(given, kind):
+            raise BadInput(f"{name} are those of another model, first.{name}, not {type(given).__name__}")
     if moments is not None and "moments" not in inspect.signature(model.prepare).parameters:
         raise BadInput(f"{type(model).__name__} keeps no moments: leave moments= out")
     if moments is not None and scaling is None:
         raise BadInput("moments are in the units of a scaling: give that of the same model, scaling=first.scaling")
     found: dict[str, str] = {}
     if scaling is not None:
-        if tuple(scaling.event_shape) != samples.event_shape or scaling.quantum != samples.quantum:
-            raise BadInput(
-                f"the scaling is of events {list(scaling.event_shape)} of step {scaling.quantum}, and {samples.name} "
-                f"has {list(samples.event_shape)} of step {samples.quantum}"
-            )
+        scaling.refuse_other(samples)
         found["scaling"] = hashlib.sha256(repr(scaling.to_dict()).encode()).hexdigest()[:16]
     if moments is not None:
-        if tuple(moments.event_shape) != samples.event_shape:
+        if tuple(moments.mean.shape) != samples.event_shape:
             raise BadInput(
-                f"the moments are of events {list(moments.event_shape)}, and {samples.name} has "
+                f"the moments are of events {list(moments.mean.shape)}, and {samples.name} has "
                 f"{list(samples.event_shape)}"
             )
         tensors = [value.detach().cpu().double().numpy().tobytes() for value in moments.state().values()]

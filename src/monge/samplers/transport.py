@@ -7,9 +7,10 @@ A field carries a law along by Liouville's equation (course (96)): d log p_t(x_t
 A neural ODE, the velocity of flow matching and the deterministic transport of a denoiser are three fields.
 """
 
+import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -22,6 +23,8 @@ from monge.errors import BadInput, NumericalFailure
 Field = Callable[[Tensor, Tensor], Tensor]  # (x [n, *event], t [n]) -> [n, *event]
 TOGETHER = {"cpu": 2**13, "cuda": 2**22}  # values of x for all directions that the Jacobian is applied to at once
 STEPS = 100  # of a method that does not choose them
+P = ParamSpec("P")
+R = TypeVar("R")
 ADAPTIVE = ("dopri5", "dopri8", "bosh3", "fehlberg2", "adaptive_heun")
 
 
@@ -34,7 +37,20 @@ class Integrated(NamedTuple):
     error: Float[Tensor, " n"] | None = None
 
 
-@torch.inference_mode(False)  # derivatives are taken within
+def derivable(function: Callable[P, R]) -> Callable[P, R]:
+    """A function within which derivatives are taken, also under `inference_mode`; `no_grad` outside holds for what it
+    returns."""
+
+    @functools.wraps(function)
+    def guarded(*given: P.args, **named: P.kwargs) -> R:
+        on = torch.is_grad_enabled()
+        with torch.inference_mode(False), torch.set_grad_enabled(on):
+            return function(*given, **named)
+
+    return guarded
+
+
+@derivable
 def integrate(
     field: Field,
     x: Float[Tensor, "n *event"],
@@ -85,6 +101,8 @@ def integrate(
         one_of(gradients, ("direct", "adjoint"), "gradients")
     if gradients == "adjoint" and not isinstance(field, nn.Module):
         raise BadInput("the adjoint equation finds gradients to the parameters of a module: give the field as one")
+    if gradients is not None and method == "scipy_solver":
+        raise BadInput("scipy_solver gives no gradients: take another method, or gradients=None")
     if probes is not None and whole(probes, "probes") < 2:
         raise BadInput(f"Hutchinson's estimator needs at least 2 probes to state its error, not {probes}")
     signs = None
@@ -94,10 +112,15 @@ def integrate(
     graph = gradients is not None and torch.is_grad_enabled()
     moving = _Moving(field, signs, (min(begin, end), max(begin, end)), graph)
     times = torch.tensor([begin, end], dtype=x.dtype, device=x.device)
-    own = {"norm": _largest, "step_t": times[1:]} if method in ADAPTIVE else {"step_size": abs(end - begin) / STEPS}
+    own: dict[str, Any] = {"norm": _largest, "step_t": times[1:]}
+    if method not in ADAPTIVE:
+        own = {} if method == "scipy_solver" else {"step_size": abs(end - begin) / STEPS}
+    if method == "explicit_adams":  # the order that it has by itself is unstable
+        own["max_order"] = 4
     given: dict[str, Any] = {"rtol": rtol, "atol": atol, "method": method, "options": {**own, **(options or {})}}
     if graph and gradients == "adjoint":
-        backwards = {"step_size": own["step_size"]} if "step_size" in own else {}
+        moving.refuse_hidden(x, times[0])
+        backwards = {} if method in ADAPTIVE else own
         given["adjoint_options"] = {**backwards, **(options or {})}
     columns = 0 if signs is None else max(1, signs.shape[1])
     try:
@@ -140,6 +163,13 @@ class _Moving(nn.Module):
             v = self._velocity(at, time)
             div = self._divergence(v, at, self.signs)
         return (v, div) if self.graph else (v.detach(), div)
+
+    def refuse_hidden(self, x: Tensor, time: Tensor) -> None:
+        """Raise BadInput where V learns by parameters that are not those of the field: the adjoint would miss them."""
+        with torch.enable_grad():
+            learned = self._velocity(x.detach(), time.expand(len(x))).requires_grad
+        if learned and not any(p.requires_grad for p in self.parameters()):
+            raise BadInput("the field learns by parameters that are not its own: give it as a module that has them")
 
     def _divergence(self, v: Tensor, x: Tensor, signs: Tensor) -> Tensor:
         self.together = self.together or max(1, TOGETHER.get(x.device.type, TOGETHER["cpu"]) // x.numel())

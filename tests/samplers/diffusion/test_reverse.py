@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from monge import rng, samplers
-from monge.denoisers import Oracle, residual_level
+from monge.denoisers import Labelled, Oracle, residual_level
 from monge.densities import Gaussian, GaussianMixture
 from monge.errors import BadInput, NumericalFailure
 from monge.samplers import EulerMaruyama, ExponentialMultistep, Heun, Linearisation, Plan, pilot, reverse_diffusion
@@ -132,6 +132,19 @@ def test_a_pilot_is_counted_and_its_plan_passed_on():
     reverse_diffusion(both, (2,), 10, nfe=5)
     turned[0] = wider
     assert torch.equal(reverse_diffusion(both, (2,), 10, nfe=5), reverse_diffusion(wider, (2,), 10, nfe=5))
+
+
+def test_a_plan_without_gains_says_where_the_law_is():
+    law = Gaussian(torch.full((2,), 1e3), torch.ones(2))
+    for D in (law.denoise, Labelled(lambda y, sigma, label: law.denoise(y, sigma), torch.arange(200))):
+        x = reverse_diffusion(D, (2,), 200, nfe=12, plan=Plan(law))
+        assert torch.allclose(x.mean(0), torch.full((2,), 1e3), atol=1.0)
+
+
+def test_a_plan_of_another_shape_is_refused():
+    D = Oracle(ring())
+    with pytest.raises(BadInput, match=r"plan is what pilot.* gives, not one of events \[3\]"):
+        reverse_diffusion(D, (2,), 5, plan=Plan(Gaussian(torch.zeros(3), torch.ones(3))))
 
 
 @pytest.mark.parametrize("alpha", [0.0, 1.0])

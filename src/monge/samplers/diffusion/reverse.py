@@ -99,6 +99,9 @@ def reverse_diffusion(
     frames: list[Trajectory] = []
     options: dict[str, Any] = {"dtype": dtype, "device": device}
     given = sigma_min, sigma_max
+    if plan is not None and (not isinstance(plan, Plan) or tuple(plan.moments.event_shape) != event_shape):
+        came = f"one of events {list(plan.moments.event_shape)}" if isinstance(plan, Plan) else type(plan).__name__
+        raise BadInput(f"plan is what pilot(denoiser, {event_shape}) gives, not {came}")
     denoiser = informed(denoiser)
     plan, linear, ends = _planned(denoiser, event_shape, moments, plan, given, options, show)
     with progress.bar("drawing samples", n * nfe, show=show) as advance:
@@ -166,7 +169,10 @@ def _planned(
 ) -> tuple[Plan, Linearisation, tuple[float, float] | None]:
     """The plan, the linear part of the denoiser, and the ends of its levels where the plan does not tell them."""
     moments = moments if moments is not None else denoiser.moments
-    if plan is None and denoiser.count is None and (moments is not None or None in given):
+    if moments is None and plan is not None:
+        moments = plan.moments
+    unmeasured = plan is None or plan.gains is None
+    if unmeasured and denoiser.count is None and (moments is not None or None in given):
         low, high = given[0] or 0.0, given[1] or math.inf
         plan = pilot(denoiser, event_shape, moments, lowest=low, highest=high, **options, show=show)
     if plan is not None and plan.gains is not None:

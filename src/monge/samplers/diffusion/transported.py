@@ -22,7 +22,7 @@ from monge.doors import options, real, single, whole
 from monge.errors import BadInput
 from monge.protocols import Denoiser, LogProb
 from monge.samplers.diffusion.scale import survey
-from monge.samplers.transport import Integrated, integrate
+from monge.samplers.transport import Integrated, derivable, integrate
 
 RTOL, BATCH = 1e-5, 512
 
@@ -40,7 +40,7 @@ class Between(TypedDict, total=False):
     batch_size: int
 
 
-@torch.inference_mode(False)  # derivatives are taken within
+@derivable
 def log_prob(
     denoiser: Denoiser,
     x: Float[Tensor, "n *event"],
@@ -84,7 +84,7 @@ def log_prob(
     return LogProb(torch.cat(values), torch.cat(errors), told)
 
 
-@torch.inference_mode(False)  # derivatives are taken within
+@derivable
 def encode(denoiser: Denoiser, x: Float[Tensor, "n *event"], **options: Unpack[Between]) -> Float[Tensor, "n *event"]:
     """Latent z of x: the transport to sigma_max, whitened by the Gaussian law there; z ~ N(0, Id) if D is right.
 
@@ -95,7 +95,7 @@ def encode(denoiser: Denoiser, x: Float[Tensor, "n *event"], **options: Unpack[B
     return frame.moments.noised(frame.levels[1]).whiten(frame.carry(frame.x))
 
 
-@torch.inference_mode(False)  # derivatives are taken within
+@derivable
 def decode(denoiser: Denoiser, z: Float[Tensor, "n *event"], **options: Unpack[Between]) -> Float[Tensor, "n *event"]:
     """x of a latent z: the inverse of `encode`."""
     frame = _Frame(denoiser, z, options, "z")
