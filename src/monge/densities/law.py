@@ -4,7 +4,7 @@ import functools
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from jaxtyping import Float
@@ -16,18 +16,19 @@ from monge.errors import BadInput
 from monge.objects import Recorded
 from monge.protocols import LogProb
 
+Method = TypeVar("Method", bound=Callable[..., Any])
 Made = TypeVar("Made", bound="Law")
 SCATTER = 2.0  # s.d. of a law at which chains start
 
 
-def _of_events(method: Callable[..., Any]) -> Callable[..., Any]:
+def _of_events(method: Method) -> Method:
     """A method of a law behind its door: events [n, *event] of a real floating dtype."""
 
     @functools.wraps(method)
     def guarded(self: "Law", x: Any, *more: Any, **named: Any) -> Any:
         return method(self, events(x, self.event_shape), *more, **named)
 
-    return guarded
+    return cast(Method, guarded)
 
 
 def _of_noisy(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -94,10 +95,12 @@ class Law(Recorded, nn.Module, ABC):
             raise BadInput(f"Z of this {type(self).__name__} is unknown: use its energy, or give log_z")
         return LogProb.exact(-self.energy(x) - self.log_z, measure=self.measure)
 
+    @_of_events
     def score(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
         """grad log p = -grad energy. Raises BadInput for an energy without a gradient."""
         return self.energy_and_score(x)[1]
 
+    @_of_events
     def energy_and_score(self, x: Float[Tensor, "n *event"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n *event"]]:
         """Both, in one pass: what a step of a sampler needs; here by autograd.
 
@@ -106,7 +109,6 @@ class Law(Recorded, nn.Module, ABC):
         >>> torch.autograd.grad(law.score(x).sum(), x)  # -U''
         (tensor([[-12.]]),)
         """
-        x = events(x, self.event_shape)
         again = torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in self.parameters()))
         with torch.inference_mode(False), torch.enable_grad():
             alone = x.clone() if x.is_inference() else x.detach()
