@@ -5,12 +5,10 @@ and classes that remember their arguments (`Recorded`), which their package regi
 object it keeps the name, and `load` must be given one.
 """
 
-import contextlib
 import dataclasses
 import inspect
 import sys
 from collections.abc import Iterable
-from importlib import import_module
 from typing import Any, TypeVar
 
 from monge.errors import BadInput
@@ -79,9 +77,6 @@ def rebuild(described: Any) -> Any:
             raise BadInput(f"a tensor of dtype {described.get('dtype')} cannot be made again from a record")
         return torch.tensor(described["tensor"], dtype=kind)
     name, settings = str(described.get("object")), described.get("settings")
-    if name.count(".") == 2 and name.startswith("monge."):
-        with contextlib.suppress(ImportError):
-            import_module(name.rpartition(".")[0])  # which registers what it has
     if name not in _registered or not isinstance(settings, dict):
         raise BadInput(f"{name} cannot be made again from a record: give one")
     return _registered[name](**{key: rebuild(value) for key, value in settings.items()})
