@@ -155,7 +155,8 @@ class Diffusion(Family):
 
     @property
     def moments(self) -> Gaussian:
-        """Mean and covariance of the scaled data, which the denoiser starts from."""
+        """Mean and covariance of the scaled data, which the denoiser starts from. Raises BadInput before a `fit`."""
+        self.must_be_fitted()
         return self.walker.moments
 
     def levels(self, sampling: bool = True) -> Levels:
