@@ -77,3 +77,14 @@ def test_busy(run):
     rows = run("busy")[2:]
     assert [row.split("|")[1].strip() for row in rows] == ["training", "sampling", "chains"]
     assert all(float(row.split("|")[4]) > 0 for row in rows)
+
+
+def test_learning(run):
+    head, _, *rows = (line.split("|")[1:-1] for line in run("learning"))
+    found = {(row[0].strip(), row[1].strip()): [float(v.split()[0]) for v in row[2:]] for row in rows}
+    assert [name.strip() for name in head[2:]] == ["1", "2-4", "5-8", "9-16", "17-32", "33-64"]
+    assert set(found) == {(level, what) for level in ("4", "0.5") for what in ("train", "held", "carried")} | {
+        ("0", "drawn")
+    }
+    assert all(0.3 < value < 1.7 for value in found["0", "drawn"])
+    assert all(abs(value) < 0.2 for value in found["0.5", "held"])
