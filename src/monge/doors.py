@@ -99,11 +99,17 @@ def of_noisy(method: Denoises) -> Denoises:
     return cast(Denoises, guarded)
 
 
-def like(y: Tensor, found: Any, what: str = "the denoiser") -> Tensor:
-    """What was found for events y, in their shape; BadInput for what has another."""
-    if not isinstance(found, Tensor) or found.shape != y.shape:
+def like(given: Tensor, found: Any, told: str = "the denoiser must return E[x | y] in the shape of y") -> Tensor:
+    """What a stranger's function found, if it has the shape of what it was given; told: what should have come.
+
+    >>> like(torch.zeros(2, 3), torch.zeros(2), "a score has the shape of x")
+    Traceback (most recent call last):
+    ...
+    monge.errors.BadInput: a score has the shape of x, [2, 3], not [2]
+    """
+    if not isinstance(found, Tensor) or found.shape != given.shape:
         came = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
-        raise BadInput(f"{what} must return E[x | y] in the shape of y, {list(y.shape)}, not {came}")
+        raise BadInput(f"{told}, {list(given.shape)}, not {came}")
     return found
 
 

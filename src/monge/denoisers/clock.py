@@ -60,7 +60,7 @@ class AtTime(Wrapper):
         t = self.process.time(_wide(sigma))
         now = _Moment.at(self.process, t, y)
         x = now.scale * y
-        e = like(x, self.denoiser(x, t.to(y)), "a network at x_t")
+        e = like(x, self.denoiser(x, t.to(y)), "a network at x_t must return the shape of x_t")
         if self.kind == "score":
             e = -now.scale * now.sigma * e
         elif self.kind == "velocity":

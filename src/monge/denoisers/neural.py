@@ -45,6 +45,8 @@ class Neural(Recorded, nn.Module):
     tensor([[1.]])
     """
 
+    count: int | None = None  # it is made for any rows
+
     def __init__(self, net: nn.Module, *, sigma_data: float = 1.0, blind: bool = False, guided: bool = False) -> None:
         super().__init__()
         self.net = net
@@ -52,10 +54,6 @@ class Neural(Recorded, nn.Module):
         self.blind, self.guided = blind, guided
         self.homogeneous = blind and isinstance(net, BiasFreeUNet)
         self.moments: Gaussian | None = None
-
-    @property
-    def count(self) -> None:
-        """It is made for any rows."""
 
     def rows(self, first: int, n: int) -> "Neural":
         """That of rows first .. first + n: itself."""

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from monge import rng
-from monge.doors import events, levels
+from monge.doors import events, levels, like
 from monge.errors import BadInput
 from monge.objects import Recorded
 from monge.protocols import LogProb
@@ -42,7 +42,7 @@ def _of_noisy(method: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
-DOORS = dict.fromkeys(("energy", "log_prob", "score", "energy_and_score"), _of_events) | {"denoise": _of_noisy}
+DOORS = dict.fromkeys(("energy", "log_prob", "energy_and_score"), _of_events) | {"denoise": _of_noisy}
 
 
 class Law(Recorded, nn.Module, ABC):
@@ -193,11 +193,7 @@ class Energy(Law):
     def energy_and_score(self, x: Float[Tensor, "n *event"]) -> tuple[Float[Tensor, " n"], Float[Tensor, "n *event"]]:
         if self.closed_score is None:
             return super().energy_and_score(x)
-        score = self.closed_score(x)
-        if not isinstance(score, Tensor) or score.shape != x.shape:
-            came = list(score.shape) if isinstance(score, Tensor) else type(score).__name__
-            raise BadInput(f"a score has the shape of x, {list(x.shape)}, not {came}")
-        return self.energy(x), score
+        return self.energy(x), like(x, self.closed_score(x), "a score has the shape of x")
 
 
 class Tempered(Law):

@@ -51,18 +51,17 @@ class Walker:
     ) -> None:
         self.denoiser, self.event_shape, self.asked, self.step = denoiser, tuple(event_shape), asked, step
         self.plan: Plan | None = None
-        self.widest = 1.0
 
     # -- what is known of the law --------------------------------------------------------------------------
 
     def look(
         self, scaled: Float[Tensor, "n *event"], moments: Gaussian | None = None, *, periodic: bool = False
     ) -> None:
-        """Take the moments of scaled data, unless they are given, and the largest principal s.d."""
+        """Take the moments of scaled data, unless they are given."""
         found = Gaussian.estimate(scaled, "stationary" if periodic else None) if moments is None else moments
         if tuple(found.event_shape) != self.event_shape:
             raise BadInput(f"it walks events {list(self.event_shape)}, and these are {list(found.event_shape)}")
-        self.plan, self.widest = Plan(found), found.widest
+        self.plan = Plan(found)
 
     @property
     def moments(self) -> Gaussian:
@@ -74,7 +73,7 @@ class Walker:
         lowest = SIGMA_MIN
         if sampling and self.step:
             lowest = max(lowest, (0.5 if self.step <= COARSE else 0.25) * self.step)
-        own = lowest, SIGMA_MAX_WIDTHS * self.widest
+        own = lowest, SIGMA_MAX_WIDTHS * self.moments.widest
         return Levels(*(own if given is None else float(given) for given, own in zip(self.asked, own, strict=True)))
 
     def measure(self, label: Shaped[Tensor, " n *k"] | None = None, **options: Any) -> None:
@@ -164,12 +163,14 @@ class Walker:
 
     def tensors(self) -> dict[str, Tensor]:
         """What a file keeps of it; `restore` is the inverse."""
-        return {"widest": torch.tensor(self.widest), **self._planned().state()}
+        return self._planned().state()
 
     def restore(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Take back what `tensors` gave from among those of a model, and return the others."""
         own = {name: value for name, value in tensors.items() if "/" in name}
-        self.widest, self.plan = float(tensors["widest"]), Plan.from_state(own)
+        self.plan = Plan.from_state(own)
+        if "widest" in tensors:  # runs of before moments told it
+            self.moments.top = float(tensors["widest"])
         return {name: value for name, value in tensors.items() if name not in own and name != "widest"}
 
     def _planned(self) -> Plan:

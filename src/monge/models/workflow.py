@@ -78,9 +78,8 @@ def fit(
     model.record["labels"] = None if model.labels is None else model.labels.to_dict()
     most = max(2, min(MOMENT_ROWS, MOMENT_VALUES // math.prod(samples.event_shape)))
     few = torch.randperm(len(samples), generator=rng.generator(seed, "moments"))[:most]
-    model.prepare(
-        model.scaled(samples.batch(few), seed), **({} if moments is None else {"moments": copy.deepcopy(moments)})
-    )
+    known = {} if moments is None else {"moments": copy.deepcopy(moments)}
+    model.prepare(model.scaled(samples.batch(few), seed), **known)
     if folder is not None and writes:
         write_atomic(folder / RECORD, records.to_json(model.record))
     look = None if watch is None else partial(_looked_at, model, watch)

@@ -12,10 +12,12 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 from torch import Tensor
 
+from monge.doors import like
 from monge.errors import BadInput
 
 Array = NDArray[np.float64]
 Coefficient = Callable[..., Tensor]  # of x [m, d], or of (x, t)
+InTime = Callable[[Tensor, float], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +83,11 @@ def fokker_planck(
     if not np.isfinite(p).all() or (p < 0).any() or not p.sum() > 0:
         raise BadInput("the start must be a density: finite, nowhere negative, and with mass in the box")
     found, unit = [p / (p.sum() * volume)], sparse.identity(len(p), format="csc")
-    changes = any(_takes_time(given) for given in (drift, sigma) if callable(given))
+    (v, moves), (noise, changes) = _in_time(drift), _in_time(sigma)
     solve = None
     for k in range(1, steps + 1):
-        if solve is None or changes:
-            solve = splu(unit - (t / steps) * _generator(drift, sigma, edges, sides, k * t / steps)).solve
+        if solve is None or moves or changes:
+            solve = splu(unit - (t / steps) * _generator(v, noise, edges, sides, k * t / steps)).solve
         found.append(solve(found[-1]))
     return Evolution(np.linspace(0, t, steps + 1), sides, np.stack(found).reshape(-1, *cells))
 
@@ -97,7 +99,7 @@ def centres(sides: Sequence[Array]) -> Float[Tensor, "m d"]:
 
 
 def _generator(
-    drift: Coefficient, sigma: float | Coefficient, edges: list[Array], sides: tuple[Array, ...], t: float
+    drift: InTime, sigma: InTime, edges: list[Array], sides: tuple[Array, ...], t: float
 ) -> sparse.csc_matrix:
     """dp/dt = A p at time t: columns of A sum to 0, and off its diagonal nothing is negative."""
     sizes = [len(side) for side in sides]
@@ -106,12 +108,9 @@ def _generator(
     for axis, (edge, side) in enumerate(zip(edges, sides, strict=True)):
         h = side[1] - side[0]
         at = centres([other if k != axis else edge[1:-1] for k, other in enumerate(sides)])
-        v = _values(drift, at, t)
-        if v.shape != at.shape or not bool(v.isfinite().all()):
-            raise BadInput(
-                f"a drift gives [m, {at.shape[1]}], finite, for x of that shape, not {list(v.shape)} with "
-                f"{int((~v.isfinite()).sum())} values that are not"
-            )
+        v = like(at, drift(at, t), f"a drift gives [m, {at.shape[1]}] for x of that shape")
+        if not bool(v.isfinite().all()):
+            raise BadInput(f"a drift gives values that are finite, and {int((~v.isfinite()).sum())} of {v.numel()} are not")
         z = v[:, axis].double().numpy() * h / _diffusion(sigma, at, t)
         left = np.take(numbers, range(sizes[axis] - 1), axis).ravel()
         right = np.take(numbers, range(1, sizes[axis]), axis).ravel()
@@ -122,9 +121,9 @@ def _generator(
     return sparse.csc_matrix((values, (rows, columns)), shape=(numbers.size, numbers.size))
 
 
-def _diffusion(sigma: float | Coefficient, x: Tensor, t: float) -> Array:
+def _diffusion(sigma: InTime, x: Tensor, t: float) -> Array:
     """sigma^2 / 2 at points, [m]."""
-    level = _values(sigma, x, t) if callable(sigma) else torch.full((len(x),), float(sigma))
+    level = sigma(x, t)
     bad = level[~((level > 0) & level.isfinite())]
     if level.shape != (len(x),) or len(bad):
         came = f"{float(bad[0]):g}" if level.shape == (len(x),) else str(list(level.shape))
@@ -133,18 +132,16 @@ def _diffusion(sigma: float | Coefficient, x: Tensor, t: float) -> Array:
     return found
 
 
-def _values(given: Coefficient, x: Tensor, t: float) -> Tensor:
-    return given(x, t) if _takes_time(given) else given(x)
-
-
-def _takes_time(given: Coefficient) -> bool:
-    """Whether it is a function of (x, t)."""
+def _in_time(given: float | Coefficient) -> tuple[InTime, bool]:
+    """A number, or a function of x or of (x, t), as one of (x, t), and whether it changes."""
+    if not callable(given):
+        return lambda x, t: torch.full((len(x),), float(given)), False
     try:
         taken = inspect.signature(given).parameters.values()
     except (TypeError, ValueError):  # of what is built in
-        return False
+        return lambda x, t: given(x), False
     needed = [p for p in taken if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return len(needed) > 1
+    return (given, True) if len(needed) > 1 else (lambda x, t: given(x), False)
 
 
 def _bernoulli(z: Array) -> Array:

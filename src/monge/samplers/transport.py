@@ -17,15 +17,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from monge import rng
-from monge.doors import one_of, real, single, whole
+from monge.doors import like, one_of, real, single, whole
 from monge.errors import BadInput, NumericalFailure
 
 Field = Callable[[Tensor, Tensor], Tensor]  # (x [n, *event], t [n]) -> [n, *event]
 TOGETHER = {"cpu": 2**13, "cuda": 2**22}  # values of x for all directions that the Jacobian is applied to at once
 STEPS = 100  # of a method that does not choose them
+ADAPTIVE = ("dopri5", "dopri8", "bosh3", "fehlberg2", "adaptive_heun")
 P = ParamSpec("P")
 R = TypeVar("R")
-ADAPTIVE = ("dopri5", "dopri8", "bosh3", "fehlberg2", "adaptive_heun")
 
 
 class Integrated(NamedTuple):
@@ -182,11 +182,7 @@ class _Moving(nn.Module):
             return divergence_of(v, x, signs, graph=self.graph)
 
     def _velocity(self, x: Tensor, time: Tensor) -> Tensor:
-        v = self.field(x, time)
-        if not isinstance(v, Tensor) or v.shape != x.shape:
-            came = list(v.shape) if isinstance(v, Tensor) else type(v).__name__
-            raise BadInput(f"a field gives [n, *event] in the shape of x, {list(x.shape)}, not {came}")
-        return v
+        return like(x, self.field(x, time), "a field gives [n, *event] in the shape of x")
 
 
 def divergence_of(

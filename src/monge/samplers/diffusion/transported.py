@@ -76,7 +76,7 @@ def log_prob(
             end, change, error = frame.flow(first, y, frame.levels, divergence=True, probes=probes, seed=seed)
             assert change is not None
             assert error is not None
-            values.append(frame.part(first, len(y))[1].noised(frame.levels[1]).log_prob(end).value + change)
+            values.append(frame.rows(first, len(y))[1].noised(frame.levels[1]).log_prob(end).value + change)
             errors.append(error)
             advance(len(y))
     how = "exact divergence" if probes is None else f"Hutchinson divergence, {probes} probes"
@@ -127,10 +127,10 @@ class _Frame:
 
     def batches(self, y: Tensor) -> Iterator[tuple[int, Tensor]]:
         """The rows, so many at a time, each time with the number of the first."""
-        for i, rows in enumerate(torch.split(y, self.size)):
-            yield i * self.size, rows
+        for i, some in enumerate(torch.split(y, self.size)):
+            yield i * self.size, some
 
-    def part(self, first: int, n: int) -> tuple[Denoiser, Gaussian]:
+    def rows(self, first: int, n: int) -> tuple[Denoiser, Gaussian]:
         """The denoiser of rows first .. first + n, and their law."""
         own = self.denoiser.rows(first, n)
         return own, self.given or own.moments or self.moments
@@ -138,11 +138,11 @@ class _Frame:
     def carry(self, y: Tensor, *, down: bool = False) -> Tensor:
         """y at the other end of the levels."""
         ends = self.levels[::-1] if down else self.levels
-        return torch.cat([self.flow(first, rows, ends).x for first, rows in self.batches(y)])
+        return torch.cat([self.flow(first, some, ends).x for first, some in self.batches(y)])
 
     def flow(self, first: int, y: Tensor, sigmas: tuple[float, float], **more: Any) -> Integrated:
         """Carry rows first .. first + n, y [n, *event], between two noise levels; more: for `integrate`."""
-        denoiser, law = self.part(first, len(y))
+        denoiser, law = self.rows(first, len(y))
         mean, width = law.mean.to(y), self.width
         field = DenoiserField(denoiser, mean, width)
         begin, end = (math.log(sigma / width) for sigma in sigmas)
