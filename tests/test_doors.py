@@ -11,7 +11,7 @@ from monge import denoisers as dn
 from monge import densities as de
 from monge import evaluation as ev
 from monge import linalg as la
-from monge import noise, ot
+from monge import models, noise, ot
 from monge import samplers as sa
 from monge.bijectors import (
     ActNorm,
@@ -36,6 +36,14 @@ Z = torch.zeros
 ONES = torch.ones
 GAUSS = de.Gaussian(Z(2), torch.eye(2))
 MIX = de.GaussianMixture(Z(2, 2), ONES(2))
+
+
+def walker():
+    made = models.Walker(de.Gaussian(torch.zeros(2), torch.ones(2)).denoise, (2,))
+    made.look(torch.eye(2).repeat(5, 1))
+    return made
+
+
 ORACLE = dn.Oracle(MIX)
 FIELD = Z(2, 1, 16, 16)
 CLOUD = torch.randn(30, 2, generator=torch.Generator().manual_seed(0))
@@ -140,6 +148,17 @@ WRONG = {
     "transport of none": (lambda: sa.log_prob(ORACLE, Z(0, 2)), "a row or more"),
     "transport batch": (lambda: sa.encode(ORACLE, Z(3, 2), batch_size=0), "1 or more"),
     "encode tolerance": (lambda: sa.encode(ORACLE, Z(3, 2), rtol=-1.0, atol=-1.0), "above 0"),
+    "no denoiser": (lambda: sa.reverse_diffusion(3, (2,), 5), "a denoiser is a function .*, not int"),
+    "wrapper of none": (lambda: dn.Wrapper(None), "a denoiser is a function .*, not NoneType"),
+    "no clock": (lambda: dn.from_noise(lambda x, t: x, None), "a process is one of monge.noise"),
+    "no clock back": (lambda: dn.to_score(lambda y, sigma: y, None), "a process is one of monge.noise"),
+    "no network": (lambda: dn.from_noise(None, noise.OrnsteinUhlenbeck()), "a denoiser is a function"),
+    "no field": (lambda: sa.integrate(3, Z(2, 2), 0.0, 1.0), "a field is a function .*, not int"),
+    "no time": (lambda: sa.integrate(lambda x, t: x, Z(2, 2), "a", 1.0), "two times are needed"),
+    "no bijector": (lambda: models.Flow("map"), "a bijector of monge.bijectors, not str"),
+    "through none": (lambda: walker().draw(3, 0, through=lambda D: None), "a denoiser is a function .*, not NoneType"),
+    "through a number": (lambda: walker().draw(3, 0, through=3), "through makes a denoiser of a denoiser.*not int"),
+    "scaling as a dict": (lambda: models.MAF().fit(CLOUD, scaling={}), "first.scaling, not dict"),
     "transport option": (lambda: sa.encode(ORACLE, Z(3, 2), sigma_mim=1.0), "did you mean sigma_min"),
     "probes": (lambda: sa.log_prob(ORACLE, Z(3, 2), probes=1), "at least 2 probes"),
     "darws": (lambda: sa.hmc(GAUSS, darws=10), "did you mean draws"),

@@ -76,6 +76,19 @@ def test_strangers_are_named_and_refused():
         objects.rebuild(described["net"])
 
 
+ODD = (
+    {"tensor": [[1], [1, 2]], "dtype": "float32"},
+    {"tensor": [1], "dtype": "save"},
+    {"object": "monge.densities.DoubleWell", "settings": {"foo": 1}},
+)
+
+
+@pytest.mark.parametrize("described", ODD)
+def test_a_damaged_record_is_told(described):
+    with pytest.raises(BadInput, match="made again"):
+        objects.rebuild(described)
+
+
 @pytest.mark.parametrize(
     "name", ["os.system", "monge.nets.roles", "monge.files.write_atomic", "monge.nets.torch", "monge.samplers.hmc", "x"]
 )

@@ -99,6 +99,12 @@ def of_noisy(method: Denoises) -> Denoises:
     return cast(Denoises, guarded)
 
 
+def function(given: Any, told: str) -> None:
+    """Raises BadInput for what cannot be called; told: what should have come."""
+    if not callable(given):
+        raise BadInput(f"{told}, not {type(given).__name__}")
+
+
 def like(given: Tensor, found: Any, told: str = "the denoiser must return E[x | y] in the shape of y") -> Tensor:
     """What a stranger's function found, if it has the shape of what it was given; told: what should have come.
 
@@ -134,15 +140,15 @@ def two_clouds(x: Any, y: Any, *, least: int = 1, names: tuple[str, str] = ("x",
     return clouds[0].to(wide), clouds[1].to(wide)
 
 
-def levels(sigma: Any, y: Tensor) -> Tensor:
+def levels(sigma: Any, y: Tensor, name: str = "sigma") -> Tensor:
     """sigma as [n] for the rows of y; BadInput if it is negative, not finite, or has another length."""
     wide = single(y)
     try:
-        level = real(sigma, "sigma").to(wide) if isinstance(sigma, Tensor | np.ndarray) else wide.new_tensor(sigma)
+        level = real(sigma, name).to(wide) if isinstance(sigma, Tensor | np.ndarray) else wide.new_tensor(sigma)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise BadInput(f"sigma must be a number or a tensor of them, not {type(sigma).__name__}") from error
+        raise BadInput(f"{name} must be a number or a tensor of them, not {type(sigma).__name__}") from error
     if level.ndim > 1 or (level.ndim == 1 and len(level) not in (1, len(y))):
-        raise BadInput(f"sigma must be a number or one value for each of {len(y)} rows, not {list(level.shape)}")
+        raise BadInput(f"{name} must be a number or one value for each of {len(y)} rows, not {list(level.shape)}")
     if not (isinstance(sigma, Tensor) and sigma.device.type != "cpu"):  # elsewhere the question would wait
         wrong = level[~((level >= 0) & (level < math.inf))]
         if len(wrong):

@@ -75,11 +75,17 @@ def rebuild(described: Any) -> Any:
         kind = getattr(torch, str(described.get("dtype")), None)
         if not isinstance(kind, torch.dtype):
             raise BadInput(f"a tensor of dtype {described.get('dtype')} cannot be made again from a record")
-        return torch.tensor(described["tensor"], dtype=kind)
+        try:
+            return torch.tensor(described["tensor"], dtype=kind)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise BadInput(f"a tensor of the record cannot be made again ({error})") from error
     name, settings = str(described.get("object")), described.get("settings")
     if name not in _registered or not isinstance(settings, dict):
         raise BadInput(f"{name} cannot be made again from a record: give one")
-    return _registered[name](**{key: rebuild(value) for key, value in settings.items()})
+    try:
+        return _registered[name](**{key: rebuild(value) for key, value in settings.items()})
+    except TypeError as error:
+        raise BadInput(f"{name} cannot be made again from a record ({error})") from error
 
 
 def needed(described: Any) -> list[str]:

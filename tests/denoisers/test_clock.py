@@ -120,6 +120,17 @@ def test_a_gradient_at_no_noise_is_a_number(process):
     assert torch.equal(D(y.detach(), 0.0), y.detach())
 
 
+def test_a_time_for_other_rows_is_refused():
+    with pytest.raises(BadInput, match="t must be a number or one value for each of 2 rows"):
+        to_score(lambda y, sigma: y, OrnsteinUhlenbeck())(torch.ones(2, 1), torch.ones(3))
+
+
+def test_one_time_is_that_of_all_rows():
+    score = to_score(Oracle(mixture()), OrnsteinUhlenbeck())
+    x = rng.normal((3, 2), 0, "x", dtype=F)
+    assert torch.equal(score(x, 0.5), score(x, torch.full((3,), 0.5, dtype=F)))
+
+
 def test_a_network_of_another_shape_is_refused():
     for made in (from_noise, from_score, from_velocity):
         for net in (lambda x, t: x.mean(1, keepdim=True), lambda x, t: x[:1]):

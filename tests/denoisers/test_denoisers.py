@@ -202,6 +202,11 @@ def test_a_wrapper_says_what_it_knows():
     assert reverse_diffusion(Busy(), (2,), 20, nfe=4).shape == (20, 2)
 
 
+def test_moments_of_other_events_are_refused():
+    with pytest.raises(BadInput, match=r"moments of events \[3\]"):
+        reverse_diffusion(Oracle(Gaussian(torch.zeros(3), torch.ones(3))), (2,), 5)
+
+
 def test_a_label_is_bound_once():
     told = Labelled(scaled_by_label, torch.tensor([2.0]))
     assert told(torch.ones(3, 1), 0.0).tolist() == [[2.0]] * 3

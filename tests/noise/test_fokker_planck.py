@@ -143,6 +143,8 @@ def scaled(law, scale, sigma):
         ({"sigma": 0.0}, "above 0"),
         ({"start": lambda x: -x[:, 0]}, "nowhere negative"),
         ({"drift": lambda x: x[:, 0]}, r"a drift gives \[m, 1\]"),
+        ({"drift": lambda x: x.numpy()}, "not ndarray"),
+        ({"sigma": lambda x: None}, "one for each of"),
         ({"drift": lambda x: x / 0}, "a drift gives .* finite"),
         ({"sigma": lambda x: x}, r"one for each of \[10\] points, not \[10, 1\]"),
         ({"sigma": lambda x: x[:, 0]}, "above 0"),

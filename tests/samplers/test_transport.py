@@ -197,6 +197,7 @@ class Timed(nn.Module):
         ({"probes": 1}, "at least 2 probes"),
         ({"rtol": 0.0}, "above 0"),
         ({"begin": 1.0}, "finite and apart"),
+        ({"x": torch.full((2, 3), float("nan"))}, "x must be finite, and 6 of 6"),
         ({"end": float("inf")}, "finite and apart"),
         ({"x": torch.zeros(3)}, r"\[n, \*event\]"),
         ({"field": lambda x, t: x[:, :1]}, r"in the shape of x, \[5, 3\], not \[5, 1\]"),

@@ -25,7 +25,8 @@ from monge.denoisers.algebra import noise as noise_seen
 from monge.denoisers.algebra import per_sample
 from monge.denoisers.wrapper import Wrapper
 from monge.densities import Gaussian
-from monge.doors import like
+from monge.doors import levels, like
+from monge.errors import BadInput
 from monge.noise import Process
 from monge.protocols import Denoiser
 
@@ -54,6 +55,7 @@ class AtTime(Wrapper):
 
     def __init__(self, net: Net, process: Process, kind: Prediction, moments: Gaussian | None) -> None:
         super().__init__(cast(Denoiser, net))
+        _refuse_other(process)
         self.process, self.kind, self.moments = process, kind, moments
 
     def denoised(self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n *event"]:
@@ -129,13 +131,20 @@ def to_velocity(denoiser: Denoiser, process: Process) -> Net:
 
 
 def _said(denoiser: Denoiser, process: Process, read: Callable[[Tensor, Tensor, _Moment], Tensor]) -> Net:
-    def at_time(x: Tensor, t: Tensor, *label: Any) -> Tensor:
-        now = _Moment.at(process, _wide(t).expand(len(x)), x)
+    _refuse_other(process)
+
+    def at_time(x: Tensor, t: Tensor | float, *label: Any) -> Tensor:
+        now = _Moment.at(process, _wide(levels(t, x, "t")), x)
         y, told = x / now.scale, cast(Any, denoiser)
         x_hat = like(y, told(y, now.sigma.flatten(), *label))
         return read(noise_seen(x_hat, y, now.sigma), x, now)
 
     return at_time
+
+
+def _refuse_other(process: Any) -> None:
+    if not isinstance(process, Process):
+        raise BadInput(f"a process is one of monge.noise, OrnsteinUhlenbeck() for instance, not {process!r}")
 
 
 def _wide(values: Tensor) -> Tensor:

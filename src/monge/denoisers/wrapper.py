@@ -4,11 +4,12 @@ import copy
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
+import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from monge.densities import Gaussian
-from monge.doors import like, of_noisy
+from monge.doors import function, like, of_noisy
 from monge.errors import BadInput
 from monge.objects import Recorded
 from monge.protocols import Denoiser
@@ -57,6 +58,7 @@ class Wrapper(Recorded, nn.Module):
 
     def __init__(self, denoiser: Denoiser) -> None:
         super().__init__()
+        function(denoiser, "a denoiser is a function of noisy events and their levels, (y, sigma) -> E[x | y]")
         self.denoiser = denoiser
 
     def denoised(self, y: Float[Tensor, "n *any"], sigma: Float[Tensor, " n"]) -> Any:
@@ -124,7 +126,8 @@ class Labelled(Wrapper):
         moments: Gaussian | None = None,
     ) -> None:
         super().__init__(cast(Denoiser, denoiser))
-        self.label = label.reshape(1) if label.ndim == 0 else label
+        given = torch.as_tensor(label)
+        self.label = given.reshape(1) if given.ndim == 0 else given
         self.moments = moments  # its own, not those of the law of all labels
         self.count = len(self.label) if len(self.label) > 1 else None
 

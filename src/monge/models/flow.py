@@ -88,6 +88,8 @@ class Flow(Family):
     ) -> None:
         given = {"transport": transport, "base": base}
         super().__init__(labels=labels, **settings, **{k: v for k, v in given.items() if v is not None})
+        if transport is not None and not isinstance(transport, Bijector):
+            raise BadInput(f"a transport is a bijector of monge.bijectors, not {type(transport).__name__}")
         if base is not None and not (isinstance(base, SupportsSample) and isinstance(base, Law)):
             raise BadInput(f"a base is a law of monge.densities that can be drawn, not {type(base).__name__}")
         if base is not None and base.measure != "lebesgue":

@@ -10,6 +10,7 @@ from torch import Tensor
 from monge import samplers
 from monge.denoisers import Informed, Labelled, Wrapper, informed
 from monge.densities import Gaussian
+from monge.doors import function
 from monge.errors import BadInput
 from monge.protocols import Denoiser, LogProb
 from monge.samplers import Plan
@@ -102,6 +103,8 @@ class Walker:
         walk is by the moments alone.
         """
         seen: dict[str, Any] = {"device": device, "show": options.get("show", False)}
+        if through is not None:
+            function(through, "through makes a denoiser of a denoiser, monge.denoisers.Symmetric for instance")
         label = None if label is None else self._labels(label, n)
         blindly = label is not None and typical is None
         plan: Plan | None = self._planned()

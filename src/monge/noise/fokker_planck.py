@@ -110,7 +110,9 @@ def _generator(
         at = centres([other if k != axis else edge[1:-1] for k, other in enumerate(sides)])
         v = like(at, drift(at, t), f"a drift gives [m, {at.shape[1]}] for x of that shape")
         if not bool(v.isfinite().all()):
-            raise BadInput(f"a drift gives values that are finite, and {int((~v.isfinite()).sum())} of {v.numel()} are not")
+            raise BadInput(
+                f"a drift gives values that are finite, and {int((~v.isfinite()).sum())} of {v.numel()} are not"
+            )
         z = v[:, axis].double().numpy() * h / _diffusion(sigma, at, t)
         left = np.take(numbers, range(sizes[axis] - 1), axis).ravel()
         right = np.take(numbers, range(1, sizes[axis]), axis).ravel()
@@ -124,6 +126,7 @@ def _generator(
 def _diffusion(sigma: InTime, x: Tensor, t: float) -> Array:
     """sigma^2 / 2 at points, [m]."""
     level = sigma(x, t)
+    level = level if isinstance(level, Tensor) else torch.empty(0)  # which fits nowhere
     bad = level[~((level > 0) & level.isfinite())]
     if level.shape != (len(x),) or len(bad):
         came = f"{float(bad[0]):g}" if level.shape == (len(x),) else str(list(level.shape))

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from monge import rng
-from monge.doors import like, one_of, real, single, whole
+from monge.doors import finite, function, like, one_of, whole
 from monge.errors import BadInput, NumericalFailure
 
 Field = Callable[[Tensor, Tensor], Tensor]  # (x [n, *event], t [n]) -> [n, *event]
@@ -89,13 +89,15 @@ def integrate(
     """
     from torchdiffeq import odeint, odeint_adjoint
 
-    x = single(real(x))
+    function(field, "a field is a function of x and t, (x [n, *event], t [n]) -> [n, *event]")
+    x = finite(x, "x")
     x = x.clone() if x.is_inference() else x
     if x.ndim < 2 or not len(x):
         raise BadInput(f"x must be [n, *event] with a row or more, not {list(x.shape)}")
     if not (rtol > 0 and atol > 0):
         raise BadInput(f"rtol and atol must be above 0, not {rtol} and {atol}")
-    if not (math.isfinite(begin) and math.isfinite(end)) or begin == end:
+    numbers = isinstance(begin, int | float) and isinstance(end, int | float)
+    if not numbers or not (math.isfinite(begin) and math.isfinite(end)) or begin == end:
         raise BadInput(f"two times are needed, finite and apart, not {begin} and {end}")
     if gradients is not None:
         one_of(gradients, ("direct", "adjoint"), "gradients")

@@ -103,6 +103,8 @@ def reverse_diffusion(
         came = f"one of events {list(plan.moments.event_shape)}" if isinstance(plan, Plan) else type(plan).__name__
         raise BadInput(f"plan is what pilot(denoiser, {event_shape}) gives, not {came}")
     denoiser = informed(denoiser)
+    if denoiser.moments is not None and tuple(denoiser.moments.event_shape) != event_shape:
+        raise BadInput(f"the denoiser has moments of events {list(denoiser.moments.event_shape)}, not {event_shape}")
     plan, linear, ends = _planned(denoiser, event_shape, moments, plan, given, options, show)
     with progress.bar("drawing samples", n * nfe, show=show) as advance:
         count = max(1, -(-nfe // solver.calls))
