@@ -100,7 +100,7 @@ def picture_reversed(fast: bool, save: Save) -> list[str]:
             drawn.numpy(), bins=160, range=(-4, 4), density=True, color=GENERATED, alpha=0.3, label="samples, 20 calls"
         )
         axes.plot(x, ends[0].p[-1], color=GENERATED, linewidth=1.2, label="its score, on a grid")
-        axes.plot(x, density(FIRST, x), color=REAL, linewidth=0.9, linestyle="--", label="the law")
+        axes.plot(x, density(FIRST, x), color=REAL, linewidth=0.9, linestyle="--", label=f"the law at t = {FIRST:g}")
         axes.set(xlim=(-3.2, 2.5), xlabel="x", title=f"alpha = {alpha:g}: KL {kl[0]:.4f} nats")
         told.append(f"alpha {alpha:g}: KL of the end to p, network {kl[0]:.4f}, exact score {kl[1]:.4f} nats")
     figure.axes[0].legend(frameon=False, fontsize=7)
