@@ -7,6 +7,8 @@ from pathlib import Path
 
 from monge.errors import BadInput, MongeError
 
+DERIVED = "samples.npz", "verdict.json", "report.html"  # made from a finished run, in its folder
+
 
 class DiskFull(MongeError, OSError):
     """No space left while writing; what stood at the path before is untouched."""

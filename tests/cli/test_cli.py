@@ -647,6 +647,18 @@ def test_an_unfinished_demo_wants_resume(monge, demo_folder, tmp_path):
     assert f"monge demo --out {out} --steps 2 --resume" in err
 
 
+def test_a_demo_is_given_more_steps(monge, demo_folder, tmp_path):
+    out = shutil.copytree(demo_folder[0], tmp_path / "run")
+    status, _, err = monge("demo", "--out", out, "--steps", 3)
+    assert status == 2
+    assert "more --steps with --resume" in err
+    status, text, _ = monge("demo", "--out", out, "--steps", 3, "--resume")
+    assert status == 0
+    record = json.loads((out / "model.json").read_text())
+    assert (record["training"]["steps"], record["stages"]) == (3, [2])
+    assert f"report    {out / 'report.html'}" in text
+
+
 def test_force_deletes_the_run_and_nothing_else(tmp_path):
     from monge.cli.runs import Run
 

@@ -5,7 +5,7 @@ from monge.cli.outlook import outlook
 
 def log(losses):
     """One held-out loss every second row."""
-    rows = [{"step": str(10 * i), "loss": "1.0", "held-out loss": ""} for i in range(1, 1 + 2 * len(losses))]
+    rows = [{"step": str(1000 * i), "loss": "1.0", "held-out loss": ""} for i in range(1, 1 + 2 * len(losses))]
     for i, loss in enumerate(losses):
         rows[2 * i + 1]["held-out loss"] = str(loss)
     return rows
@@ -21,6 +21,12 @@ def test_the_second_half_is_what_is_told():
 def test_a_loss_that_stands_still_or_rises_is_no_reason_to_go_on():
     assert outlook(log([4.0, 3.0, 3.0, 2.999])).endswith("more time would bring little")
     assert outlook(log([-4.0, -5.0, -5.0, -4.5])).endswith("more time would bring little")
+
+
+def test_a_run_that_is_far_from_done_is_given_no_leave_to_stop():
+    """phi^4 after 227 steps: the loss stood still, and four times the time halved the failing line."""
+    short = [{**row, "step": str(int(row["step"]) // 50)} for row in log([3.0, 3.0, 3.0, 3.0])]
+    assert outlook(short) == "held-out loss 3 after 160 steps, which are few: more time is likely to help"
 
 
 def test_nothing_is_told_of_what_was_not_measured():

@@ -113,8 +113,10 @@ def test_refuses_what_it_cannot_use(family, data, tmp_path):
     with pytest.raises(BadInput, match="holds another run"):
         fitted(family, data, out=tmp_path / "run")
     if is_stepped(family, data):
-        with pytest.raises(BadInput, match="steps=12, and you ask for steps=13"):
-            fitted(family, data, out=tmp_path / "run", steps=13, resume=True)
+        with pytest.raises(BadInput, match="steps=12, and you ask for steps=11: give the same or more"):
+            fitted(family, data, out=tmp_path / "run", steps=11, resume=True)
+        with pytest.raises(BadInput, match="begun with steps=12: go on with so much or more steps"):
+            make(family).fit(data, out=tmp_path / "run", budget=60, resume=True)
     else:
         with pytest.raises(BadInput, match="fitted in closed form, without steps"):
             family().fit(data, steps=13)
@@ -184,6 +186,30 @@ def test_finished_run_is_taken_as_it_is(family, data, tmp_path):
     again = fitted(family, data, out=tmp_path / "run", resume=True)
     assert (tmp_path / "run" / "weights.safetensors").stat().st_mtime_ns == before
     assert torch.equal(first.sample(2), again.sample(2))
+
+
+def test_more_is_given_to_a_finished_run(family, tmp_path):
+    """It goes on from its last checkpoint, what was made of it is gone, and the record says so."""
+    data = DATA["vectors"]()
+    if not is_stepped(family, data):
+        pytest.skip("fitted in closed form")
+    run = tmp_path / "run"
+    first = fitted(family, data, out=run)
+    for name in ("samples.npz", "verdict.json", "report.html", "mine.txt"):
+        (run / name).write_text("")
+    more = fitted(family, data, out=run, resume=True, steps=STEPS + 3)
+    assert {path.name for path in run.iterdir()} & {"samples.npz", "verdict.json", "report.html", "mine.txt"} == {
+        "mine.txt"
+    }
+    record = json.loads((run / "model.json").read_text())
+    assert (record["training"]["steps"], record["stages"]) == (STEPS + 3, [STEPS])
+    if record["training"]["patience"] is None:  # else the best may be what it was
+        assert any(not torch.equal(value, more.tensors()[name]) for name, value in first.tensors().items())
+    assert [line.split(",")[0] for line in (run / "log.csv").read_text().split()][-1] == str(STEPS + 3)
+    again = fitted(family, data, out=run, resume=True, steps=STEPS + 3)
+    assert torch.equal(more.sample(2), again.sample(2))
+    asked_nothing = make(family).fit(data, out=run, resume=True, show=False)  # as much as it has
+    assert torch.equal(more.sample(2), asked_nothing.sample(2))
 
 
 def test_killed_runs_resume_to_the_same_bits(tmp_path):

@@ -4,6 +4,7 @@ import csv
 import errno
 import itertools
 import os
+from dataclasses import replace
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from monge.training import (
     Objective,
     Training,
     constant,
+    cosine,
     read_tensors,
     seconds,
     train,
@@ -98,6 +100,32 @@ def test_resumed_is_uninterrupted_bit_for_bit(tmp_path, stop_at):
     assert torch.equal(run(tmp_path / "cut"), whole)
     steps = [row.split(",")[0] for row in (tmp_path / "cut" / "log.csv").read_text().split()[1:]]
     assert len(steps) == len(set(steps))  # no row twice
+
+
+@pytest.mark.parametrize("done", [20, 13])  # finished, or cut
+def test_more_steps_go_on_from_what_was_learned(tmp_path, done, capsys):
+    """At a constant rate to the same bits as at once; else as if so many had been asked for from there on."""
+
+    def at(out, steps, schedule):
+        model = Line()
+        fit = Fit(model)
+        fit.optimiser = replace(fit.optimiser, schedule=schedule)
+        settings = Training(steps=steps, batch_size=8, lr=0.1, warmup=5, checkpoint_s=0.0)
+        train(model, [fit], samples(), settings, out=out, show=True)
+        return model.weight.detach().clone()
+
+    whole = at(tmp_path / "whole", 40, constant)
+    at(tmp_path / "more", done, constant)
+    assert torch.equal(at(tmp_path / "more", 40, constant), whole)
+    assert (
+        f"40 steps in place of {done}: goes on from step {done}, the learning rate from 100%" in capsys.readouterr().err
+    )
+    at(tmp_path / "cosine", done, cosine)
+    assert not torch.equal(at(tmp_path / "cosine", 40, cosine), at(tmp_path / "once", 40, cosine))
+    rates = [float(line.split(",")[2]) for line in (tmp_path / "cosine" / "log.csv").read_text().split()[1:]]
+    assert rates[-1] == pytest.approx(0.1 * cosine(40 / 40), abs=1e-9)
+    with pytest.raises(BadInput, match="started with steps=40 and cannot go on with steps=30"):
+        at(tmp_path / "whole", 30, constant)
 
 
 def test_a_run_without_a_checkpoint_starts_its_log_again(tmp_path):

@@ -7,7 +7,9 @@ import typer
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run: the --out of a fit.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed: the same seed gives the same numbers.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out where it stopped.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the run in --out where it stopped, or to more --steps or --budget.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace what stands there.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Number of training steps.")]
 Nfe = Annotated[int | None, typer.Option(min=1, help="Calls of the network for each sample, at most.")]

@@ -36,10 +36,12 @@ def demo(
     run.refuse_strangers()
     if force:
         run.clear()
-    steps = steps or DEMO_STEPS
+    begun = run.record().get("training", {}).get("steps") if run.is_started else None
+    steps = steps or (begun if resume else None) or DEMO_STEPS
+    goes_on = resume and begun is not None and steps > begun
     if run.is_started:
-        _refuse_other_demo(run, steps, seed)
-    if run.is_fitted and run.verdict.exists():
+        _refuse_other_demo(run, (begun if goes_on else None) or steps, seed)
+    if run.is_fitted and run.verdict.exists() and not goes_on:
         return _show_finished(run)
     if run.is_started and not run.is_fitted and not resume:
         done = f"stopped; its last checkpoint is of step {run.last_checkpoint}" if run.last_checkpoint else "stopped"
@@ -159,6 +161,8 @@ def fit(
     )
     if run.log.exists() and (told := outlook(read_log(run.log))) is not None:
         typer.echo(told)
+        go_on = ["monge", "fit", source, "--out", str(out), "--resume"]
+        typer.echo(f"to go on: {shlex.join(go_on)} --steps MORE, or --budget MORE, as the run was begun")
     audit = ["monge", "audit", str(out)]
     command = audit if held >= HELD_OUT_AT_LEAST else ["monge", "sample", str(out), "-n", "1000", "-o", "samples.npz"]
     typer.echo(f"fitted to {len(train):,} samples; next: {shlex.join(command)}")
@@ -188,7 +192,7 @@ def _refuse_other_demo(run: Run, steps: int, seed: int) -> None:
         if asked != found:
             raise BadInput(
                 f"{run.folder} holds a demo with --{what} {found}, and you ask for --{what} {asked}: give the same, "
-                "another --out, or --force to start again"
+                "more --steps with --resume, another --out, or --force to start again"
             )
 
 

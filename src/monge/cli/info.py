@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from monge.cli.arguments import RunFolder
-from monge.cli.runs import MADE_BY_FIT, MADE_FROM_IT, Run, read_json
+from monge.cli.runs import MADE_BY_FIT, Run, read_json
+from monge.files import DERIVED
 from monge.objects import words
 
 
@@ -30,7 +31,7 @@ def info(folder: RunFolder) -> int:
         "training": _listed(record.get("training")),
         "seed": record.get("seed"),
         "versions": _listed(record.get("versions")),
-        "files": ", ".join(name for name in (*MADE_BY_FIT, *MADE_FROM_IT) if (folder / name).exists()),
+        "files": ", ".join(name for name in (*MADE_BY_FIT, *DERIVED) if (folder / name).exists()),
     }
     if run.verdict.exists():
         facts["verdict"] = read_json(run.verdict, "").get("status")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from monge.errors import BadInput
+from monge.files import DERIVED
 
 MADE_BY_FIT = ("model.json", "weights.safetensors", "log.csv", "watch.png", "checkpoints", "tensorboard")
-MADE_FROM_IT = ("samples.npz", "verdict.json", "report.html")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Run:
     def clear(self) -> None:
         """Delete what a fit wrote and what was made from it, and nothing else. A folder without a run is refused."""
         self.refuse_strangers()
-        for name in (*MADE_FROM_IT, *MADE_BY_FIT[::-1]):
+        for name in (*DERIVED, *MADE_BY_FIT[::-1]):
             path = self.folder / name
             if path.is_dir():
                 shutil.rmtree(path)

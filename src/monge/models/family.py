@@ -144,9 +144,11 @@ class Family(nn.Module):
         watch: called with the model as it is then every 20 seconds or so, and at the end: to look at a few samples. It
             is not `fitted` yet.
         resume: go on with the run in `out` if there is one. When `steps` rules, the weights are those of a run that
-            was never interrupted, bit for bit.
+            was never interrupted, bit for bit. A run may be given more steps, or a larger budget, than it was asked
+            for, finished or not: it goes on from what was learned, at the learning rate that the larger amount has
+            there (where the rate is constant, to the same bits as if it had been asked for at once).
 
-        Raises BadInput if `out` holds a run and `resume` is not set, or a run of other data or settings;
+        Raises BadInput if `out` holds a run and `resume` is not set, or a run of other data or settings, or of more;
         NumericalFailure at a non-finite loss. A model whose fit did not end is not fitted.
         """
         given = {

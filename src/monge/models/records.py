@@ -11,7 +11,7 @@ import torch
 from monge import objects
 from monge.data import Samples
 from monge.errors import BadInput
-from monge.training import Training
+from monge.training import AMOUNTS, Training, further
 
 FORMAT = 3
 RECORD, WEIGHTS = "model.json", "weights.safetensors"
@@ -62,17 +62,32 @@ def read(folder: Path) -> dict[str, Any]:
     return record
 
 
-def refuse_other(folder: Path, record: dict[str, Any], resume: bool) -> None:
-    """Raise BadInput unless the run in `folder` is the one that `record` describes, and may be gone on with."""
+def refuse_other(folder: Path, record: dict[str, Any], there: dict[str, Any], resume: bool) -> None:
+    """Raise BadInput unless the run in `folder`, whose record is `there`, is the one that `record` describes, or more
+    of the same training, and may be gone on with."""
     if not resume:
         raise BadInput(f"{folder} holds another run: give another --out, or --resume (resume=True) to go on with it")
-    here, there = _identity(record), _identity(read(folder))
+    here, there = _identity(record), _identity(there)
     for name in here:
-        if here[name] != there.get(name):
+        if here[name] != there.get(name) and not further(name, here[name], there.get(name)):
+            if name in AMOUNTS and None in (here[name], there.get(name)):
+                how = next(name for name in AMOUNTS if there.get(name) is not None)
+                raise BadInput(
+                    f"the run in {folder} was begun with {how}={there[how]:g}: go on with so much or more {how}, or "
+                    "give another --out"
+                )
+            more = " or more" if name in AMOUNTS else ""
             raise BadInput(
                 f"the run in {folder} has {name}={there.get(name)}, and you ask for {name}={here[name]}: "
-                "give the same to go on with it, or another --out"
+                f"give the same{more} to go on with it, or another --out"
             )
+
+
+def stages(record: dict[str, Any], there: dict[str, Any]) -> list[float]:
+    """The amounts of training, steps or seconds, that a run was asked for before, where `record` asks for more."""
+    now, before = record["training"], there["training"]
+    more = [before[name] for name in AMOUNTS if further(name, now.get(name), before.get(name))]
+    return [*there.get("stages", []), *more]
 
 
 def _identity(record: dict[str, Any]) -> dict[str, Any]:

@@ -18,12 +18,12 @@ from monge import objects, rng
 from monge.data import Labels, Samples, Scaling
 from monge.densities import Gaussian
 from monge.errors import BadInput
-from monge.files import write_atomic
+from monge.files import DERIVED, write_atomic
 from monge.models import records
 from monge.models.network import Choice
 from monge.models.records import RECORD, WEIGHTS
 from monge.progress import say
-from monge.training import Training, read_tensors, seconds, write_tensors
+from monge.training import AMOUNTS, Training, read_tensors, seconds, write_tensors
 
 FEW_STEPS = 1000  # below which a warning is due
 USUAL_CALLS = 20  # of a denoiser, for a sample
@@ -48,7 +48,12 @@ def fit(
     """`Family.fit`. given: the settings of the training, those that are not None."""
     if given.get("budget") is not None:
         given["budget"] = seconds(given["budget"])
-    training = _training(model, samples, {name: value for name, value in given.items() if value is not None})
+    folder = Path(out) if out is not None else None
+    begun = records.read(folder) if folder is not None and (folder / RECORD).exists() else {}
+    given = {name: value for name, value in given.items() if value is not None}
+    if resume and not set(AMOUNTS) & set(given):
+        given |= {name: value for name in AMOUNTS if (value := begun.get("training", {}).get(name)) is not None}
+    training = _training(model, samples, given)
     if samples.kind not in model.kinds:
         raise BadInput(
             f"{type(model).__name__} learns from {', '.join(model.kinds)}, and {samples.name} is {samples.kind}: give "
@@ -57,20 +62,24 @@ def fit(
     model.check_data(samples, training)
     shared = _shared(model, samples, scaling, moments)
     record = records.describe(type(model).__name__, model.settings, samples, training, seed) | shared
-    folder = Path(out) if out is not None else None
     writes = int(os.environ.get("RANK", "0")) == 0  # of several processes, one
-    if folder is not None and (folder / RECORD).exists():
+    if folder is not None and begun:
         if writes:
-            records.refuse_other(folder, record, resume)
+            records.refuse_other(folder, record, begun, resume)
+        stages = records.stages(record, begun)
+        if stages:
+            record["stages"] = stages
         if (folder / WEIGHTS).exists():
-            from_folder(model, folder)
-            return
+            if stages == begun.get("stages", []):
+                from_folder(model, folder)
+                return
+            for name in (WEIGHTS, *DERIVED) if writes else ():
+                (folder / name).unlink(missing_ok=True)
     model.fitted = False
     model.scaling = scaling if scaling is not None else Scaling.fit(samples)
     model.labels = Labels.of(samples) if model.takes_labels else None
     model.record = record | {"scaling": model.scaling.to_dict()}
     if training is not None:
-        begun = records.read(folder) if folder is not None and (folder / RECORD).exists() else {}
         model.record["network"] = begun.get("network") or _network(model, training, show)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng.key(seed, "weights") & 0x7FFF_FFFF)

@@ -5,9 +5,10 @@ from monge.training.loop import train
 from monge.training.muon import Muon, orthogonal
 from monge.training.objectives import Batch, Loss, Objective
 from monge.training.rows import Rows
-from monge.training.settings import DEFAULT_STEPS, AdamW, Training, constant, cosine, seconds
+from monge.training.settings import AMOUNTS, DEFAULT_STEPS, AdamW, Training, constant, cosine, further, seconds
 
 __all__ = [
+    "AMOUNTS",
     "DEFAULT_STEPS",
     "AdamW",
     "Batch",
@@ -19,6 +20,7 @@ __all__ = [
     "Training",
     "constant",
     "cosine",
+    "further",
     "orthogonal",
     "read_tensors",
     "seconds",

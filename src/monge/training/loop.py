@@ -29,7 +29,7 @@ from monge.training.journal import Journal
 from monge.training.muon import Muon
 from monge.training.objectives import Batch, Loss, Objective, titles
 from monge.training.rows import Rows
-from monge.training.settings import Training
+from monge.training.settings import Training, further
 from monge.training.state import State
 
 # rows of the validation share that a held-out loss is taken on: at most, in values, and at least
@@ -74,7 +74,7 @@ def train(
     if fabric.world_size > 1:
         atexit.register(_leave)
     loop = _Loop(fabric, model, objectives, samples, settings, seed, out, tensorboard)
-    loop.resume()
+    loop.resume(show and fabric.is_global_zero)
     loop.run(show and fabric.is_global_zero, watch if fabric.is_global_zero else None)
     loop.finish()
     if watch is not None and fabric.is_global_zero:
@@ -154,13 +154,16 @@ class _Loop:
         if self.fabric.is_global_zero:
             self.checkpoints.save(self.step, tensors, {**header, "training": self.identity()})
 
-    def resume(self) -> None:
+    def resume(self, show: bool) -> None:
         found = self.checkpoints.last() if self.checkpoints else None
         if found is not None:
             tensors, header = found
+            more: tuple[str, float] | None = None
             mine, theirs = self.identity(), header["training"]
             for name in mine:
-                if mine[name] != theirs.get(name):
+                if further(name, mine[name], theirs.get(name)):
+                    more = name, theirs[name]
+                elif mine[name] != theirs.get(name):
                     raise BadInput(
                         f"the run was started with {name}={theirs.get(name)} and cannot go on with "
                         f"{name}={mine[name]}: give the same value, or another --out"
@@ -168,8 +171,21 @@ class _Loop:
             self.state.load(tensors, self.fabric.global_rank)
             self.step, self.elapsed = header["step"], header["elapsed"]
             self.lowest, self.misses = header["lowest"], header["misses"]
+            if more is not None:
+                self.misses = 0  # who asks for more time does not want it to be cut short by what was
+                progress.say(self.told_more(*more), show=show)
         if self.journal:
             self.journal.cut(self.step)
+
+    def told_more(self, name: str, before: float) -> str:
+        """How a run goes on that is given more steps, or more seconds, than those before."""
+        amount: float = getattr(self.settings, name)
+        unit = "steps" if name == "steps" else "s"
+        rates = sorted({f"{self.rate(i):.0%}" for i in range(len(self.objectives))})
+        return (
+            f"{amount:,.0f} {unit} in place of {before:,.0f}: goes on from step {self.step:,}, the learning rate from "
+            f"{' and '.join(rates)} of its peak on as if so many had been asked for at once"
+        )
 
     # -- the loop ------------------------------------------------------------------------------------------
 

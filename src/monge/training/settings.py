@@ -4,11 +4,13 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from monge.errors import BadInput
 
 DEFAULT_STEPS = 3000
 PRECISIONS = ("32-true", "bf16-mixed")
+AMOUNTS = "steps", "budget"
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -29,6 +31,15 @@ def seconds(budget: str | float) -> float:
             f"{budget!r}"
         )
     return float(match[1]) * UNITS[match[2]]
+
+
+def further(name: str, asked: Any, before: Any) -> bool:
+    """Whether a setting is an amount of training, `steps` or `budget`, and more of it is asked for than before.
+
+    >>> further("steps", 200, 100), further("steps", 50, 100), further("batch_size", 64, 32)
+    (True, False, False)
+    """
+    return name in AMOUNTS and None not in (asked, before) and asked > before
 
 
 def cosine(fraction: float) -> float:
