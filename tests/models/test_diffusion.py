@@ -114,9 +114,29 @@ def test_quantised_data_end_half_a_grid_step_above_zero_noise():
     model = monge.Diffusion().fit(data, steps=2, show=False)
     way = model.sample(2, nfe=4, trace=True)
     assert way.sigma[-1].item() == pytest.approx(0.5, rel=1e-5)  # data units
-    assert torch.equal(way.x, model.units.quantise(way.x_hat[-1]))
+    last = model.walker.thresholds.apply(model.units.forward(way.x_hat[-1]))
+    assert torch.equal(way.x, model.units.quantise(model.units.inverse(last)))
     assert model.walker.plan.gains.log_sigma[0].exp().item() * model.units.unit >= 0.5 * (1 - 1e-6)
     assert "dequantised" in model.record["scaling"]["statement"]
+
+
+def test_each_grid_point_comes_as_often_as_in_the_data(tmp_path):
+    """An untrained denoiser is Wiener's, whose samples are a Gaussian's: the atom would be half as large."""
+    dark = (rng.uniform((400, 1, 4, 4), 0, "dark") < 0.4).float()
+    x = dark * (1 + 7 * rng.uniform((400, 1, 4, 4), 0, "q")).round()
+    data = Samples(x, kind="images", quantum=1.0, limits=(0.0, 8.0))
+    model = monge.Diffusion().fit(data, steps=1, show=False, out=tmp_path / "run")
+    drawn = model.sample(4000, seed=1, nfe=10, show=False)
+    scaled = model.walker.thresholds
+    assert (scaled.places != scaled.edges).any()
+    clamped = (scaled.places - scaled.edges).abs() > 0.24  # moved as far as may be
+    below = [float((drawn < k + 0.5).float().mean()) for k in range(8)]
+    real = [float((x < k + 0.5).float().mean()) for k in range(8)]
+    free = [k for k in range(8) if not clamped[0, k]]
+    assert len(free) > 3
+    assert all(below[k] == pytest.approx(real[k], abs=0.02) for k in free)
+    again = monge.load(tmp_path / "run")
+    assert torch.equal(again.sample(5, show=False), model.sample(5, show=False))
 
 
 def test_arrays_are_taken_as_tensors_are_and_one_channel_may_be_left_out(model):

@@ -18,6 +18,7 @@ FIT_VALUES = 2**26  # that are read at most, in FIT_ROWS_LEAST rows or more
 FIT_ROWS, FIT_ROWS_LEAST = 65_536, 1024  # evenly spaced, for the moments: their relative error is then below 1%
 ALIKE = 4.0  # scales within this factor are taken as one
 VALUES_AT_ONCE = 2**20
+MOST_POINTS = 4096  # of a grid, whose one-point law is kept
 SEED = 0x5CA1E  # unlike those that data are made with, on which the spread would depend
 
 
@@ -133,6 +134,26 @@ class Scaling:
         if noisy and self.marginals is not None and self.marginals.stretches:
             return self.marginals.clamped(x)
         return x if self.marginals is None else self.marginals.unbent(x)
+
+    def edges(self) -> Float[Tensor, "c k"] | None:
+        """The middles between the grid points of quantised data, scaled, by channel; None where there is no grid of
+        known limits and at most 4,096 points.
+
+        >>> Scaling.fit(Samples(torch.arange(4.0)[:, None], quantum=1.0, limits=(0.0, 3.0))).edges().shape
+        torch.Size([1, 3])
+        """
+        if self.quantum is None or self.limits is None or self.symbols:
+            return None
+        points = round((self.limits[1] - self.limits[0]) / self.quantum)
+        if not 1 <= points < MOST_POINTS:
+            return None
+        middles = self.limits[0] + self.quantum * (torch.arange(points, dtype=torch.float64) + 0.5)
+        wide = middles.reshape(-1, *[1] * len(self.event_shape)).expand(points, *self.event_shape)
+        return (
+            self.forward(wide).flatten(2)[..., 0].T.float()
+            if len(self.event_shape) > 1
+            else self.forward(wide).T.float()
+        )
 
     @property
     def is_common(self) -> bool:

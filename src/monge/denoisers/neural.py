@@ -5,6 +5,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from monge.denoisers.algebra import per_sample
+from monge.denoisers.separable import Separable
 from monge.densities import Gaussian
 from monge.nets import BiasFreeUNet
 from monge.objects import Recorded
@@ -22,6 +23,9 @@ class Neural(Recorded, nn.Module):
         D = W(y, sigma) + c_out net((y - m) / s_in, log(sigma) / 4),
         W = m + C (C + sigma^2)^-1 (y - m),  c_out^2 = tr C sigma^2 (C + sigma^2)^-1 / d,  s_in^2 = tr C / d + sigma^2.
 
+    With a `start` W is the best separable denoiser (`Separable`), and c_out^2 its error: in the directions that it
+    knows, the network learns what others tell of them.
+
     Where C = s^2 Id, as is taken while the moments are not known, this is the denoiser of Karras et al. (2022,
     Table 1).
 
@@ -37,7 +41,7 @@ class Neural(Recorded, nn.Module):
     where the first factor is 1 but at noise that hides everything.
 
     net: (input [n, *event], level [n], label [n] or None) -> [n, *event]. guided: the network is given W beside y, as
-    further channels. moments: set when they are known, in the units of y.
+    further channels. moments, start: set when they are known, in the units of y.
 
     >>> from monge.nets import MLP
     >>> D = Neural(MLP(1, width=8))  # before training the network says 0
@@ -54,6 +58,7 @@ class Neural(Recorded, nn.Module):
         self.blind, self.guided = blind, guided
         self.homogeneous = blind and isinstance(net, BiasFreeUNet)
         self.moments: Gaussian | None = None
+        self.start: Separable | None = None
 
     def rows(self, first: int, n: int) -> "Neural":
         """That of rows first .. first + n: itself."""
@@ -104,9 +109,13 @@ class Neural(Recorded, nn.Module):
             share = self.sigma_data**2 / (self.sigma_data**2 + per_sample(sigma, y).square())
             return share * y, y, y.new_full((), self.sigma_data)
         away = y - self.moments.mean.to(y)
-        return self.moments.denoise(y, sigma), away, self.moments.covariance.eigenvalues.mean().sqrt().to(y)
+        return (
+            (self.start or self.moments).denoise(y, sigma),
+            away,
+            self.moments.covariance.eigenvalues.mean().sqrt().to(y),
+        )
 
     def _error(self, sigma: Tensor) -> Tensor:
         if self.moments is None:
             return 1 / (1 / sigma.square() + 1 / self.sigma_data**2)
-        return self.moments.error(sigma)
+        return (self.start or self.moments).error(sigma)

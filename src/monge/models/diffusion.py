@@ -1,7 +1,7 @@
 """Score diffusion: learn to denoise at every level, then walk noise back to data (course, section 6.2)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from monge import objects, samplers
 from monge.data import Samples
-from monge.denoisers import Neural, Symmetric, Tiled, per_sample
+from monge.denoisers import Neural, Separable, Symmetric, Tiled, per_sample
 from monge.densities import Gaussian
 from monge.errors import BadInput
 from monge.models.denoising import Denoising
@@ -28,6 +28,7 @@ from monge.training import Objective, Training
 EXACT_DIVERGENCE = 64  # values per event up to which the likelihood uses the exact divergence
 PROBES = 16
 TINY = 1e-6
+START = "start/"  # names of its tensors in a file
 BLIND_SITES, FEWEST = 2**15, 4  # of a batch of a network that learns from every site, and events at least
 
 
@@ -147,11 +148,13 @@ class Diffusion(Family):
         self.denoiser = Neural(net, blind=blind, guided=not blind and not isinstance(net, Adapted))
         step = (self.units.quantum or 0.0) / self.units.unit
         asked = self.settings["sigma_min"], self.settings["sigma_max"]
-        self.walker = Walker(self.denoiser, spec.event_shape, asked=asked, step=step)
+        self.walker = Walker(self.denoiser, spec.event_shape, asked=asked, step=step, edges=self.units.edges())
 
     def prepare(self, scaled: Float[Tensor, "n *event"], moments: Gaussian | None = None) -> None:
         self.walker.look(scaled, moments, periodic=self.settings["periodic"])
         self.denoiser.moments = self.walker.moments
+        if self.denoiser.guided:
+            self.denoiser.start = Separable.estimate(scaled, self.walker.moments)
 
     @property
     def moments(self) -> Gaussian:
@@ -169,20 +172,24 @@ class Diffusion(Family):
 
     def after_training(self) -> None:
         if not self.denoiser.homogeneous:  # which is for denoising above all, and looks when it is first asked to draw
-            self.walker.measure(self._typical(), device=self.device)
+            self.walker.measure(self._typical(samplers.calibration_rows), device=self.device)
 
-    def _typical(self, label: Any = None) -> Tensor | None:
-        """Labels of the rows of a pilot: one that is asked of all, or as samples have them."""
-        rows = samplers.PILOT_ROWS
+    def _typical(self, number: Callable[[tuple[int, ...]], int], label: Any = None) -> Tensor | None:
+        """Labels of the rows of a pilot: one that is asked of all, or as samples have them. number: of rows, by the
+        sides of an event."""
+        rows = number(self.spec.event_shape)
         each = self.labels is not None and np.ndim(label) > (0 if self.labels.count else 1)
         return self.encode_labels(self.drawn_labels(None if each else label, rows, seed=0, start=0), rows)
 
     def tensors(self) -> dict[str, Tensor]:
-        return super().tensors() | self.walker.tensors()
+        start = {} if self.denoiser.start is None else self.denoiser.start.state()
+        return super().tensors() | self.walker.tensors() | {START + name: value for name, value in start.items()}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        super().restore(self.walker.restore(tensors))
+        start = {name.removeprefix(START): value for name, value in tensors.items() if name.startswith(START)}
+        super().restore(self.walker.restore({n: value for n, value in tensors.items() if not n.startswith(START)}))
         self.denoiser.moments = self.walker.moments
+        self.denoiser.start = Separable.from_state(start, self.walker.moments) if start else None
 
     def sample(  # type: ignore[override]  # a family's own options, by name
         self,
@@ -222,8 +229,9 @@ class Diffusion(Family):
     def draw(self, n: int, seed: int, start: int, *, label: Any = None, **options: Any) -> Any:
         told = self.encode_labels(self.drawn_labels(label, n, seed, start), n)
         if self.fitted and self.walker.plan is not None and self.walker.plan.gains is None:  # when it is first asked
-            self.walker.measure(self._typical(), device=self.device, show=options.get("show", False))
-        typical = self._typical(label)
+            seen = {"device": self.device, "show": options.get("show", False)}
+            self.walker.measure(self._typical(samplers.calibration_rows), **seen)
+        typical = self._typical(samplers.pilot_rows, label)
         return self.walker.draw(n, seed, start, label=told, typical=typical, device=self.device, **options)
 
     @torch.no_grad()

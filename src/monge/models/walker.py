@@ -12,11 +12,13 @@ from monge.denoisers import Informed, Labelled, Wrapper, informed
 from monge.densities import Gaussian
 from monge.doors import function
 from monge.errors import BadInput
+from monge.models.thresholds import Thresholds
 from monge.protocols import Denoiser, LogProb
 from monge.samplers import Plan
 
 SIGMA_MIN = 2e-3
 SIGMA_MAX_WIDTHS = 10.0
+PLACES = "thresholds/places"
 COARSE = 0.25  # a grid step of more than this share of the data's s.d. is drawn to a quarter of itself
 Through = Callable[[Denoiser], Denoiser]
 Asked = tuple[float | None, float | None]
@@ -36,7 +38,7 @@ class Walker:
         sigma_min and sigma_max, where the user gave them. step: of the grid on which the data lie; 0: on none. Drawing
         then goes no lower than half of it, where rounding the posterior mean errs less than a network does (a quarter
         where a step is more than a quarter of the data's s.d., as for binary data: half a step would round rare values
-        away).
+        away). edges: between the points of that grid, by channel, so that each comes as often as in the data.
 
     A family makes one in `build`, lets it `look` at scaled data in `prepare`, and keeps its `tensors` with its own.
 
@@ -48,9 +50,16 @@ class Walker:
     """
 
     def __init__(
-        self, denoiser: Denoiser, event_shape: tuple[int, ...], *, asked: Asked = (None, None), step: float = 0.0
+        self,
+        denoiser: Denoiser,
+        event_shape: tuple[int, ...],
+        *,
+        asked: Asked = (None, None),
+        step: float = 0.0,
+        edges: Float[Tensor, "c k"] | None = None,
     ) -> None:
         self.denoiser, self.event_shape, self.asked, self.step = denoiser, tuple(event_shape), asked, step
+        self.thresholds = None if edges is None else Thresholds(edges)
         self.plan: Plan | None = None
 
     # -- what is known of the law --------------------------------------------------------------------------
@@ -63,6 +72,8 @@ class Walker:
         if tuple(found.event_shape) != self.event_shape:
             raise BadInput(f"it walks events {list(self.event_shape)}, and these are {list(found.event_shape)}")
         self.plan = Plan(found)
+        if self.thresholds is not None:
+            self.thresholds.look(scaled)
 
     @property
     def moments(self) -> Gaussian:
@@ -78,8 +89,14 @@ class Walker:
         return Levels(*(own if given is None else float(given) for given, own in zip(self.asked, own, strict=True)))
 
     def measure(self, label: Shaped[Tensor, " n *k"] | None = None, **options: Any) -> None:
-        """Find out the gains of the denoiser as it is, by which `draw` steps, for rows of these labels."""
-        self.plan = self._planned()._replace(gains=self._piloted(label, None, **options).gains)
+        """Find out how far the denoiser as it is misses the moments of the data, by which it is corrected, its gains,
+        by which `draw` steps, and how often each grid point comes, for rows of these labels: one for all, or
+        `calibration_rows` of them."""
+        self.plan = Plan(self.moments)  # nothing is corrected that is looked at
+        found = self._piloted(label, None, calibrate=self.moments, atoms=self.step > 0, **options)
+        self.plan = found._replace(ends=None)
+        if self.thresholds is not None and found.ends is not None:
+            self.thresholds.find(found.ends)
 
     # -- what it does --------------------------------------------------------------------------------------
 
@@ -121,7 +138,12 @@ class Walker:
         }
         about: dict[str, Any] = {"seed": seed, "start": start, "device": device}
         bound = self.bound(label, n, through)
-        return samplers.reverse_diffusion(bound, self.event_shape, n, **about, **{**usual, **options})
+        drawn = samplers.reverse_diffusion(bound, self.event_shape, n, **about, **{**usual, **options})
+        if self.thresholds is None:
+            return drawn
+        if isinstance(drawn, Tensor):
+            return self.thresholds.apply(drawn)
+        return drawn._replace(x=self.thresholds.apply(drawn.x))
 
     def log_prob(self, x: Float[Tensor, "n *event"], label: Tensor | None = None, **options: Any) -> LogProb:
         """log p of scaled events, by `monge.samplers.log_prob`."""
@@ -152,6 +174,7 @@ class Walker:
             with torch.no_grad():
                 mean = told(moments.mean.expand(len(kinds), *moments.mean.shape), far, kinds)
             own = Labelled(told, label, Gaussian(mean[which], moments.covariance))
+        own = self._planned().calibrated(own)
         return informed(own if through is None else _Through(own, through))
 
     def _labels(self, label: Any, n: int) -> Tensor:
@@ -166,15 +189,19 @@ class Walker:
 
     def tensors(self) -> dict[str, Tensor]:
         """What a file keeps of it; `restore` is the inverse."""
-        return self._planned().state()
+        places = {} if self.thresholds is None else {PLACES: self.thresholds.places}
+        return self._planned().state() | places
 
     def restore(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Take back what `tensors` gave from among those of a model, and return the others."""
         own = {name: value for name, value in tensors.items() if "/" in name}
+        places = own.pop(PLACES, None)
         self.plan = Plan.from_state(own)
+        if self.thresholds is not None and places is not None:
+            self.thresholds.places = places
         if "widest" in tensors:  # runs of before moments told it
             self.moments.top = float(tensors["widest"])
-        return {name: value for name, value in tensors.items() if name not in own and name != "widest"}
+        return {name: value for name, value in tensors.items() if "/" not in name and name != "widest"}
 
     def _planned(self) -> Plan:
         if self.plan is None:
@@ -182,7 +209,8 @@ class Walker:
         return self.plan
 
     def _piloted(self, label: Tensor | None, through: Through | None, **options: Any) -> Plan:
-        rows = samplers.PILOT_ROWS
+        some = samplers.pilot_rows if options.get("calibrate") is None else samplers.calibration_rows
+        rows = some(self.event_shape)
         bound = self.bound(None if label is None else label.expand(rows, *label.shape[1:]), rows, through)
         known = None if label is not None or through is not None else self.moments
         return samplers.pilot(bound, self.event_shape, known, lowest=self.levels().sigma_min, **options)

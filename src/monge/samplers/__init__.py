@@ -11,17 +11,19 @@ from monge.samplers.chains.metropolis import Metropolis, Proposal
 from monge.samplers.chains.states import Info, Kernel, State
 from monge.samplers.chains.tempering import ReplicaExchange
 from monge.samplers.chains.walk import Options
+from monge.samplers.diffusion.calibration import Calibrated, Calibration
 from monge.samplers.diffusion.descent import Trajectory, noise_levels
 from monge.samplers.diffusion.linearisation import Gains, Linearisation
-from monge.samplers.diffusion.pilot import PILOT_ROWS, Plan, pilot
+from monge.samplers.diffusion.pilot import Plan, calibration_rows, pilot, pilot_rows
 from monge.samplers.diffusion.reverse import reverse_diffusion
 from monge.samplers.diffusion.solvers import EulerMaruyama, ExponentialMultistep, Heun, Past, Solver, Step
 from monge.samplers.diffusion.transported import decode, encode, log_prob
 from monge.samplers.transport import Integrated, integrate
 
 __all__ = [
-    "PILOT_ROWS",
     "Adjusted",
+    "Calibrated",
+    "Calibration",
     "Chains",
     "DoubtfulChains",
     "EulerMaruyama",
@@ -46,6 +48,7 @@ __all__ = [
     "Trajectory",
     "Unadjusted",
     "annealed_langevin",
+    "calibration_rows",
     "decode",
     "encode",
     "gibbs",
@@ -56,6 +59,7 @@ __all__ = [
     "metropolis_hastings",
     "noise_levels",
     "pilot",
+    "pilot_rows",
     "replica_exchange",
     "reverse_diffusion",
     "simulated_annealing",

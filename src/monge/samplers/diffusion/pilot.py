@@ -17,12 +17,14 @@ from monge.densities import Gaussian
 from monge.errors import BadInput
 from monge.linalg import Covariance
 from monge.protocols import Denoiser
+from monge.samplers.diffusion.calibration import Calibrated, Calibrating, Calibration, matched
 from monge.samplers.diffusion.descent import Descent, Look, Trajectory, noise_levels
 from monge.samplers.diffusion.linearisation import LEAST, Gains, Linearisation, bins
 from monge.samplers.diffusion.scale import AFAR, coarse, of_moments, point
 from monge.samplers.diffusion.solvers import ExponentialMultistep
 
 PILOT_ROWS, LEVELS = 64, 30
+CALIBRATION_ROWS, CALIBRATION_VALUES = 2000, 2**19
 PILOT_VALUES = 2**20  # fewer rows for events of more than 16,384 values
 HIGHEST, LOWEST = 5.0, 0.01  # levels that are looked at, times the largest principal s.d.
 NEAREST = 2.0  # no walk begins below it, in the same unit
@@ -36,26 +38,42 @@ SURE = 1e-6  # least gain where it is not Wiener's
 class Plan(NamedTuple):
     """What was found out of a denoiser, to walk by; it belongs to the denoiser, and not to a number of samples.
 
-    moments: of its law. gains: if they were measured. calls: rows of all calls that it took.
+    moments: of its law. gains: if they were measured. calls: rows of all calls that it took. calibration: what makes
+    its moments those of the data, where these were to be kept; and the samples that it was found with, until they
+    were looked at.
     """
 
     moments: Gaussian
     gains: Gains | None = None
     calls: int = 0
+    calibration: Calibration | None = None
+    ends: Tensor | None = None
 
     def state(self) -> dict[str, Tensor]:
         """Tensors for a file; `from_state` is the inverse."""
-        groups = {"moments": self.moments.state(), "gains": {} if self.gains is None else self.gains._asdict()}
+        groups = {"moments": self.moments.state()}
+        groups |= {
+            name: part._asdict() for name in ("gains", "calibration") if (part := getattr(self, name)) is not None
+        }
         return {f"{group}/{name}": value for group, state in groups.items() for name, value in state.items()}
+
+    def calibrated(self, denoiser: Denoiser) -> Denoiser:
+        """The denoiser that this plan is of: as it was given, or made right in its moments."""
+        return denoiser if self.calibration is None else Calibrated(denoiser, self.calibration, self.moments)
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> "Plan":
         """What `state` gave."""
-        groups: dict[str, dict[str, Tensor]] = {"moments": {}, "gains": {}}
+        groups: dict[str, dict[str, Tensor]] = {"moments": {}, "gains": {}, "calibration": {}}
         for path, value in state.items():
             group, _, name = path.partition("/")
             groups[group][name] = value
-        return cls(Gaussian.from_state(groups["moments"]), Gains(**groups["gains"]) if groups["gains"] else None)
+        gains, calibration = groups["gains"], groups["calibration"]
+        return cls(
+            Gaussian.from_state(groups["moments"]),
+            Gains(**gains) if gains else None,
+            calibration=Calibration(**calibration) if calibration else None,
+        )
 
 
 @torch.no_grad()
@@ -66,6 +84,8 @@ def pilot(
     *,
     lowest: float = 0.0,
     highest: float = math.inf,
+    calibrate: Gaussian | None = None,
+    atoms: bool = False,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
     show: bool = False,
@@ -75,8 +95,11 @@ def pilot(
     Moments are those of the ends of a rough walk over levels 80 to .002 times the law's width (see
     `monge.samplers.diffusion.scale`), 64 samples in 30 calls; gains and pace are read off a second one, between 5 and
     .01 times the largest principal s.d., and not below `lowest`. highest: a level above which the width is not looked
-    for, unless the law is wider. The
-    plan may be given to any walk of this denoiser.
+    for, unless the law is wider. The plan may be given to any walk of this denoiser.
+
+    calibrate: the moments of the data, which are to be those of the law that is walked through though the denoiser was
+    learned and errs: the look is then at up to 2,000 samples (`calibration_rows`), and the plan is that of
+    `plan.calibrated(denoiser)`. atoms: whether the law is one of atoms: the last answer is then left as it is.
 
     Raises NumericalFailure if the denoiser's answers are not finite, BadInput if they have another shape than y.
 
@@ -85,7 +108,7 @@ def pilot(
     >>> plan.calls, bool(plan.gains.excess.abs().max() < 1e-4)  # of Wiener's gains
     (1920, True)
     """
-    rows = max(2, min(PILOT_ROWS, PILOT_VALUES // math.prod(event_shape)))
+    rows = pilot_rows(event_shape) if calibrate is None else calibration_rows(event_shape)
     denoiser = informed(denoiser)
     rows = min(rows, denoiser.count or rows)
     denoiser = denoiser.rows(0, rows)
@@ -118,9 +141,29 @@ def pilot(
             around = math.log(sigma) + torch.tensor([-1.0, 1.0], dtype=torch.float64)
             return Linearisation(law.covariance, Gains(around, excess[-1].expand(2, -1), torch.ones_like(around)))
 
-        way = walk(law.mean, linear, law.noised(ends[0]).from_noise(z), grid, look)
+        top = law.noised(ends[0])
+        begin = top.from_noise(z)
+        if calibrate is not None:
+            denoiser = Calibrating(denoiser, calibrate, least=grid[-1].item() if atoms else 0.0)
+            begin = matched(begin, calibrate.noised(ends[0]))
+        way = walk(law.mean, linear, begin, grid, look)
     gains = Gains(grid.log().flip(0), torch.stack(excess).flip(0), torch.ones_like(grid))
-    return Plan(law, gains._replace(pace=pace_along(way, law, gains)), calls)
+    few = way._replace(y=way.y[:, :PILOT_ROWS], x_hat=way.x_hat[:, :PILOT_ROWS])
+    plan = Plan(law, gains._replace(pace=pace_along(few, law.rows(0, PILOT_ROWS), gains)), calls)
+    if isinstance(denoiser, Calibrating):
+        last = way.x_hat[-1] if atoms else way.x
+        return plan._replace(moments=denoiser.law, calibration=denoiser.calibration(), ends=last)
+    return plan
+
+
+def pilot_rows(event_shape: tuple[int, ...]) -> int:
+    """Samples that a pilot looks at."""
+    return max(2, min(PILOT_ROWS, PILOT_VALUES // math.prod(event_shape)))
+
+
+def calibration_rows(event_shape: tuple[int, ...]) -> int:
+    """Samples by which moments are made right."""
+    return max(pilot_rows(event_shape), min(CALIBRATION_ROWS, CALIBRATION_VALUES // math.prod(event_shape)))
 
 
 def flat(covariance: Covariance) -> Linearisation:
