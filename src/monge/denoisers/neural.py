@@ -69,7 +69,10 @@ class Neural(Recorded, nn.Module):
         y: Float[Tensor, "n *event"],
         sigma: Float[Tensor, " n"] | float,
         label: Shaped[Tensor, " n *k"] | None = None,
+        moved: Float[Tensor, "n k"] | None = None,
     ) -> Float[Tensor, "n *event"]:
+        """E[x | y], or E[x | y, label]; moved: how rows were moved, where the network was made to be told."""
+        told = {} if moved is None else {"moved": moved}
         if self.blind:
             r = y.flatten(1).square().mean(1).sqrt().clamp_min(torch.finfo(y.dtype).tiny ** 0.5)
             scale = per_sample(r, y)
@@ -78,7 +81,7 @@ class Neural(Recorded, nn.Module):
                 cleaned: Tensor = kept * (y - self.net(y, r, label))
                 return cleaned
             skip = (self.sigma_data / scale).square().clamp_max(1.0)
-            guess: Tensor = skip * y + self.sigma_data * self.net(y / scale, r.log() / 4, label)
+            guess: Tensor = skip * y + self.sigma_data * self.net(y / scale, r.log() / 4, label, **told)
             return guess
         level = torch.as_tensor(sigma, dtype=y.dtype, device=y.device).reshape(-1).expand(len(y))
         with torch.autocast(y.device.type, enabled=False):  # W holds digits of y that half precision would lose
@@ -86,7 +89,7 @@ class Neural(Recorded, nn.Module):
             seen = away / per_sample((spread**2 + level.square()).sqrt(), y)
             if self.guided:
                 seen = torch.cat([seen, (guess - (y - away)) / spread], dim=1)
-        out = self.net(seen, level.log() / 4, label)
+        out = self.net(seen, level.log() / 4, label, **told)
         denoised: Tensor = torch.addcmul(guess, per_sample(self._error(level).sqrt(), y), out)
         return denoised
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from monge.data import Labels
 from monge.denoisers import Neural, per_sample
 from monge.densities import Gaussian
+from monge.models.augmentation import Augmentation
 from monge.noise import Process
 from monge.protocols import SupportsKernels
 from monge.training import Batch, Objective
@@ -29,7 +30,7 @@ class Denoising(Objective):
     transport, so that no level is met for the first time while sampling. With a process, sigma is that of a time drawn
     uniformly. Labels are dropped for a share of the rows, so that one network is both conditional and not.
 
-    levels: that range. settings: of the family. scaled, labels: its own.
+    levels: that range. settings: of the family. scaled, labels, augmentation: its own.
     """
 
     def __init__(
@@ -39,9 +40,10 @@ class Denoising(Objective):
         settings: Mapping[str, Any],
         scaled: Callable[[Tensor, torch.Generator], Tensor],
         labels: Labels | None,
+        augmentation: Augmentation | None = None,
     ) -> None:
         super().__init__()
-        self.denoiser, self.scaled, self.labels = denoiser, scaled, labels
+        self.denoiser, self.scaled, self.labels, self.augmentation = denoiser, scaled, labels, augmentation
         self.dropout: float = settings["label_dropout"]
         asked = settings["level_mean"], settings["level_std"]
         self.top = min(1.0, levels[1]) if denoiser.homogeneous and asked == (None, None) else None
@@ -64,8 +66,11 @@ class Denoising(Objective):
         if self.labels is not None and batch.y is not None:
             forgotten = torch.rand(len(x), **options) < self.dropout
             label = self.labels.dropped(self.labels.scaled(batch.y), forgotten)
+        moved = None
+        if self.augmentation is not None and self.training:
+            x, moved = self.augmentation(x, batch.generator)
         z = torch.randn(x.shape, **options)
-        error = self.denoiser(x + per_sample(sigma, x) * z, sigma, label) - x
+        error = self.denoiser(x + per_sample(sigma, x) * z, sigma, label, moved) - x
         loss: Tensor = (self.denoiser.loss_weight(sigma) * error.square().flatten(1).mean(1)).mean()
         return loss
 

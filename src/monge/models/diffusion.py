@@ -15,6 +15,7 @@ from monge.data import Samples
 from monge.denoisers import Neural, Separable, Symmetric, Tiled, per_sample
 from monge.densities import Gaussian
 from monge.errors import BadInput
+from monge.models.augmentation import Augmentation
 from monge.models.denoising import Denoising
 from monge.models.family import Events, Family
 from monge.models.network import Choice, choose
@@ -27,6 +28,7 @@ from monge.training import Objective, Training
 
 EXACT_DIVERGENCE = 64  # values per event up to which the likelihood uses the exact divergence
 PROBES = 16
+FEW_ROWS = 5000
 TINY = 1e-6
 START = "start/"  # names of its tensors in a file
 BLIND_SITES, FEWEST = 2**15, 4  # of a batch of a network that learns from every site, and events at least
@@ -56,6 +58,10 @@ class Diffusion(Family):
         (a quarter step where a step is more than a quarter of the data's s.d., as for binary data: there half a step
         would round rare values away).
 
+    augment: whether rows are moved while it learns, pictures shifted and fields mirrored, and the network told so;
+        None: where rows are fewer than 5,000, which a network that sees them often would learn by heart. Not for
+        vectors, a network of yours or a blind one.
+
     Raises BadInput unless 0 < sigma_min < sigma_max < infinity, level_std > 0 and 0 <= label_dropout <= 1.
 
     Can `fit`, `sample`, `denoise`, `log_prob`, `encode`, `decode`, `save`, each with a `label` where it was trained
@@ -83,6 +89,7 @@ class Diffusion(Family):
         level_std: float | None = None,
         sigma_min: float | None = None,
         sigma_max: float | None = None,
+        augment: bool | None = None,
     ) -> None:
         super().__init__(
             net=net,
@@ -95,6 +102,7 @@ class Diffusion(Family):
             level_std=level_std,
             sigma_min=sigma_min,
             sigma_max=sigma_max,
+            augment=augment,
         )
         self.takes_labels = labels is not False
         low, high = sigma_min if sigma_min is not None else 0.0, sigma_max if sigma_max is not None else math.inf
@@ -128,9 +136,23 @@ class Diffusion(Family):
             return None
         return choose(spec, training.batch_size, training.budget)
 
+    def _augmentation(self, spec: Spec) -> Augmentation | None:
+        """How rows are moved while it learns; None where they are not, as in runs of before this was asked."""
+        asked = self.settings["augment"]
+        can = spec.kind != "vectors" and not self.settings["blind"] and not isinstance(self.settings["net"], nn.Module)
+        if asked and not can:
+            raise BadInput(
+                "augment=True is for pictures and fields, with a network of ours that is told the noise level"
+            )
+        known = "augment" in self.record["settings"]
+        wanted = self.record["data"]["n"] < FEW_ROWS if asked is None else asked
+        return Augmentation(spec.kind, spec.event_shape) if can and known and wanted else None
+
     def build(self, spec: Spec) -> None:
         net, blind = self.settings["net"], self.settings["blind"]
-        spec = replace(spec, periodic=self.settings["periodic"])
+        self.augmentation = self._augmentation(spec)
+        told = 0 if self.augmentation is None else self.augmentation.features
+        spec = replace(spec, periodic=self.settings["periodic"], moves=told)
         if isinstance(net, nn.Module):
             net = Adapted(net, spec)
             if self.labels is not None and net.takes < 3:
@@ -168,7 +190,7 @@ class Diffusion(Family):
 
     def objectives(self) -> Sequence[Objective]:
         levels = self.levels(sampling=False)
-        return [Denoising(self.denoiser, levels, self.settings, self.scaled, self.labels)]
+        return [Denoising(self.denoiser, levels, self.settings, self.scaled, self.labels, self.augmentation)]
 
     def after_training(self) -> None:
         if not self.denoiser.homogeneous:  # which is for denoising above all, and looks when it is first asked to draw

@@ -58,4 +58,4 @@ class Thresholds:
 
 def _shares(x: Float[Tensor, "n *event"], edges: Float[Tensor, "c k"]) -> Float[Tensor, "c k"]:
     values = x.transpose(0, 1).reshape(len(edges), -1).sort(1)[0].to(edges)
-    return torch.searchsorted(values, edges.contiguous()).to(edges) / values.shape[1]
+    return torch.searchsorted(values.contiguous(), edges.contiguous()).to(edges) / values.shape[1]

@@ -57,10 +57,10 @@ class Condition(nn.Module):
 
     level: whether a noise level is told. classes: labels 0 to classes - 1, and `classes` for "no label given" (course
     (21), classifier-free form). features: length of a vector condition; a row of NaN is "none given". A label or vector
-    that is None is given to no sample.
+    that is None is given to no sample. moves: numbers by which a move of a row is told, 0 for none; None is no move.
     """
 
-    def __init__(self, width: int, classes: int = 0, features: int = 0, level: bool = True) -> None:
+    def __init__(self, width: int, classes: int = 0, features: int = 0, level: bool = True, moves: int = 0) -> None:
         super().__init__()
         self.classes, self.features = classes, features
         self.level = (
@@ -71,9 +71,14 @@ class Condition(nn.Module):
             nn.Sequential(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width)) if features else None
         )
         self.start = nn.Parameter(torch.zeros(width)) if features or not level else None
+        self.move = nn.Linear(moves, width, bias=False) if moves else None
 
     def forward(
-        self, n: int, level: Float[Tensor, " n"] | None, label: Shaped[Tensor, " n *k"] | None
+        self,
+        n: int,
+        level: Float[Tensor, " n"] | None,
+        label: Shaped[Tensor, " n *k"] | None,
+        moved: Float[Tensor, "n moves"] | None = None,
     ) -> Float[Tensor, "n width"]:
         total: Tensor | float = 0.0
         if self.level is not None:
@@ -89,4 +94,6 @@ class Condition(nn.Module):
                 given = label.isfinite().all(1, keepdim=True)
                 told = torch.where(given, self.vector(label.nan_to_num()), told)
             total = total + told
+        if self.move is not None and moved is not None:
+            total = total + self.move(moved)
         return nn.functional.silu(torch.as_tensor(total))

@@ -42,7 +42,8 @@ def denoiser(spec: Spec, size: Size | None = None, *, inputs: int = 1) -> nn.Mod
     stem = size.stem if size is not None and size.stem else 1
     options = _convolutions(spec, size, folds=True)
     channels = spec.event_shape[0]
-    return UNet(len(spec.space), inputs * channels, outputs=channels, periodic=spec.periodic, stem=stem, **options)
+    options |= {"periodic": spec.periodic, "stem": stem, "moves": spec.moves}
+    return UNet(len(spec.space), inputs * channels, outputs=channels, **options)
 
 
 def bias_free(spec: Spec, size: Size | None = None) -> BiasFreeUNet:

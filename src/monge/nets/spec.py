@@ -13,7 +13,7 @@ class Spec:
     event_shape: [d] or [C, *space]. kind: "vectors", "images", "fields" or "sequences". classes: number of labels, 0
     for none. features: length of a vector condition, 0 for none. periodic: circular padding, for fields on a torus.
     context: channels of an image or field over the same space that it is told, 0 for none. symbols: of sequences [T],
-    how many there are.
+    how many there are. moves: numbers by which a denoiser is told that a row was moved, 0 for none.
 
     Raises BadInput for an event with no axis or more than four, or for more than one of labels, vectors and images.
     """
@@ -25,6 +25,7 @@ class Spec:
     periodic: bool = False
     context: int = 0
     symbols: int = 0
+    moves: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "event_shape", tuple(self.event_shape))

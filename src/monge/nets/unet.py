@@ -25,7 +25,8 @@ class UNet(Recorded, nn.Module):
     attention: scales (0 is the finest) at which sites attend to one another. classes, condition: number of labels, or
     length of a vector condition. periodic: circular padding, for fields on a torus. outputs: C unless given. level:
     whether it is told a noise level. stem: blocks of so many sites a side are folded into channels before the finest
-    scale, and unfolded at the end. It starts as the function 0.
+    scale, and unfolded at the end. moves: numbers by which it is told that a row was moved. It starts as the function
+    0.
 
     Raises BadInput if the space has other than 1, 2 or 3 dimensions.
 
@@ -48,12 +49,13 @@ class UNet(Recorded, nn.Module):
         outputs: int | None = None,
         level: bool = True,
         stem: int = 1,
+        moves: int = 0,
     ) -> None:
         super().__init__()
         if dimension not in (1, 2, 3):
             raise BadInput(f"a U-Net works in 1, 2 or 3 space dimensions, not {dimension}: use an MLP for vectors")
         embedding, self.stem, self.periodic = 4 * widths[0], stem, periodic
-        self.condition = Condition(embedding, classes, condition, level)
+        self.condition = Condition(embedding, classes, condition, level, moves)
         self.first = conv(dimension, channels * stem**dimension, widths[0], 3, periodic)
 
         def block(inside: int, outside: int, scale: int) -> nn.ModuleList:
@@ -96,8 +98,9 @@ class UNet(Recorded, nn.Module):
         x: Float[Tensor, "n c *space"],
         level: Float[Tensor, " n"] | None = None,
         label: Shaped[Tensor, " n *k"] | None = None,
+        moved: Float[Tensor, "n moves"] | None = None,
     ) -> Float[Tensor, "n outputs *space"]:
-        condition, space = self.condition(len(x), level, label), x.shape[2:]
+        condition, space = self.condition(len(x), level, label, moved), x.shape[2:]
         if self.stem > 1:
             x = fold(x, self.stem, self.periodic)
         first = h = self.first(x.contiguous(memory_format=self.layout))
