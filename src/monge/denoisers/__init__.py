@@ -14,6 +14,7 @@ from monge.denoisers.colour import ByChannel
 from monge.denoisers.neural import Neural
 from monge.denoisers.oracle import Oracle
 from monge.denoisers.patches import PatchMixture
+from monge.denoisers.pointwise import Pointwise
 from monge.denoisers.separable import Separable
 from monge.denoisers.symmetric import Symmetric
 from monge.denoisers.tiles import Tiled
@@ -29,6 +30,7 @@ __all__ = [
     "Neural",
     "Oracle",
     "PatchMixture",
+    "Pointwise",
     "Separable",
     "Symmetric",
     "Tiled",

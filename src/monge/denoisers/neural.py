@@ -5,6 +5,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from monge.denoisers.algebra import per_sample
+from monge.denoisers.pointwise import Pointwise
 from monge.denoisers.separable import Separable
 from monge.densities import Gaussian
 from monge.nets import BiasFreeUNet
@@ -58,7 +59,7 @@ class Neural(Recorded, nn.Module):
         self.blind, self.guided = blind, guided
         self.homogeneous = blind and isinstance(net, BiasFreeUNet)
         self.moments: Gaussian | None = None
-        self.start: Separable | None = None
+        self.start: Separable | Pointwise | None = None
 
     def rows(self, first: int, n: int) -> "Neural":
         """That of rows first .. first + n: itself."""

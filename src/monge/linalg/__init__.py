@@ -6,6 +6,7 @@ from monge.linalg.covariance import (
     DiagonalCovariance,
     SeparableCovariance,
     StationaryCovariance,
+    bins,
 )
 from monge.linalg.spectrum import PowerSpectrum, power_spectrum, wavenumbers
 from monge.linalg.wavelets import Wavelets
@@ -18,6 +19,7 @@ __all__ = [
     "SeparableCovariance",
     "StationaryCovariance",
     "Wavelets",
+    "bins",
     "power_spectrum",
     "wavenumbers",
 ]

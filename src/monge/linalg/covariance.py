@@ -15,6 +15,8 @@ from monge.doors import finite, real, single
 from monge.errors import BadInput
 
 Function = Callable[[Tensor], Tensor]
+ALIKE = 1.3  # directions whose eigenvalues are within this factor share one measurement
+FAINT = 1e-12  # eigenvalues below this share of the largest are all alike
 
 
 def _of_numbers(method: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -310,3 +312,14 @@ class SeparableCovariance(Covariance):
 def _along(y: Tensor, basis: Tensor, axis: int) -> Tensor:
     """y with one axis in the coordinates of a basis; an axis of one value as it is."""
     return (y.movedim(axis, -1) @ basis.to(y)).movedim(-1, axis) if len(basis) > 1 else y * basis.to(y)
+
+
+def bins(eigenvalues: Tensor) -> Tensor:
+    """The bin of each direction, in the shape of the eigenvalues: one for each factor of 1.3 in which there are any.
+
+    >>> bins(torch.tensor([1.0, 9.0, 0.0, 1.1]))
+    tensor([1, 0, 2, 1])
+    """
+    below = eigenvalues.max() / eigenvalues.clamp_min(FAINT * float(eigenvalues.max()) or 1.0)
+    found: Tensor = torch.unique((below.log() / math.log(ALIKE)).floor(), return_inverse=True)[1]
+    return found

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from monge import objects, samplers
 from monge.data import Samples
-from monge.denoisers import Neural, Separable, Symmetric, Tiled, per_sample
+from monge.denoisers import Neural, Pointwise, Separable, Symmetric, Tiled, per_sample
 from monge.densities import Gaussian
 from monge.errors import BadInput
 from monge.models.augmentation import Augmentation
@@ -175,8 +175,8 @@ class Diffusion(Family):
     def prepare(self, scaled: Float[Tensor, "n *event"], moments: Gaussian | None = None) -> None:
         self.walker.look(scaled, moments, periodic=self.settings["periodic"])
         self.denoiser.moments = self.walker.moments
-        if self.denoiser.guided:
-            self.denoiser.start = Separable.estimate(scaled, self.walker.moments)
+        if self.denoiser.guided and scaled.ndim > 2:  # of few coordinates a network learns the law as it is
+            self.denoiser.start = Pointwise.estimate(scaled, Separable.estimate(scaled, self.walker.moments))
 
     @property
     def moments(self) -> Gaussian:
@@ -211,7 +211,7 @@ class Diffusion(Family):
         start = {name.removeprefix(START): value for name, value in tensors.items() if name.startswith(START)}
         super().restore(self.walker.restore({n: value for n, value in tensors.items() if not n.startswith(START)}))
         self.denoiser.moments = self.walker.moments
-        self.denoiser.start = Separable.from_state(start, self.walker.moments) if start else None
+        self.denoiser.start = Pointwise.from_state(start, self.walker.moments) if start else None
 
     def sample(  # type: ignore[override]  # a family's own options, by name
         self,

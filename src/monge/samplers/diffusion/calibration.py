@@ -23,8 +23,8 @@ from torch import Tensor
 
 from monge.denoisers import Wrapper
 from monge.densities import Gaussian
+from monge.linalg import bins
 from monge.protocols import Denoiser
-from monge.samplers.diffusion.linearisation import bins
 
 
 class Calibration(NamedTuple):

@@ -14,7 +14,6 @@ where q varies little at every sigma: 0 for a Gaussian, the centre of the mode f
 sigma falls to 0 wherever the law has a width, so that the last step ends at sigma = 0.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -23,14 +22,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from monge.linalg import Covariance
+from monge.linalg import Covariance, bins
 
 # Gauss-Legendre quadrature on [0, 1]
 _points, _shares = np.polynomial.legendre.leggauss(8)
 NODES, SHARES = torch.from_numpy((_points + 1) / 2), torch.from_numpy(_shares / 2)
 LEAST = -60.0  # of log-odds: a direction whose gain is nothing
-ALIKE = 1.3  # directions whose eigenvalues are within this factor share one measurement
-FAINT = 1e-12  # eigenvalues below this share of the largest are all alike
 KNEE = 5.0  # q changes in log sigma down to a fifth of the largest principal s.d., and in sigma^2 below
 
 
@@ -55,17 +52,6 @@ class Coefficients(NamedTuple):
     keep: Tensor
     rules: list[list[Tensor]]
     noise: Tensor
-
-
-def bins(eigenvalues: Tensor) -> Tensor:
-    """The bin of each direction, in the shape of the eigenvalues: one for each factor of 1.3 in which there are any.
-
-    >>> bins(torch.tensor([1.0, 9.0, 0.0, 1.1]))
-    tensor([1, 0, 2, 1])
-    """
-    below = eigenvalues.max() / eigenvalues.clamp_min(FAINT * float(eigenvalues.max()) or 1.0)
-    found: Tensor = torch.unique((below.log() / math.log(ALIKE)).floor(), return_inverse=True)[1]
-    return found
 
 
 def lagrange(knots: list[Tensor], at: Tensor) -> list[Tensor]:

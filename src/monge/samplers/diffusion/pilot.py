@@ -15,11 +15,11 @@ from monge import progress, rng
 from monge.denoisers import informed
 from monge.densities import Gaussian
 from monge.errors import BadInput
-from monge.linalg import Covariance
+from monge.linalg import Covariance, bins
 from monge.protocols import Denoiser
 from monge.samplers.diffusion.calibration import Calibrated, Calibrating, Calibration, matched
 from monge.samplers.diffusion.descent import Descent, Look, Trajectory, noise_levels
-from monge.samplers.diffusion.linearisation import LEAST, Gains, Linearisation, bins
+from monge.samplers.diffusion.linearisation import LEAST, Gains, Linearisation
 from monge.samplers.diffusion.scale import AFAR, coarse, of_moments, point
 from monge.samplers.diffusion.solvers import ExponentialMultistep
 
