@@ -120,6 +120,33 @@ def test_dense_estimate_is_ledoit_and_wolf_s():
     assert torch.allclose(moments.mean, x.mean(0))
 
 
+@pytest.mark.parametrize(("n", "d"), [(2000, 100), (300, 100), (60, 100)])
+def test_new_samples_vary_along_principal_directions_as_the_moments_say(n, d):
+    """The sample covariance is wrong by a factor of (1 - (d / n)^(1/2))^2 at the fine end, Ledoit and Wolf's too."""
+    lam = torch.cat([torch.ones(d - 3), torch.tensor([20.0, 50.0, 200.0])]).double()
+    x = lam.sqrt() * rng.normal((n, d), 0, "x", dtype=F)
+    C = Gaussian.estimate(x).covariance
+    found, real = C.eigenvalues, (C.vectors.square() * lam[:, None]).sum(0)  # of the law, along its directions
+    for part in (slice(0, d // 3), slice(d // 3, d - 3), slice(d - 3, d)):
+        error = 4 * (2 / (n * (part.stop - part.start))) ** 0.5
+        assert float(found[part].sum() / real[part].sum()) == pytest.approx(1, abs=error + 0.05)
+    sample = torch.linalg.eigvalsh(torch.cov(x.T)).clamp_min(1e-6)
+    shrunk = torch.linalg.eigvalsh(torch.from_numpy(ledoit_wolf(x.numpy())[0]))
+    loss = [float((each.log() + real / each).sum()) for each in (found, sample, shrunk)]  # minus twice the likelihood
+    assert loss[0] < min(loss[1:])
+
+
+def test_moments_of_ugly_rows_are_finite_and_in_their_unit():
+    z = rng.normal((200, 6), 0, "z", dtype=F)
+    heavy = z / rng.normal((200, 1), 0, "w", dtype=F).abs().clamp_min(0.01)
+    still = z * torch.tensor([1, 1, 0, 1, 0, 1], dtype=F)
+    for x in (heavy, still, (z > 2).double(), z[:1].expand(200, 6) + 0 * z):
+        lam = Gaussian.estimate(x).covariance.eigenvalues
+        assert lam.isfinite().all()
+        assert (lam >= 0).all()
+        assert torch.allclose(Gaussian.estimate(1e6 * x - 3).covariance.eigenvalues, 1e12 * lam, rtol=1e-6, atol=1e-3)
+
+
 def test_fewer_samples_than_values_still_give_a_usable_covariance():
     moments = Gaussian.estimate(rng.normal((10, 40), 0, "x", dtype=F))
     assert moments.covariance.eigenvalues.min() > 0.1

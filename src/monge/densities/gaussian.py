@@ -22,6 +22,8 @@ from monge.protocols import LogProb
 
 DENSE = 1024  # values per event up to which a full covariance is kept
 PRINCIPAL_ROWS = 1024  # of which the longest axis is found
+FEW, FOLDS = 40, 5  # rows below which no variances are taken on others; and parts that they are taken on
+LEAST = 1e-9  # of the mean variance, along directions in which nothing varies
 LONG = 512  # side of an event up to which there is a basis for each axis
 Structure = Literal["dense", "stationary", "separable", "diagonal"]
 
@@ -79,9 +81,15 @@ class Gaussian(Law):
 
     @classmethod
     def estimate(cls, x: Float[Tensor, "n *event"], structure: Structure | None = None) -> "Gaussian":
-        """Mean and covariance of samples. A dense covariance up to 1024 values an event, shrunk towards a multiple of
-        the identity (Ledoit and Wolf 2004) so that n < d is safe; above, a separable one while no side is longer than
-        512, and then a variance per value. "stationary": by the mean periodogram, symmetric in k.
+        """Mean and covariance of samples. A dense covariance up to 1024 values an event, in principal directions whose
+        variances are those of rows that they were not found by (below), so that n < d is safe and new samples vary as
+        the data do; above, a separable one while no side is longer than 512, and then a variance per value.
+        "stationary": by the mean periodogram, symmetric in k.
+
+        Along the principal directions of n rows these rows vary more in the first, and less in the last, than any
+        others. So directions are found on four fifths, variances taken on the last fifth, in turns, made monotone, and
+        scaled to the trace (Bartz 2016, *Cross-validation based nonlinear shrinkage*). Of fewer than 40 rows the
+        covariance is drawn towards a multiple of the identity (Ledoit and Wolf 2004).
 
         Raises BadInput for fewer than two samples, and another structure than dense, stationary, separable or diagonal.
         """
@@ -111,8 +119,11 @@ class Gaussian(Law):
             return made
         if structure == "separable":
             return cls(mean.to(x.dtype), SeparableCovariance.estimate((wide - mean).to(x.dtype)))
-        matrix = _ledoit_wolf((wide - mean).flatten(1)).to(x.dtype)
-        return cls(mean.to(x.dtype), DenseCovariance(matrix, event))
+        away = (wide - mean).flatten(1)
+        if len(x) < FEW:
+            return cls(mean.to(x.dtype), DenseCovariance(_ledoit_wolf(away).to(x.dtype), event))
+        lam, vectors = (part.to(x.dtype) for part in _cross_validated(away))
+        return cls(mean.to(x.dtype), DenseCovariance.from_eigen(lam, vectors, event))
 
     # -- the law -------------------------------------------------------------------------------------------
 
@@ -263,3 +274,20 @@ def _ledoit_wolf(x: Float[Tensor, "n d"]) -> Float[Tensor, "d d"]:
     shrunk = (1 - share) * sample
     shrunk.diagonal().add_(share * mu)
     return shrunk * (n / (n - 1))
+
+
+def _cross_validated(x: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " d"], Float[Tensor, "d d"]]:
+    """Variances and principal directions of centred rows, the variances those of rows left out."""
+    from scipy.optimize import isotonic_regression
+
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)).to(x.device)
+    total, square = x.new_zeros(x.shape[1]), x.T @ x
+    for fold in range(FOLDS):
+        out = order[fold::FOLDS]
+        mean = (x.sum(0) - x[out].sum(0)) / (len(x) - len(out))
+        rest = square - x[out].T @ x[out] - (len(x) - len(out)) * torch.outer(mean, mean)
+        total += ((x[out] - mean) @ torch.linalg.eigh(rest)[1]).square().sum(0)
+    lam, vectors = torch.linalg.eigh(square / (len(x) - 1))
+    found = torch.from_numpy(isotonic_regression(total.cpu().numpy()).x).to(lam)
+    found *= lam.clamp_min(0.0).sum() / found.sum().clamp_min(torch.finfo(lam.dtype).tiny)
+    return found.clamp_min(LEAST * float(found.mean())), vectors
