@@ -11,11 +11,12 @@ from monge.densities.divergences import (
     total_variation,
 )
 from monge.densities.empirical import Empirical
-from monge.densities.gaussian import Gaussian
+from monge.densities.gaussian import Gaussian, Structure
 from monge.densities.lattice import CRITICAL, Ising, Phi4
 from monge.densities.law import Energy, Law, Sum, Tempered, Transformed
 from monge.densities.mixture import GaussianMixture
 from monge.densities.planar import Banana, Checkerboard, Moons, Pinwheel, Planar, Rings
+from monge.densities.stationarity import on_torus
 from monge.densities.wells import DoubleWell, Funnel
 
 __all__ = [
@@ -38,12 +39,14 @@ __all__ = [
     "Planar",
     "Rings",
     "SampledLaw",
+    "Structure",
     "Sum",
     "Tempered",
     "Transformed",
     "divergences",
     "js_divergence",
     "kl_divergence",
+    "on_torus",
     "total_variation",
 ]
 

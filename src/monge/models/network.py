@@ -15,7 +15,8 @@ from monge.training import Muon
 SITES = 256  # above which blocks of sites are folded into channels, until so many are left
 WIDTHS = (32, 48, 64, 96, 128, 192, 256)
 UNTIMED = 1  # the place in WIDTHS of the network that is taken without a budget
-TWO_SCALES = 10  # coarse sites from which on there are two scales
+SMALL = 64  # sites up to which the usual network is fast
+TWO_SCALES = 8  # coarse sites from which on there are two scales
 ENOUGH = 1500  # steps that a network needs to learn much
 TIMED = 3  # steps that are timed, after one that is not
 
@@ -35,7 +36,7 @@ class Choice(NamedTuple):
 
 
 def sizes(spec: Spec) -> list[Size]:
-    """Denoisers for these events, the fastest first: space folded until at most 256 sites are left.
+    """Denoisers for these events, the fastest first: space folded, once or until at most 256 sites are left.
 
     >>> sizes(Spec((1, 28, 28), "images"))[2]
     Size(widths=(64, 128), blocks=1, attention=None, dropout=0.0, stem=2)
@@ -51,7 +52,7 @@ def choose(spec: Spec, batch_size: int, budget: float | None) -> Choice | None:
     """The largest of `sizes` that makes 1,500 steps in the budget (seconds), or the fastest; without a budget the
     second, the same on every machine. None for vectors and small events, whose usual network is fast.
     """
-    if not spec.space or _coarse(spec, 1) <= SITES:
+    if not spec.space or _coarse(spec, 1) <= SMALL:
         return None
     every = sizes(spec)
     if budget is None:

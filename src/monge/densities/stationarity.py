@@ -1,0 +1,42 @@
+"""Whether shifts on a torus leave a law as it is, by likelihood."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from monge.densities.gaussian import FEW, Gaussian
+
+ROWS_A_VALUE = 16  # rows that are looked at, of each value of an event
+SPREAD, APART = 2.0, 0.5  # within which site variances lie, as a factor, and site means, in standard deviations
+QUIET = 1e-3  # noise under which likelihoods are compared, in root mean variances
+
+
+def on_torus(x: Float[Tensor, "n *event"]) -> bool:
+    """Whether the moments of a stationary law on a torus fit rows that were left out better than moments without
+    structure.
+
+    Sides wrap around: photographs and maps do not, fields of a lattice or a periodic box do. Where they do the spectrum
+    is all there is to know of the covariance, d numbers for d^2 / 2, and directions are Fourier's and not those of
+    chance.
+
+    >>> import torch
+    >>> spectrum = 1 / (0.1 + torch.fft.fftfreq(8)[:, None] ** 2 + torch.fft.fftfreq(8) ** 2)[None]
+    >>> x = Gaussian.stationary(spectrum).sample(400)
+    >>> on_torus(x), on_torus(x[:, :, 1:, 1:])
+    (True, False)
+    """
+    if x.ndim < 3 or len(x) < 2 * FEW or min(x.shape[2:]) < 2:
+        return False
+    x = x[: max(2 * FEW, ROWS_A_VALUE * x[0].numel())].double()
+    axes = tuple(range(1, x.ndim - 1))
+    mean, variance = x.mean(0), x.var(0)
+    whole = variance.mean(axes, keepdim=True).sqrt()
+    if bool(((mean - mean.mean(axes, keepdim=True)).abs() > APART * whole).any()):
+        return False
+    if not float(variance.min()) > 0 or bool((variance.amax(axes) > SPREAD**2 * variance.amin(axes)).any()):
+        return False
+    some, others = x[len(x) // 5 :], x[: len(x) // 5]
+    quiet = QUIET * float(variance.mean().sqrt())
+    likely = [
+        float(Gaussian.estimate(some, how).noised(quiet).log_prob(others).value.mean()) for how in ("stationary", None)
+    ]
+    return likely[0] > likely[1]

@@ -1,0 +1,41 @@
+"""Whether shifts on a torus leave a law as it is."""
+
+import pytest
+import torch
+
+from monge import rng
+from monge.densities import Gaussian, on_torus
+
+K = torch.fft.fftfreq(12)
+SPECTRUM = 1 / (0.05 + K[:, None] ** 2 + K**2)[None]
+FIELDS = Gaussian.stationary(SPECTRUM, 3.0).sample(600)
+
+
+@pytest.mark.parametrize("n", [100, 600])
+def test_fields_that_wrap_around_are_found_and_others_are_not(n):
+    assert on_torus(FIELDS[:n])
+    assert on_torus(1e-3 * FIELDS[:n] - 5)
+    assert not on_torus(FIELDS[:n, :, 1:])  # no longer wraps
+
+
+@pytest.mark.parametrize("change", ["mean", "variance", "neighbours", "constant site"])
+def test_what_is_not_alike_everywhere_is_not_stationary(change):
+    row = torch.arange(12.0)[:, None]
+    x = {
+        "mean": FIELDS + row,
+        "variance": FIELDS * (1 + row / 6),
+        "neighbours": torch.cat([FIELDS[:, :, :6], FIELDS[:, :, :6].flip(2)], 2),
+        "constant site": FIELDS * (row > 0),
+    }[change]
+    assert not on_torus(x)
+
+
+def test_vectors_few_rows_and_single_sites_are_left_alone():
+    for x in (rng.normal((500, 8), 0, "x"), FIELDS[:20], rng.normal((500, 1, 1, 8), 0, "x")):
+        assert not on_torus(x)
+
+
+def test_channels_and_one_dimension():
+    waves = Gaussian.stationary((1 / (0.02 + torch.fft.fftfreq(32) ** 2)).expand(2, 32)).sample(400)
+    assert on_torus(waves)
+    assert not on_torus(waves[:, :, 2:])
