@@ -7,19 +7,20 @@ from monge.densities.gaussian import FEW, Gaussian
 
 ROWS_A_VALUE = 16  # rows that are looked at, of each value of an event
 SPREAD, APART = 2.0, 0.5  # within which site variances lie, as a factor, and site means, in standard deviations
+SEAM = 4.0  # standard errors by which neighbours over the seam may differ from neighbours inside
 QUIET = 1e-3  # noise under which likelihoods are compared, in root mean variances
 
 
 def on_torus(x: Float[Tensor, "n *event"]) -> bool:
-    """Whether the moments of a stationary law on a torus fit rows that were left out better than moments without
-    structure.
+    """Whether sites are alike, neighbours over the seam as neighbours inside, and the moments of a stationary law on a
+    torus fit rows that were left out better than moments without structure.
 
     Sides wrap around: photographs and maps do not, fields of a lattice or a periodic box do. Where they do the spectrum
     is all there is to know of the covariance, d numbers for d^2 / 2, and directions are Fourier's and not those of
     chance.
 
     >>> import torch
-    >>> spectrum = 1 / (0.1 + torch.fft.fftfreq(8)[:, None] ** 2 + torch.fft.fftfreq(8) ** 2)[None]
+    >>> spectrum = 1 / (0.002 + torch.fft.fftfreq(8)[:, None] ** 2 + torch.fft.fftfreq(8) ** 2)[None]
     >>> x = Gaussian.stationary(spectrum).sample(400)
     >>> on_torus(x), on_torus(x[:, :, 1:, 1:])
     (True, False)
@@ -34,6 +35,14 @@ def on_torus(x: Float[Tensor, "n *event"]) -> bool:
         return False
     if not float(variance.min()) > 0 or bool((variance.amax(axes) > SPREAD**2 * variance.amin(axes)).any()):
         return False
+    away = x - mean.mean(axes, keepdim=True)
+    for axis in range(2, x.ndim):
+        side = x.shape[axis]
+        inside = away.narrow(axis, 0, side - 1) * away.narrow(axis, 1, side - 1)
+        seam = away.select(axis, 0) * away.select(axis, -1)
+        gap = seam.flatten(1).mean(1) - inside.flatten(1).mean(1)
+        if float(gap.mean().abs()) > SEAM * float(gap.std()) / len(x) ** 0.5:
+            return False
     some, others = x[len(x) // 5 :], x[: len(x) // 5]
     quiet = QUIET * float(variance.mean().sqrt())
     likely = [
