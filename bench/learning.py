@@ -4,6 +4,8 @@
     python bench/learning.py --only digits --seconds 60 --seeds 0,1,2
     python bench/learning.py --run RUN                     # a run of yours, whose data are found by its record
     python bench/learning.py --fast                        # digits for a second: what the tests run
+    python bench/learning.py --verdicts --only digits,phi4 # a row a law: the verdict at 20 and at 10 calls
+    python bench/learning.py --verdicts --only mnist14,rain --data FOLDER  # of files mnist.npz, rain64.npz, ...
 
 Bands hold like eigenvalues of the training rows' covariance: 1, 2-4, 5-8, 9-16, ... With y = x + sigma z and D the
 denoiser, of each band and level, as shares of Var x:
@@ -13,19 +15,27 @@ denoiser, of each band and level, as shares of Var x:
     drawn          variance of new samples over that of held-out rows, and its standard error
 
 below them the shares of exact values that come often, the verdict with the lines that fail, and seconds.
+
+A row of `--verdicts`: seconds of training, lines that fail and lines in doubt at 20 calls and at 10, and averages of
+2,000 samples over those of held-out rows, each within how many standard errors: of phi^4 <|M|>, <M^2>, <M^4>, <x^2> and
+<x^4>; of others the mean, the mean square and the power in octaves.
 """
 
 import argparse
 import time
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 import monge
 from monge import rng, samplers
 from monge.data import Samples
-from monge.densities import Phi4
+from monge.densities import Gaussian, Phi4
 
 FRACTION = 0.3  # of the rows held out
 LEVELS = (8.0, 4.0, 2.0, 1.0, 0.5, 0.25)  # of noise, times the root mean eigenvalue
@@ -38,18 +48,59 @@ def digits() -> Samples:
     return monge.data.load("digits")
 
 
-def moons() -> Samples:
-    return monge.data.load("moons?n=4000")
+def phi4(kappa: float = 0.26) -> Samples:
+    """14,000 fields 16 x 16 near the transition, by clusters: 64 chains, 10 sweeps apart."""
+    law = Phi4((16, 16), kappa=kappa, lam=0.02)
+    chains = samplers.wolff(law, chains=64, draws=219, thin=10, show=False)
+    return Samples(chains.x.flatten(0, 1)[:14_000], kind="fields", name="phi4")
 
 
-def phi4() -> Samples:
-    """12,000 fields 16 x 16 near the transition, by clusters: 64 chains, 10 sweeps apart."""
-    law = Phi4((16, 16), kappa=0.26, lam=0.02)
-    chains = samplers.wolff(law, chains=64, draws=188, thin=10, show=False)
-    return Samples(chains.x.flatten(0, 1)[:12_000], kind="fields", name="phi4")
+def lognormal() -> Samples:
+    """14,000 fields 32 x 32 of exp(g), g Gaussian on a torus with deviation .5."""
+    k = torch.fft.fftfreq(32)
+    law = Gaussian.stationary(1 / (0.01 + k[:, None] ** 2 + k**2)[None])
+    g = law.sample(14_000)
+    return Samples((0.5 * g / g.std()).exp(), kind="fields", name="lognormal")
 
 
-TASKS = {"digits": digits, "moons": moons, "phi4": phi4}
+def breast_cancer() -> Samples:
+    from sklearn.datasets import load_breast_cancer
+
+    return Samples(torch.from_numpy(load_breast_cancer().data).float(), name="breast_cancer")
+
+
+def of_file(name: str) -> Samples:
+    """Laws of files in the folder of --data."""
+    files = {"mnist": "mnist", "mnist14": "mnist", "rain": "rain64", "web": "cosmic_web", "protein": "protein"}
+    with np.load(Path(FOLDER[0]) / f"{files[name]}.npz", allow_pickle=False) as file:
+        x = torch.from_numpy(file["x_train" if name.startswith("mnist") else "x"].astype("float32"))
+        y = torch.from_numpy(file["y_train"].astype("int64")) if name == "mnist" else None
+    if name == "protein":
+        return Samples(x, name=name)
+    if name == "web":
+        x = x.unfold(1, 32, 32).unfold(2, 32, 32).flatten(0, 2)
+        return Samples(x[:, None], kind="fields", name=name)
+    if name == "rain":
+        return Samples(x[:, None], kind="fields", name=name)
+    if name == "mnist14":
+        x = torch.nn.functional.avg_pool2d(x[:14_000, None], 2).round()
+        return Samples(x, kind="images", name=name, quantum=1.0, limits=(0.0, 255.0))
+    return Samples(x[:, None], y, kind="images", name=name, quantum=1.0, limits=(0.0, 255.0))
+
+
+FOLDER = ["."]
+PLANAR = ("moons", "rings", "checkerboard", "pinwheel", "banana")
+OF_FILES = ("mnist", "mnist14", "rain", "web", "protein")
+TASKS: dict[str, Callable[[], Samples]] = {
+    "digits": digits,
+    "phi4": phi4,
+    "phi4_two_signs": partial(phi4, 0.28),
+    "lognormal": lognormal,
+    "breast_cancer": breast_cancer,
+    **{name: partial(monge.data.load, f"{name}?n=4000") for name in PLANAR},
+    **{name: partial(of_file, name) for name in OF_FILES},
+}
+SECONDS = {"digits": 85.0, "phi4": 180.0, "phi4_two_signs": 300.0, "lognormal": 180.0, "rain": 300.0, "mnist": 300.0}
 
 
 class Bands:
@@ -127,14 +178,62 @@ def judged(model: monge.Diffusion, train: Samples, held: Samples, seconds: float
     return "\n".join([*lines, told])
 
 
+def averages(x: Samples | Tensor, phi: bool) -> dict[str, Tensor]:
+    """Of each row, by name."""
+    x = (x.x if isinstance(x, Samples) else x).double()
+    flat = x.flatten(1)
+    if phi:
+        M = flat.mean(1)
+        found = {"|M|": M.abs(), "M^2": M**2, "M^4": M**4}
+        return found | {"x^2": flat.square().mean(1), "x^4": (flat**4).mean(1)}
+    found = {"mean": flat.mean(1), "square": flat.square().mean(1)}
+    if x.ndim == 4:
+        power = torch.fft.fftn(x - x.mean((2, 3), keepdim=True), dim=(2, 3)).abs().square().mean(1)
+        k = torch.hypot(*(f.abs() for f in torch.meshgrid(*map(torch.fft.fftfreq, x.shape[2:]), indexing="ij")))
+        octave = (-k.clamp_min(1e-6).log2()).floor()
+        found |= {f"k<2^-{int(o)}": power[:, octave == o].mean(1) for o in octave[k > 0].unique()}
+    return found
+
+
+def row(name: str, model: monge.Diffusion, train: Samples, held: Samples, took: tuple[float, float], seed: int) -> str:
+    """A line of the table of verdicts."""
+    cells = []
+    for nfe in (20, 10):
+        x = model.sample(NEW, seed=seed, nfe=nfe, show=False)
+        verdict = monge.audit(x, holdout=held.take(range(min(NEW, len(held)))).x, train=train.x)
+        lines = [
+            ", ".join(line.name for line in verdict.lines if line.status == status and not line.blind) or "none"
+            for status in ("fail", "undecided")
+        ]
+        cells.append(
+            f"{verdict.status}: {lines[0]} failed, {lines[1]} undecided" if verdict.status != "pass" else "pass"
+        )
+        if nfe == 20:
+            mine, real = (averages(side, name.startswith("phi4")) for side in (x, held))
+            told = []
+            for what in mine:
+                a, b = mine[what], real[what]
+                error = float((a.var() / len(a) + b.var() / len(b)).sqrt())
+                told.append(f"{what} {float(a.mean() / b.mean()):.3f} ({float(a.mean() - b.mean()) / error:+.1f})")
+    return f"| {name} | {seed} | {took[0]:.0f} + {took[1]:.0f} | {cells[0]} | {cells[1]} | {', '.join(told)} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="digits", help=", ".join(TASKS))
-    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--seconds", type=float, help="of training; 120 unless the law has its own")
+    parser.add_argument("--verdicts", action="store_true")
+    parser.add_argument("--data", default=".", help="folder of the files")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--run", help="a run's folder, instead")
     parser.add_argument("--fast", action="store_true")
     given = parser.parse_args()
+    FOLDER[0] = given.data
+    if given.verdicts:
+        print(
+            "| law | seed | s to train + prepare | 20 calls | 10 calls | averages over held-out's (standard errors) |"
+        )
+        print("|---|---|---|---|---|---|", flush=True)
     if given.run:
         model = monge.load(given.run)
         about = model.record["data"]
@@ -145,12 +244,21 @@ def main() -> None:
         return
     for name in given.only.split(","):
         train, held = TASKS[name]().split(FRACTION, 0)
+        seconds = given.seconds or SECONDS.get(name, 120.0)
         for seed in map(int, given.seeds.split(",")):
-            print(f"## {name}, seed {seed}: {len(train):,} rows to learn from, {len(held):,} held out\n", flush=True)
+            if not given.verdicts:
+                print(
+                    f"## {name}, seed {seed}: {len(train):,} rows to learn from, {len(held):,} held out\n", flush=True
+                )
             begun = time.perf_counter()
-            options = {"steps": 20} if given.fast else {"budget": given.seconds}
+            options = {"steps": 20} if given.fast else {"budget": seconds}
             model = monge.Diffusion().fit(train, seed=seed, show=False, **options)
-            print(judged(model, train, held, time.perf_counter() - begun, seed, given.fast), flush=True)
+            took = time.perf_counter() - begun
+            if given.verdicts:
+                prepared = 0.0 if given.fast else took - seconds
+                print(row(name, model, train, held, (took - prepared, prepared), seed), flush=True)
+            else:
+                print(judged(model, train, held, took, seed, given.fast), flush=True)
 
 
 if __name__ == "__main__":

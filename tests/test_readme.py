@@ -21,7 +21,7 @@ def test_the_python_form_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (code,) = blocks("python")
     assert len([line for line in code.splitlines() if line]) <= 10
-    short = code.replace("steps=2100", "steps=5").replace("sample(2000", "sample(400")
+    short = code.replace("steps=2500", "steps=5").replace("sample(2000", "sample(400")
     assert short != code
     exec(compile(short, "README", "exec"), {})
     assert "fidelity" in capsys.readouterr().out.lower()

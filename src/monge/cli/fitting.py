@@ -11,7 +11,7 @@ from monge.cli.runs import Run, read_json
 from monge.errors import BadInput
 
 DEMO_RUN = Path("runs/demo")
-DEMO_STEPS = 2100
+DEMO_STEPS = 2500
 DEMO_SAMPLES = 2000
 DEMO_HELD_OUT, DEMO_MASS = 0.3, 0.1  # with so many rows an audit sees whether a digit is missing, a tenth of the mass
 HELD_OUT = 0.2
