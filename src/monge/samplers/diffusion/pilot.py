@@ -24,7 +24,7 @@ from monge.samplers.diffusion.scale import AFAR, coarse, of_moments, point
 from monge.samplers.diffusion.solvers import ExponentialMultistep
 
 PILOT_ROWS, LEVELS = 64, 30
-CALIBRATION_ROWS, CALIBRATION_VALUES = 2000, 2**19
+CALIBRATION_ROWS, CALIBRATION_VALUES = 2000, 2**17
 PILOT_VALUES = 2**20  # fewer rows for events of more than 16,384 values
 HIGHEST, LOWEST = 5.0, 0.01  # levels that are looked at, times the largest principal s.d.
 NEAREST = 2.0  # no walk begins below it, in the same unit
