@@ -60,6 +60,33 @@ def test_the_move_is_told_and_what_is_drawn_is_not_moved():
     assert not torch.equal(*told)
 
 
+def test_two_rows_are_enough_and_a_blind_likelihood_stays_what_it_is():
+    for n in (2, 3, 60):
+        x = rows(n, 1, 8, 8)
+        net = monge.nets.Size(widths=(8,), blocks=1)
+        assert (
+            monge.Diffusion(net=net)
+            .fit(Samples(x, kind="images"), steps=2, show=False)
+            .sample(2, nfe=3)
+            .isfinite()
+            .all()
+        )
+    blind = monge.Diffusion(blind=True, net=net).fit(Samples(x, kind="images"), steps=2, show=False)
+    before = blind.encode(x[:2])
+    blind.sample(2, nfe=3, show=False)
+    assert torch.equal(blind.encode(x[:2]), before)
+
+
+def test_constant_sites_stay_constant():
+    x = torch.zeros(60, 1, 8, 8)
+    x[:, :, 2:6, 2:6] = rows(60, 1, 4, 4).cumsum(-1)
+    net = monge.nets.Size(widths=(8,), blocks=1)
+    drawn = (
+        monge.Diffusion(net=net).fit(Samples(x, kind="fields"), steps=30, show=False).sample(100, nfe=10, show=False)
+    )
+    assert drawn[:, :, :2].std() < 0.02 * drawn[:, :, 2:6, 2:6].std()
+
+
 def test_many_rows_are_not_moved_and_a_run_remembers(tmp_path):
     few, many = (Samples(rows(n, 1, 4, 4), kind="images") for n in (50, 5000))
     net = monge.nets.Size(widths=(8,), blocks=1)

@@ -212,6 +212,27 @@ def test_more_is_given_to_a_finished_run(family, tmp_path):
     assert torch.equal(more.sample(2), asked_nothing.sample(2))
 
 
+def test_a_finished_model_is_kept_until_there_is_another(tmp_path, monkeypatch):
+    data, run = DATA["vectors"](), tmp_path / "run"
+    first = fitted(monge.RealNVP, data, out=run)
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(monge.RealNVP, "learn", stop)
+    with pytest.raises(KeyboardInterrupt):
+        fitted(monge.RealNVP, data, out=run, steps=STEPS + 3, resume=True)
+    monkeypatch.undo()
+    assert torch.equal(monge.load(run).sample(2), first.sample(2))
+    more = fitted(monge.RealNVP, data, out=run, steps=STEPS + 3, resume=True)  # it is not taken for finished
+    assert [line.split(",")[0] for line in (run / "log.csv").read_text().split()][-1] == str(STEPS + 3)
+    first.save(tmp_path / "saved")
+    with pytest.raises(BadInput, match="keeps no checkpoint to go on from"):
+        fitted(monge.RealNVP, data, out=tmp_path / "saved", steps=STEPS + 3, resume=True)
+    assert torch.equal(monge.load(tmp_path / "saved").sample(2), first.sample(2))
+    assert torch.equal(monge.load(run).sample(2), more.sample(2))
+
+
 def test_killed_runs_resume_to_the_same_bits(tmp_path):
     """Real kills of real processes in the middle of training, of every family."""
     script = Path(__file__).with_name("killing.py")

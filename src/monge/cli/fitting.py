@@ -161,8 +161,7 @@ def fit(
     )
     if run.log.exists() and (told := outlook(read_log(run.log))) is not None:
         typer.echo(told)
-        go_on = ["monge", "fit", source, "--out", str(out), "--resume"]
-        typer.echo(f"to go on: {shlex.join(go_on)} --steps MORE, or --budget MORE, as the run was begun")
+        typer.echo("to go on: the same command with --resume, and more --steps or --budget, as the run was begun")
     audit = ["monge", "audit", str(out)]
     command = audit if held >= HELD_OUT_AT_LEAST else ["monge", "sample", str(out), "-n", "1000", "-o", "samples.npz"]
     typer.echo(f"fitted to {len(train):,} samples; next: {shlex.join(command)}")

@@ -148,12 +148,9 @@ class Scaling:
         if not 1 <= points < MOST_POINTS:
             return None
         middles = self.limits[0] + self.quantum * (torch.arange(points, dtype=torch.float64) + 0.5)
-        wide = middles.reshape(-1, *[1] * len(self.event_shape)).expand(points, *self.event_shape)
-        return (
-            self.forward(wide).flatten(2)[..., 0].T.float()
-            if len(self.event_shape) > 1
-            else self.forward(wide).T.float()
-        )
+        wide = middles.reshape(-1, *[1] * len(self.event_shape)).expand(points, *self.shift.shape)
+        bent = wide if self.marginals is None else self.marginals.bent(wide)
+        return ((bent - self.shift) / self.scale).reshape(points, -1).T.float()
 
     @property
     def is_common(self) -> bool:

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from monge import rng
-from monge.denoisers.separable import Separable
-from monge.linalg import Covariance, bins
+from monge.denoisers.separable import ROWS, Separable
+from monge.linalg import Covariance, DenseCovariance, bins
 
 LEVELS, LOWEST, HIGHEST = 27, 0.02, 12.0  # of noise, in root mean eigenvalues
 VALUES = 2**20  # that coefficients are read off, of each level
@@ -58,12 +58,14 @@ class Pointwise(nn.Module):
     @classmethod
     def estimate(cls, x: Float[Tensor, "n *event"], base: Separable) -> "Pointwise":
         """By least squares at each level, on rows with noise; coefficients of a bin that gain nothing on the half of
-        the rows that they were not read off are 0."""
+        the rows that they were not read off are 0; all are of fewer than 100 rows, or two a value where the covariance
+        is dense, by whose W these rows are known already."""
         moments, covariance = base.moments, base.moments.covariance
         most = max(64, VALUES // moments.covariance.eigenvalues.numel())
         rows = torch.arange(max(min(len(x), most), min(most, AGAIN * len(x)))) % min(len(x), most)
-        x = x[: rows.max() + 1]
         half = rows % 2 == 0
+        dense = isinstance(covariance, DenseCovariance)
+        enough = len(x) >= max(ROWS, 2 * covariance.eigenvalues.numel() if dense else 0)
         unit = _unit(covariance)
         which = bins(covariance.eigenvalues)
         scales, found, gains = [], [], []
@@ -76,7 +78,8 @@ class Pointwise(nn.Module):
             f = torch.stack([covariance.coordinates(one) for one in seen], -1)
             r = covariance.coordinates(x[rows] - W)
             parts = [_normal(f[some], r[some], which) for some in (half, ~half)]
-            c, left = _solved(parts, covariance, float(r.double().square().sum()))
+            c, left = _solved(parts, float(r.double().square().sum()))
+            c, left = c * enough, left * enough
             scales.append(scale)
             found.append(c * (1 + level**2) / level**2)
             gains.append(left)
@@ -157,7 +160,7 @@ def _normal(f: Tensor, r: Tensor, which: Tensor) -> Normal:
     return zero.index_add(0, where, outer), zero[:, 0].index_add(0, where, right)
 
 
-def _solved(parts: list[Normal], covariance: Covariance, square: float) -> tuple[Float[Tensor, "bins m"], float]:
+def _solved(parts: list[Normal], square: float) -> tuple[Float[Tensor, "bins m"], float]:
     """Coefficients, and by which share the squared error falls."""
 
     def solve(A: Tensor, b: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from monge.densities import Gaussian
 from monge.errors import BadInput
 from monge.linalg import Covariance
 
+ROWS = 100  # fewer do not tell a law
 MOST = 16  # leading directions that are looked at
 GRID, REACH = 257, 6.0  # of y, and how far it goes in standard deviations of y
 LEVELS, LOWEST, HIGHEST = 49, 0.02, 20.0  # of noise, in standard deviations of the direction
@@ -62,12 +63,15 @@ class Separable(nn.Module):
     @classmethod
     def estimate(cls, x: Float[Tensor, "n *event"], moments: Gaussian) -> "Separable":
         """From samples: those of the 16 leading directions whose law is more likely than a Gaussian by two standard
-        errors, on rows that it was not read off. Raises BadInput for events of another shape than the moments'."""
+        errors, on rows that it was not read off; none of fewer than 100 rows. Raises BadInput for events of another
+        shape than the moments'."""
         if tuple(x.shape[1:]) != tuple(moments.event_shape):
             raise BadInput(f"the moments are of events {list(moments.event_shape)}, not {list(x.shape[1:])}")
         lam = moments.covariance.eigenvalues.flatten()
-        leading = lam.argsort(descending=True)[:MOST]
+        leading = lam.argsort(descending=True)[: MOST if len(x) >= ROWS else 0]
         leading = leading[lam[leading] > 1e-6 * lam.max()]
+        if not len(leading):
+            return cls(moments, leading, *(part.to(lam.dtype) for part in _tables(lam.new_zeros(0, 2), lam[:0])))
         v = _coordinates(moments.covariance, x - moments.mean.to(x))[:, leading].double()
         t = ((v - v.mean(0)) / v.std(0).clamp_min(1e-12)).T.contiguous()
         tried = [_surplus(t, t.new_full((len(t),), width)) for width in WIDTHS]

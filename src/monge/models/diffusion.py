@@ -252,7 +252,7 @@ class Diffusion(Family):
         told = self.encode_labels(self.drawn_labels(label, n, seed, start), n)
         if self.fitted and self.walker.plan is not None and self.walker.plan.gains is None:  # when it is first asked
             seen = {"device": self.device, "show": options.get("show", False)}
-            self.walker.measure(self._typical(samplers.calibration_rows), **seen)
+            self.walker.measure(self._typical(samplers.pilot_rows), calibrate=False, **seen)
         typical = self._typical(samplers.pilot_rows, label)
         return self.walker.draw(n, seed, start, label=told, typical=typical, device=self.device, **options)
 

@@ -91,12 +91,13 @@ class Walker:
         own = lowest, SIGMA_MAX_WIDTHS * self.moments.widest
         return Levels(*(own if given is None else float(given) for given, own in zip(self.asked, own, strict=True)))
 
-    def measure(self, label: Shaped[Tensor, " n *k"] | None = None, **options: Any) -> None:
+    def measure(self, label: Shaped[Tensor, " n *k"] | None = None, *, calibrate: bool = True, **options: Any) -> None:
         """Find out how far the denoiser as it is misses the moments of the data, by which it is corrected, its gains,
         by which `draw` steps, and how often each grid point comes, for rows of these labels: one for all, or
-        `calibration_rows` of them."""
+        `calibration_rows` of them. calibrate: or its gains only."""
         self.plan = Plan(self.moments)  # nothing is corrected that is looked at
-        found = self._piloted(label, None, calibrate=self.moments, atoms=self.step > 0, **options)
+        to_be = {"calibrate": self.moments, "atoms": self.step > 0} if calibrate else {}
+        found = self._piloted(label, None, **to_be, **options)
         self.plan = found._replace(ends=None)
         if self.thresholds is not None and found.ends is not None:
             self.thresholds.find(found.ends)

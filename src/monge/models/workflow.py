@@ -23,7 +23,7 @@ from monge.models import records
 from monge.models.network import Choice
 from monge.models.records import RECORD, WEIGHTS
 from monge.progress import say
-from monge.training import AMOUNTS, Training, read_tensors, seconds, write_tensors
+from monge.training import AMOUNTS, Checkpoints, Training, read_tensors, seconds, write_tensors
 
 FEW_STEPS = 1000  # below which a warning is due
 USUAL_CALLS = 20  # of a denoiser, for a sample
@@ -70,10 +70,12 @@ def fit(
         if stages:
             record["stages"] = stages
         if (folder / WEIGHTS).exists():
-            if stages == begun.get("stages", []):
+            if _amounts(record) == read_tensors(folder / WEIGHTS)[1].get("amounts", _amounts(begun)):
                 from_folder(model, folder)
                 return
-            for name in (WEIGHTS, *DERIVED) if writes else ():
+            if not Checkpoints(folder / "checkpoints").paths():
+                raise BadInput(f"{folder} keeps no checkpoint to go on from: fit into another folder, with out=")
+            for name in DERIVED if writes else ():  # the weights stay until there are others
                 (folder / name).unlink(missing_ok=True)
     model.fitted = False
     model.scaling = scaling if scaling is not None else Scaling.fit(samples)
@@ -109,7 +111,8 @@ def save(model: Any, path: str | Path, *, force: bool = False) -> Path:
     if not force and (folder / RECORD).exists() and not records.same(records.read(folder), model.record):
         raise BadInput(f"{folder} holds another run: give another folder, or force=True to replace it")
     write_atomic(folder / RECORD, records.to_json(model.record))
-    write_tensors(folder / WEIGHTS, model.tensors(), {"format": records.FORMAT, "family": model.record["family"]})
+    header = {"format": records.FORMAT, "family": model.record["family"], "amounts": _amounts(model.record)}
+    write_tensors(folder / WEIGHTS, model.tensors(), header)
     for name, kind in records.strangers(model.record).items():
         again = f"monge.load({str(folder)!r}, {name}={kind.rpartition('.')[2]}(...))"
         warnings.warn(f"{folder} cannot make its {name} again, a {kind}: load it with {again}", stacklevel=3)
@@ -211,6 +214,11 @@ def _told(found: Choice, size: str, training: Training) -> str:
     if found.memory is not None:
         text += f"; {found.memory / 1e9:.1f} GB of memory"
     return text
+
+
+def _amounts(record: dict[str, Any]) -> list[float | None]:
+    """Of training, steps and seconds, that a run was asked for."""
+    return [record["training"].get(name) for name in AMOUNTS]
 
 
 def _training(model: Any, samples: Samples, given: dict[str, Any]) -> Training | None:

@@ -6,6 +6,7 @@ import torch
 from monge import samplers
 from monge.denoisers import Oracle, Symmetric
 from monge.densities import Gaussian, GaussianMixture
+from monge.errors import BadInput
 from monge.linalg import DenseCovariance
 from monge.samplers import Calibrated, calibration_rows, pilot
 from monge.samplers.diffusion.calibration import measured
@@ -85,6 +86,14 @@ def test_wrappers_go_around_it(plan):
     images = Gaussian(torch.zeros(1, 2, 2), DenseCovariance(torch.eye(4), (1, 2, 2)))
     inner = pilot(images.denoise, (1, 2, 2), images, calibrate=images).calibrated(images.denoise)
     assert Symmetric(inner)(torch.ones(3, 1, 2, 2), 1.0).shape == (3, 1, 2, 2)
+
+
+def test_moments_to_keep_are_those_of_the_law_and_of_its_shape():
+    plan = pilot(timid, (4,), calibrate=LAW)
+    x = samplers.reverse_diffusion(plan.calibrated(timid), (4,), 4000, plan=plan)
+    assert (variances(x) - 1).abs().max() < 4 * (2 / 4000) ** 0.5 + 0.02
+    with pytest.raises(BadInput, match=r"calibrate is the Gaussian of the moments of the data, events \[4\]"):
+        pilot(timid, (4,), calibrate=Gaussian(torch.zeros(2), torch.eye(2)))
 
 
 def test_a_plan_keeps_it(plan):

@@ -108,11 +108,17 @@ def pilot(
     >>> plan.calls, bool(plan.gains.excess.abs().max() < 1e-4)  # of Wiener's gains
     (1920, True)
     """
+    if calibrate is not None and (
+        not isinstance(calibrate, Gaussian) or tuple(calibrate.event_shape) != tuple(event_shape)
+    ):
+        came = f"one of events {list(calibrate.event_shape)}" if isinstance(calibrate, Gaussian) else f"{calibrate!r}"
+        raise BadInput(f"calibrate is the Gaussian of the moments of the data, events {list(event_shape)}, not {came}")
     rows = pilot_rows(event_shape) if calibrate is None else calibration_rows(event_shape)
     denoiser = informed(denoiser)
     rows = min(rows, denoiser.count or rows)
     denoiser = denoiser.rows(0, rows)
     moments = moments if moments is not None else denoiser.moments
+    moments = moments if moments is not None else calibrate
     z = rng.normal((rows, *event_shape), 0, "pilot", dtype=dtype, device=device)
     calls = rows * LEVELS * (1 if moments is not None else 2)
     with progress.bar("looking where to step", calls, show=show) as advance:
