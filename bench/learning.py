@@ -80,7 +80,8 @@ def of_file(name: str) -> Samples:
     if name == "web":
         x = x.unfold(1, 32, 32).unfold(2, 32, 32).flatten(0, 2)
         return Samples(x[:, None], kind="fields", name=name)
-    if name == "rain":
+    if name == "rain":  # in mm/h
+        x = torch.where(x > 0, 0.1 * 10 ** ((x - 1) / 80), 0.0)
         return Samples(x[:, None], kind="fields", name=name)
     if name == "mnist14":
         x = torch.nn.functional.avg_pool2d(x[:14_000, None], 2).round()

@@ -30,7 +30,7 @@ def test_columns_get_what_they_need():
     m = scaling().marginals
     assert (m.below > 0).tolist() == [True, False, False, False]
     assert (m.step > 0).tolist() == [False, True, False, False]
-    assert (m.bend > 0).tolist() == [False, False, True, False]
+    assert (m.bend > 0).tolist() == [True, False, True, False]
 
 
 def test_what_is_spread_and_scaled_comes_back():

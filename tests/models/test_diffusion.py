@@ -12,6 +12,8 @@ from monge.data import Samples
 from monge.densities import Gaussian, GaussianMixture
 from monge.errors import BadInput
 from monge.linalg import DiagonalCovariance
+from monge.nets import Size
+from monge.report.denoising import denoising
 
 
 def mixture():
@@ -266,3 +268,17 @@ def test_few_calls_do_not_explode(model):
     for nfe in (2, 3, 4, 5, 6, 7):
         for alpha in (0.0, 1.0):
             assert (model.sample(1000, nfe=nfe, alpha=alpha).std(0) < 2 * exact).all()
+
+
+def test_fields_of_skew_values_are_learned_bent_unless_for_denoising():
+    x = Samples(rng.normal((200, 1, 8, 8), 0, "g").exp(), kind="fields")
+    model = monge.Diffusion(net=Size(widths=(16,), blocks=1)).fit(x, steps=5, show=False)
+    double = monge.Diffusion(net=Size(widths=(16,), blocks=1)).fit(Samples(3 * x.x, kind="fields"), steps=5, show=False)
+    torch.testing.assert_close(double.sample(5, show=False), 3 * model.sample(5, show=False), atol=1e-2, rtol=1e-3)
+    # noise is white after the bend, and the report's is such
+    strip = denoising(model, x.x[:3])
+    z = model.scaling.forward(strip.noisy.flatten(0, 1)).unflatten(0, (-1, 3)) - model.scaling.forward(x.x[:3])
+    assert (z.std((1, 2, 3, 4)) / strip.sigma - 1).abs().max() < 5 / math.sqrt(2 * 192)
+    assert strip.denoised.isfinite().all()
+    for other in (monge.Diffusion(bend=False), monge.Diffusion(blind=True), monge.RealNVP(layers=2)):
+        assert not other.fit(x, steps=2, show=False).scaling.marginals.bends

@@ -212,6 +212,23 @@ def test_more_is_given_to_a_finished_run(family, tmp_path):
     assert torch.equal(more.sample(2), asked_nothing.sample(2))
 
 
+def test_a_run_of_before_a_setting_was_there_goes_on_as_it_was(tmp_path):
+    """Its scaling is the one that it has, and only what is asked for otherwise is refused, by name."""
+    data, run = DATA["fields"](), tmp_path / "run"
+    fitted(monge.Diffusion, data, out=run)
+    record = json.loads((run / "model.json").read_text())
+    del record["settings"]["bend"]
+    record["scaling"]["shift"] = [0.5]  # as another version found it
+    (run / "model.json").write_text(json.dumps(record))
+    with pytest.raises(BadInput, match=r"has bend=None, and you ask for bend=True: give the same to go on"):
+        monge.Diffusion(bend=True, **SMALL[monge.Diffusion]).fit(data, out=run, resume=True, show=False)
+    fitted(monge.Diffusion, data, out=run, resume=True, steps=STEPS + 3)
+    after = json.loads((run / "model.json").read_text())
+    assert after["settings"] == record["settings"]
+    assert after["scaling"]["shift"] == [0.5]
+    assert monge.load(run).sample(2).shape == (2, *data.event_shape)
+
+
 def test_a_finished_model_is_kept_until_there_is_another(tmp_path, monkeypatch):
     data, run = DATA["vectors"](), tmp_path / "run"
     first = fitted(monge.RealNVP, data, out=run)

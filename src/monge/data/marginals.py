@@ -8,13 +8,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from monge.data.bends import bend as most_normal
+
 ATOM, LEAST = 0.01, 5  # share, and number, of the values that are equal to the smallest or largest, to be an atom
 WIDTH = 1 / 3  # of the standard deviation: how far an atom is spread, or stretched, beyond its limit
-HEAVY = 10.0  # excess kurtosis of a column from which on it is bent
 SURE = 100  # values that are all whole, or few, are so by nature
 FEW_VALUES, REPEATED = 4096, 10  # different values of a column at most, and how often each comes on average
 LARGEST_WHOLE = 2**20
-TAIL_VALUES = 2**22  # of all channels, evenly spaced, that are looked at for heavy tails
+TAIL_VALUES = 2**22  # of all channels, evenly spaced, that are looked at for their bend
 Chunks = Callable[[], Iterator[Tensor]]  # of [b, channels, values]
 
 
@@ -26,8 +27,9 @@ class Marginals:
     An integer is spread over its step; a value at an atom over (low - below, low) or (high, high + above), so that a
     law with a density is learned, and what is drawn beyond a limit is that limit: censored data (Tobin 1958), zeros
     that come out as zeros as often as they should. A column of few values, prices or halves, has each spread to the
-    middle between its neighbours, and the nearest is drawn: `values`, empty where there are many. A column with heavy
-    tails is bent, asinh((x - centre) / bend).
+    middle between its neighbours, and the nearest is drawn: `values`, empty where there are many. A column that is
+    skew or has heavy tails is bent, asinh((x - centre) / bend) (`monge.data.bends`), and its atoms are spread over a
+    third of a standard deviation as it is then.
 
     Where all data are integers of one step, quantum, an atom at a limit is stretched by a factor (lower, upper; 1 for
     none), so that what is learned to be nearly there is drawn there: the step of the limit becomes as wide.
@@ -52,9 +54,8 @@ class Marginals:
 
     @classmethod
     def fit(cls, chunks: Chunks, *, bend: bool, whole: bool = False, quantum: float | None = None) -> "Marginals":
-        """What the channels need. bend: whether heavy tails are bent. whole: whether integers and few values are
-        looked for, too.
-        quantum: the step of data that are all integers, which are spread by others."""
+        """What the channels need. bend: whether they are bent where that helps. whole: whether integers and few
+        values are looked for, too. quantum: the step of data that are all integers, which are spread by others."""
         groups = next(chunks()).shape[1]
         low, high = torch.full((groups,), torch.inf).double(), torch.full((groups,), -torch.inf).double()
         is_whole = torch.ones(groups, dtype=torch.bool)
@@ -92,7 +93,13 @@ class Marginals:
             found |= {"lower": (below / quantum).clamp(min=1.0), "upper": (above / quantum).clamp(min=1.0)}
             return cls(**found | {"below": zero, "above": zero}, quantum=quantum)
         for c in loose.nonzero().flatten().tolist() if bend else ():
-            found["centre"][c], found["bend"][c] = _bend(columns[c])
+            atom = (below[c] > 0) & (columns[c] == low[c]) | (above[c] > 0) & (columns[c] == high[c])
+            centre, width = most_normal(columns[c][~atom])
+            found["centre"][c], found["bend"][c] = centre, width
+            if width > 0:
+                spread, ends = (((x - centre) / width).asinh() for x in (columns[c], torch.stack([low[c], high[c]])))
+                beyond = centre + width * (ends + WIDTH * spread.std() * torch.tensor([-1.0, 1.0])).sinh()
+                below[c], above[c] = (below[c] > 0) * (low[c] - beyond[0]), (above[c] > 0) * (beyond[1] - high[c])
         return cls(**found)
 
     @property
@@ -195,7 +202,7 @@ class Marginals:
                 self.lower * self.upper > 1,
                 "atoms at a limit are stretched to a third of a standard deviation, which densities count",
             ),
-            (self.bend > 0, "heavy tails are bent by asinh, which densities count"),
+            (self.bend > 0, "skew or heavy tails are bent by asinh, which densities count"),
         ]
         return "; ".join(
             f"in {int(which.sum())} of {len(which)} channels {words}" for which, words in told if bool(which.any())
@@ -237,11 +244,3 @@ def _few(x: Tensor) -> Tensor:
     values: Tensor = torch.unique(x)
     few = 1 < len(values) <= FEW_VALUES and len(x) >= max(SURE, REPEATED * len(values))
     return values if few else values[:0]
-
-
-def _bend(x: Tensor) -> tuple[float, float]:
-    """Centre and width of the bend of a channel, 0 and 0 where its tails are light."""
-    away = x - x.mean()
-    kurtosis = float(away.pow(4).mean() / away.square().mean().square()) - 3
-    low, middle, high = torch.quantile(x, torch.tensor([0.25, 0.5, 0.75], dtype=x.dtype)).tolist()
-    return (middle, (high - low) / 2) if kurtosis > HEAVY and high > low else (0.0, 0.0)

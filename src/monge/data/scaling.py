@@ -25,8 +25,8 @@ SEED = 0x5CA1E  # unlike those that data are made with, on which the spread woul
 @dataclass(frozen=True, eq=False)
 class Scaling:
     """z = (x - shift) / scale, its inverse and its log-determinant; and dequantisation. Before it, what single channels
-    need (`Marginals`): integers and atoms are spread, heavy tails of columns bent (those of fields are not: bent back,
-    rain had lost more of its mean and power than without).
+    need (`Marginals`): integers and atoms are spread, columns that are skew or have heavy tails bent, and so are fields
+    where it is asked for.
 
     One shift a channel for images and fields, [C, 1, ...], one a coordinate for vectors, [d], so that z has mean 0
     (dequantised, where the data are integers). One scale for all while the standard deviations of channels
@@ -55,8 +55,11 @@ class Scaling:
     symbols: bool = False
 
     @classmethod
-    def fit(cls, samples: Samples) -> "Scaling":
-        """Moments in float64, chunk by chunk, of at most 65,536 evenly spaced rows, fewer of large events."""
+    def fit(cls, samples: Samples, *, bend: bool = False) -> "Scaling":
+        """Moments in float64, chunk by chunk, of at most 65,536 evenly spaced rows, fewer of large events.
+
+        bend: whether fields are bent, channel by channel, as columns of tables are: then noise that is white in z is
+        not in data units."""
         n, event = len(samples), samples.event_shape
         if samples.kind == "sequences":
             one = torch.ones(event, dtype=torch.float64)
@@ -72,7 +75,8 @@ class Scaling:
         if not all(bool(x.isfinite().all()) for x in chunks()):
             raise BadInput(f"{samples.name} holds NaN or infinity: drop or repair those rows")
         table = samples.kind == "vectors" and samples.quantum is None
-        marginals = Marginals.fit(chunks, bend=table, whole=table, quantum=samples.quantum)
+        bends = table or (bend and samples.kind == "fields" and samples.quantum is None)
+        marginals = Marginals.fit(chunks, bend=bends, whole=table, quantum=samples.quantum)
         fine = samples.quantum is not None and not marginals.stretches
         pivot = samples.batch([0]).double().reshape(groups, -1)[:, :1]
         first = second = torch.zeros(groups, dtype=torch.float64)
@@ -154,8 +158,9 @@ class Scaling:
 
     @property
     def is_common(self) -> bool:
-        """Whether there is one scale for all."""
-        return bool((self.scale == self.scale.flatten()[0]).all())
+        """Whether there is one scale for all, and nothing is bent."""
+        bent = self.marginals is not None and bool((self.marginals.bend > 0).any())
+        return not bent and bool((self.scale == self.scale.flatten()[0]).all())
 
     @property
     def unit(self) -> float:

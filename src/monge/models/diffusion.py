@@ -61,6 +61,9 @@ class Diffusion(Family):
     augment: whether rows are moved while it learns, pictures shifted and fields mirrored, and the network told so;
         None: where rows are fewer than 5,000, which a network that sees them often would learn by heart. Not for
         vectors, a network of yours or a blind one.
+    bend: whether fields whose values are skew or have heavy tails, as densities and rain, are learned bent, asinh((x -
+        c) / b) (`monge.data.bends`), as columns of tables are; None: unless it is blind, and for denoising. Noise is
+        then white after the bend: bend=False for a denoiser of noise in data units.
 
     Raises BadInput unless 0 < sigma_min < sigma_max < infinity, level_std > 0 and 0 <= label_dropout <= 1.
 
@@ -90,6 +93,7 @@ class Diffusion(Family):
         sigma_min: float | None = None,
         sigma_max: float | None = None,
         augment: bool | None = None,
+        bend: bool | None = None,
     ) -> None:
         super().__init__(
             net=net,
@@ -103,7 +107,9 @@ class Diffusion(Family):
             sigma_min=sigma_min,
             sigma_max=sigma_max,
             augment=augment,
+            bend=bend,
         )
+        self.bends = not blind if bend is None else bend
         self.takes_labels = labels is not False
         low, high = sigma_min if sigma_min is not None else 0.0, sigma_max if sigma_max is not None else math.inf
         if not low < high or low < 0 or sigma_min == 0 or sigma_max == math.inf:
@@ -263,8 +269,9 @@ class Diffusion(Family):
         """E[x | y], or E[x | y, label], for y = x + sigma z, y and sigma in data units; sigma a number or [n].
 
         Vectors whose coordinates have their own scales were standardised one by one: there sigma is in units of each
-        coordinate's standard deviation, and likewise for channels. Where heavy tails of columns are bent, the noise is
-        taken to be normal after the bend. At sigma = 0 nothing is noise, and y comes back.
+        coordinate's standard deviation, and likewise for channels. Where columns or fields are bent, sigma is in units
+        of their standard deviations after the bend, and the noise normal there (`Diffusion(bend=False)`: in x). At
+        sigma = 0 nothing is noise, and y comes back.
 
         Images and fields may be larger or smaller than those of training: they are denoised by tiles that overlap
         (`monge.denoisers.Tiled`), told the label of their event. symmetric: take the mean over flips and quarter turns,

@@ -92,8 +92,8 @@ def stages(record: dict[str, Any], there: dict[str, Any]) -> list[float]:
 
 def _identity(record: dict[str, Any]) -> dict[str, Any]:
     whole: dict[str, Any] = json.loads(to_json(record))
-    names = {name: whole[name] for name in ("family", "settings", "seed")}
-    return {**names, "data": whole["data"]["fingerprint"], "shared": whole.get("shared", {}), **whole["training"]}
+    names = {name: whole[name] for name in ("family", "seed")} | {"data": whole["data"]["fingerprint"]}
+    return {**whole["settings"], **names, "shared": whole.get("shared", {}), **whole["training"]}
 
 
 def settings_of(record: dict[str, Any], folder: Path, given: dict[str, Any]) -> dict[str, Any]:

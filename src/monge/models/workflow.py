@@ -66,6 +66,8 @@ def fit(
     if folder is not None and begun:
         if writes:
             records.refuse_other(folder, record, begun, resume)
+        known = begun["settings"]  # what could not be set then is not
+        record["settings"] = {name: value for name, value in record["settings"].items() if name in known}
         stages = records.stages(record, begun)
         if stages:
             record["stages"] = stages
@@ -78,7 +80,9 @@ def fit(
             for name in DERIVED if writes else ():  # the weights stay until there are others
                 (folder / name).unlink(missing_ok=True)
     model.fitted = False
-    model.scaling = scaling if scaling is not None else Scaling.fit(samples)
+    if scaling is None and "scaling" in begun:  # as it was found then
+        scaling = Scaling.from_dict(begun["scaling"])
+    model.scaling = scaling if scaling is not None else Scaling.fit(samples, bend=model.bends)
     model.labels = Labels.of(samples) if model.takes_labels else None
     model.record = record | {"scaling": model.scaling.to_dict()}
     if training is not None:

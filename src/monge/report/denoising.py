@@ -16,7 +16,8 @@ LEVELS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)  # in standard deviations of the data
 class Denoising(NamedTuple):
     """Samples with noise added and taken away again, in data units.
 
-    clean: [k, *event]. sigma: [s]; in standard deviations of each channel where the model keeps one scale a channel.
+    clean: [k, *event]. sigma: [s]; in standard deviations of each channel, as it is bent, where the model keeps one
+    scale a channel or bends them.
     noisy, denoised: [s, k, *event].
     """
 
@@ -31,8 +32,8 @@ def denoising(
 ) -> Denoising:
     """Add noise of standard deviation sigma to x and let the model take it away: y = x + sigma z, D(y, sigma).
 
-    sigma: levels in data units; by default 0.1 to 4 standard deviations of x. A model that keeps one scale a channel
-        has its noise, too, in units of them.
+    sigma: levels in data units; by default 0.1 to 4 standard deviations of x. A model that keeps one scale a channel,
+        or bends them, has its noise in units of them.
 
     >>> class Shrink:  # E[x | y] for x ~ N(0, Id)
     ...     def denoise(self, y, sigma):
@@ -41,11 +42,12 @@ def denoising(
     torch.Size([2, 3, 2])
     """
     scaling = getattr(model, "scaling", None)
-    unit, spread = torch.ones(()), float(x.std()) or 1.0
-    if scaling is not None and not scaling.is_common:
-        unit, spread = scaling.scale.to(x), 1.0
+    own = None if scaling is None or scaling.is_common else scaling
+    spread = 1.0 if own else float(x.std()) or 1.0
     levels = torch.tensor([level * spread for level in LEVELS] if sigma is None else list(sigma))
     noise = [rng.normal(tuple(x.shape), seed, "report", "noise", i, dtype=x.dtype) for i in range(len(levels))]
-    noisy = [x + level * unit * z for level, z in zip(levels, noise, strict=True)]
+    clean = own.forward(x, noisy=True) if own else x
+    noisy = [clean + level * z for level, z in zip(levels, noise, strict=True)]
+    noisy = [own.inverse(y, noisy=True) for y in noisy] if own else noisy
     denoised = [model.denoise(y, float(level)) for level, y in zip(levels, noisy, strict=True)]
     return Denoising(x, levels, torch.stack(noisy), torch.stack(denoised))
