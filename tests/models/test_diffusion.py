@@ -282,3 +282,18 @@ def test_fields_of_skew_values_are_learned_bent_unless_for_denoising():
     assert strip.denoised.isfinite().all()
     for other in (monge.Diffusion(bend=False), monge.Diffusion(blind=True), monge.RealNVP(layers=2)):
         assert not other.fit(x, steps=2, show=False).scaling.marginals.bends
+
+
+def test_a_small_table_is_not_learned_by_heart():
+    """100 rows of 8 normal columns: by steps enough to know them all, the error on new rows is near the least."""
+    law = Gaussian(torch.zeros(8), torch.linspace(0.5, 1.5, 8))
+    x, new = law.sample(100, seed=0), law.sample(4000, seed=1)
+    kept = monge.Diffusion().fit(x, steps=400, show=False)
+    heart = monge.Diffusion().fit(x, steps=400, validation=0, show=False)
+    assert kept.record["training"]["patience"]
+    assert heart.record["training"]["patience"] is None
+    y = new + 0.4 * rng.normal(new.shape, 0, "noise")
+    best, ours, theirs = ((D.denoise(y, 0.4) - new).square().mean() for D in (law, kept, heart))
+    assert ours / best < 1.12  # 100 rows for 44 numbers of mean and covariance
+    assert theirs / best > 1.25
+    assert monge.Diffusion().defaults(Samples(law.sample(5000, seed=0))).patience is None

@@ -378,7 +378,7 @@ def test_chains_are_saved_and_resumed_with_the_rest(tmp_path):
     assert whole.chain.abs().min() > 0
 
 
-def test_held_out_rows_are_never_learned_from_and_stop_a_run_that_overfits(tmp_path):
+def test_held_out_rows_are_never_learned_from_and_stop_a_run_that_overfits(tmp_path, capsys):
     """A table of weights, one a row: rows that are learned say nothing of others, whose loss only rises."""
 
     class Rote(Objective):
@@ -397,9 +397,13 @@ def test_held_out_rows_are_never_learned_from_and_stop_a_run_that_overfits(tmp_p
     settings = Training(
         steps=2000, batch_size=16, lr=0.01, warmup=0, average=0.0, validation=0.25, validate_every=10, patience=3
     )
-    train(model, [objective], data, settings, seed=3, out=tmp_path, show=False)
+    train(model, [objective], data, settings, seed=3, out=tmp_path)
     rows = list(csv.DictReader((tmp_path / "log.csv").open()))
     held = Rows(60, 16, 3, 0.25).held_out
+    end = int(rows[-1]["step"])
+    assert f"stopped at step {end:,}: on the rows kept aside the loss was lowest at step {end - 30:,}" in (
+        capsys.readouterr().err
+    )
     assert not objective.learned & set(data.x[held, 0].tolist())
     found = [float(row["held-out loss"]) for row in rows if row["held-out loss"]]
     assert int(rows[-1]["step"]) < 2000

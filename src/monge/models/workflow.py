@@ -234,4 +234,6 @@ def _training(model: Any, samples: Samples, given: dict[str, Any]) -> Training |
         return None
     if "budget" in given:
         given = {"steps": None, **given}
+    if given.get("validation") == 0:  # then there is nothing to be patient for
+        given = {"patience": None, **given}
     return replace(usual, **given)

@@ -32,7 +32,7 @@ from monge.training.rows import Rows
 from monge.training.settings import Training, further
 from monge.training.state import State
 
-# rows of the validation share that a held-out loss is taken on: at most, in values, and at least
+# rows of the validation share that a held-out loss is taken on: at most, in values, and at least (fewer, several times)
 HELD_OUT_ROWS, HELD_OUT_VALUES, HELD_OUT_LEAST = 8192, 2**19, 256
 KERNELS_LR = 4.0  # learning rate of Muon over that of AdamW
 WATCH_S, WATCH_SHARE = 20.0, 0.05  # between two looks at a model, and of the time that they may take
@@ -189,9 +189,14 @@ class _Loop:
 
     # -- the loop ------------------------------------------------------------------------------------------
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether the held-out loss has not fallen for as long as there is patience."""
+        return self.settings.patience is not None and self.misses >= self.settings.patience
+
     def fraction(self) -> float:
         """How much of the training is done, in [0, 1]."""
-        if self.settings.patience is not None and self.misses >= self.settings.patience:
+        if self.exhausted:
             return 1.0
         if self.settings.steps is not None:
             return self.step / self.settings.steps
@@ -234,6 +239,13 @@ class _Loop:
                     raise KeyboardInterrupt
                 if watch is not None and time.monotonic() > look:
                     look = self.look(watch)
+        if self.exhausted:
+            since = self.misses * self.settings.validate_every
+            progress.say(
+                f"stopped at step {self.step:,}: on the rows kept aside the loss was lowest at step "
+                f"{self.step - since:,}, of which the weights are kept",
+                show=show,
+            )
 
     def look(self, watch: Callable[[], None]) -> float:
         """Let the model be looked at; the time at which the next look is due."""
@@ -307,6 +319,7 @@ class _Loop:
         total = torch.zeros((), device=self.fabric.device)
         most = max(HELD_OUT_LEAST, min(HELD_OUT_ROWS, HELD_OUT_VALUES // math.prod(self.samples.event_shape)))
         rows = self.rows.held_out[:most]
+        rows = rows.repeat(-(-HELD_OUT_LEAST // len(rows)))  # with noise of their own each time
         with self.state.judged():
             for k, some in enumerate(torch.split(rows, max(self.settings.batch_size, 256))):
                 total += len(some) * self.loss(self.objectives[0], some, "held out", k).value.detach()
