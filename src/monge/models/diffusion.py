@@ -28,7 +28,7 @@ from monge.training import Objective, Training
 
 EXACT_DIVERGENCE = 64  # values per event up to which the likelihood uses the exact divergence
 PROBES = 16
-ENOUGH_ROWS, FEW_ROWS = 100, 5000  # between which a tenth of a table is kept aside, to stop by; fewer pictures are moved
+ENOUGH_ROWS, FEW_ROWS = 100, 5000  # between which a tenth of a table is kept aside, to stop by
 PATIENCE = 20  # looks at the loss on these, 100 steps each
 TINY = 1e-6
 START = "start/"  # names of its tensors in a file
@@ -58,7 +58,6 @@ class Diffusion(Family):
         quantised data none is below half a grid step, where rounding the posterior mean errs less than a network does
         (a quarter step where a step is more than a quarter of the data's s.d., as for binary data: there half a step
         would round rare values away).
-
     Of a table of 100 to 5,000 rows a tenth is kept aside, and the training stops where the loss on these rises, at the
     weights that had the lowest: else it learns the rows by heart. fit(validation=0) learns from all, to the end.
 
