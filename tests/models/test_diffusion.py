@@ -271,17 +271,16 @@ def test_few_calls_do_not_explode(model):
 
 
 def test_fields_of_skew_values_are_learned_bent_unless_for_denoising():
-    x = Samples(rng.normal((200, 1, 8, 8), 0, "g").exp(), kind="fields")
+    x = Samples(rng.normal((200, 1, 32), 0, "g").exp(), kind="fields")
     model = monge.Diffusion(net=Size(widths=(16,), blocks=1)).fit(x, steps=5, show=False)
-    double = monge.Diffusion(net=Size(widths=(16,), blocks=1)).fit(Samples(3 * x.x, kind="fields"), steps=5, show=False)
-    torch.testing.assert_close(double.sample(5, show=False), 3 * model.sample(5, show=False), atol=1e-2, rtol=1e-3)
     # noise is white after the bend, and the report's is such
     strip = denoising(model, x.x[:3])
     z = model.scaling.forward(strip.noisy.flatten(0, 1)).unflatten(0, (-1, 3)) - model.scaling.forward(x.x[:3])
-    assert (z.std((1, 2, 3, 4)) / strip.sigma - 1).abs().max() < 5 / math.sqrt(2 * 192)
+    assert (z.std((1, 2, 3)) / strip.sigma - 1).abs().max() < 5 / math.sqrt(2 * 96)
     assert strip.denoised.isfinite().all()
-    for other in (monge.Diffusion(bend=False), monge.Diffusion(blind=True), monge.RealNVP(layers=2)):
-        assert not other.fit(x, steps=2, show=False).scaling.marginals.bends
+    assert model.scaling.marginals.bends
+    assert not any(m.bends for m in (monge.Diffusion(bend=False), monge.Diffusion(blind=True), monge.RealNVP()))
+    assert not monge.RealNVP(layers=2).fit(x, steps=2, show=False).scaling.marginals.bends
 
 
 def test_a_small_table_is_not_learned_by_heart():
@@ -297,3 +296,13 @@ def test_a_small_table_is_not_learned_by_heart():
     assert ours / best < 1.12  # 100 rows for 44 numbers of mean and covariance
     assert theirs / best > 1.25
     assert monge.Diffusion().defaults(Samples(law.sample(5000, seed=0))).patience is None
+
+
+@pytest.mark.parametrize(("tiles", "told"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_convolutions_are_trained_in_half_precision_where_it_is_fast(tiles, told, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles)
+    images, table = Samples(torch.rand(40, 1, 8, 8), kind="images"), Samples(torch.rand(40, 3))
+    assert monge.Diffusion().defaults(images).precision == told
+    assert monge.Diffusion().defaults(table).precision == "32-true"  # fine detail of a plane needs digits
+    assert monge.Diffusion(blind=True).defaults(images).precision == "32-true"

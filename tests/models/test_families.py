@@ -215,7 +215,7 @@ def test_more_is_given_to_a_finished_run(family, tmp_path):
 def test_a_run_of_before_a_setting_was_there_goes_on_as_it_was(tmp_path):
     """Its scaling is the one that it has, and only what is asked for otherwise is refused, by name."""
     data, run = DATA["fields"](), tmp_path / "run"
-    fitted(monge.Diffusion, data, out=run)
+    fitted(monge.Diffusion, data, out=run, batch_size=16, precision="bf16-mixed")
     record = json.loads((run / "model.json").read_text())
     del record["settings"]["bend"]
     record["scaling"]["shift"] = [0.5]  # as another version found it
@@ -225,6 +225,9 @@ def test_a_run_of_before_a_setting_was_there_goes_on_as_it_was(tmp_path):
     fitted(monge.Diffusion, data, out=run, resume=True, steps=STEPS + 3)
     after = json.loads((run / "model.json").read_text())
     assert after["settings"] == record["settings"]
+    assert after["training"] == record["training"] | {"steps": STEPS + 3}  # what is not asked for is as it was
+    with pytest.raises(BadInput, match="has batch_size=16, and you ask for batch_size=8"):
+        fitted(monge.Diffusion, data, out=run, resume=True, steps=STEPS + 3, batch_size=8)
     assert after["scaling"]["shift"] == [0.5]
     assert monge.load(run).sample(2).shape == (2, *data.event_shape)
 

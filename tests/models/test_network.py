@@ -11,6 +11,7 @@ import monge
 from monge.data import Samples
 from monge.models import network
 from monge.nets import Size, Spec
+from monge.training import Training
 
 IMAGES = Samples(torch.rand(40, 1, 20, 20, generator=torch.Generator().manual_seed(0)), kind="images")
 
@@ -25,12 +26,12 @@ def test_sizes_grow_and_leave_few_sites(event):
 
 def test_the_largest_that_makes_enough_steps_is_chosen(monkeypatch):
     spec, seconds = Spec((1, 28, 28), "images"), lambda size: size.widths[0] / 1000
-    monkeypatch.setattr(network, "_timed", lambda spec, size, batch: network.Choice(size, 1, seconds(size)))
-    assert network.choose(spec, 64, 1500 * 0.1).size.widths == (96, 192)
-    assert network.choose(spec, 64, 1.0).size == network.sizes(spec)[0]
-    assert network.choose(spec, 64, None).size == network.sizes(spec)[1]
-    assert network.choose(Spec((1, 8, 8), "images"), 64, 60.0) is None
-    assert network.choose(Spec((5,)), 64, 60.0) is None
+    monkeypatch.setattr(network, "_timed", lambda spec, size, training=None: network.Choice(size, 1, seconds(size)))
+    assert network.choose(spec, Training(None, 1500 * 0.1)).size.widths == (96, 192)
+    assert network.choose(spec, Training(None, 1.0)).size == network.sizes(spec)[0]
+    assert network.choose(spec, Training()).size == network.sizes(spec)[1]
+    assert network.choose(Spec((1, 8, 8), "images"), Training(None, 60.0)) is None
+    assert network.choose(Spec((5,)), Training(None, 60.0)) is None
 
 
 def test_a_run_keeps_its_network_and_goes_on_with_it(tmp_path, capsys):

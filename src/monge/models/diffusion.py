@@ -24,7 +24,7 @@ from monge.nets import Adapted, BiasFreeUNet, Size, Spec, bias_free, denoiser
 from monge.noise import Process
 from monge.protocols import Denoiser, LogProb
 from monge.samplers import Trajectory
-from monge.training import Objective, Training
+from monge.training import Objective, Training, fastest_precision
 
 EXACT_DIVERGENCE = 64  # values per event up to which the likelihood uses the exact divergence
 PROBES = 16
@@ -135,7 +135,7 @@ class Diffusion(Family):
         if self._without_constants(samples.kind):
             sites = math.prod(samples.event_shape[1:])
             return Training(batch_size=max(FEWEST, min(64, BLIND_SITES // sites)), lr=1e-3)
-        return Training(batch_size=64, lr=5e-3)
+        return Training(batch_size=64, lr=5e-3, precision=fastest_precision())
 
     def _without_constants(self, kind: str) -> bool:
         """Whether it takes a network that denoises events of any size."""
@@ -144,7 +144,7 @@ class Diffusion(Family):
     def choose(self, spec: Spec, training: Training) -> Choice | None:
         if self.settings["net"] is not None or self._without_constants(spec.kind):
             return None
-        return choose(spec, training.batch_size, training.budget)
+        return choose(spec, training)
 
     def _augmentation(self, spec: Spec) -> Augmentation | None:
         """How rows are moved while it learns; None where they are not, as in runs of before this was asked."""

@@ -10,7 +10,7 @@ import torch
 
 from monge.denoisers import Neural
 from monge.nets import Size, Spec, UNet, denoiser
-from monge.training import Muon
+from monge.training import HALF, Muon, Training
 
 SITES = 256  # above which blocks of sites are folded into channels, until so many are left
 WIDTHS = (32, 48, 64, 96, 128, 192, 256)
@@ -48,19 +48,19 @@ def sizes(spec: Spec) -> list[Size]:
     return [Size(tuple(w * 2**scale for scale in range(scales)), 1, stem=stem) for w in WIDTHS]
 
 
-def choose(spec: Spec, batch_size: int, budget: float | None) -> Choice | None:
+def choose(spec: Spec, training: Training) -> Choice | None:
     """The largest of `sizes` that makes 1,500 steps in the budget (seconds), or the fastest; without a budget the
     second, the same on every machine. None for vectors and small events, whose usual network is fast.
     """
     if not spec.space or _coarse(spec, 1) <= SMALL:
         return None
     every = sizes(spec)
-    if budget is None:
-        return _timed(spec, every[UNTIMED], 0)
-    chosen = _timed(spec, every[0], batch_size)
+    if training.budget is None:
+        return _timed(spec, every[UNTIMED])
+    chosen = _timed(spec, every[0], training)
     for size in every[1:]:
-        found = _timed(spec, size, batch_size)
-        if found.seconds is None or found.seconds * ENOUGH > budget:
+        found = _timed(spec, size, training)
+        if found.seconds is None or found.seconds * ENOUGH > training.budget:
             break
         chosen = found
     return chosen
@@ -70,26 +70,29 @@ def _coarse(spec: Spec, stem: int) -> int:
     return math.prod(-(-side // stem) for side in spec.space)
 
 
-def _timed(spec: Spec, size: Size, batch_size: int) -> Choice:
-    """With a few training steps on noise, and a few calls; none for a batch of 0."""
+def _timed(spec: Spec, size: Size, training: Training | None = None) -> Choice:
+    """With a few training steps on noise, and a few calls, if it is told how it will be trained."""
     with torch.random.fork_rng(devices=[]):
         unet = cast(UNet, denoiser(spec, size, inputs=2))
     net = Neural(unet, guided=True)
     weights = sum(p.numel() for p in net.parameters())
-    if not batch_size:
+    if training is None:
         return Choice(size, weights)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     movers = [torch.optim.AdamW(net.to(device).parameters(), fused=True), Muon(unet.kernels(), lr=0.0)]
-    x, sigma = torch.zeros(batch_size, *spec.event_shape, device=device), torch.ones(batch_size, device=device)
+    n, half = training.batch_size, training.precision == HALF
+    x, sigma = torch.zeros(n, *spec.event_shape, device=device), torch.ones(n, device=device)
 
     def step() -> None:
         net.zero_grad()
-        net(x, sigma).square().mean().backward()
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            loss = net(x, sigma).square().mean()
+        loss.backward()
         for mover in movers:
             mover.step()
 
     with torch.no_grad():
-        call = _fastest(lambda: net(x, sigma), device) / batch_size
+        call = _fastest(lambda: net(x, sigma), device) / n
     return Choice(size, weights, _fastest(step, device), call, _memory(device))
 
 

@@ -51,8 +51,10 @@ def fit(
     folder = Path(out) if out is not None else None
     begun = records.read(folder) if folder is not None and (folder / RECORD).exists() else {}
     given = {name: value for name, value in given.items() if value is not None}
-    if resume and not set(AMOUNTS) & set(given):
-        given |= {name: value for name in AMOUNTS if (value := begun.get("training", {}).get(name)) is not None}
+    if resume and begun:  # what is not asked for is as it was
+        more, was = set(AMOUNTS) & set(given), begun.get("training", {})
+        kept = [name for name in was if name not in AMOUNTS or not (more or was[name] is None)]
+        given = {name: was[name] for name in kept if name in Training.__dataclass_fields__} | given
     training = _training(model, samples, given)
     if samples.kind not in model.kinds:
         raise BadInput(

@@ -5,11 +5,23 @@ from monge.training.loop import train
 from monge.training.muon import Muon, orthogonal
 from monge.training.objectives import Batch, Loss, Objective
 from monge.training.rows import Rows
-from monge.training.settings import AMOUNTS, DEFAULT_STEPS, AdamW, Training, constant, cosine, further, seconds
+from monge.training.settings import (
+    AMOUNTS,
+    DEFAULT_STEPS,
+    HALF,
+    AdamW,
+    Training,
+    constant,
+    cosine,
+    fastest_precision,
+    further,
+    seconds,
+)
 
 __all__ = [
     "AMOUNTS",
     "DEFAULT_STEPS",
+    "HALF",
     "AdamW",
     "Batch",
     "Checkpoints",
@@ -20,6 +32,7 @@ __all__ = [
     "Training",
     "constant",
     "cosine",
+    "fastest_precision",
     "further",
     "orthogonal",
     "read_tensors",

@@ -8,6 +8,7 @@ when `steps` rules and not a budget).
 
 import atexit
 import dataclasses
+import logging
 import math
 import os
 import time
@@ -69,6 +70,7 @@ def train(
     """
     from lightning_fabric import Fabric  # 3 s to import
 
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # which precision it uses, `Training` says
     fabric = Fabric(accelerator="auto", precision=settings.precision, **_processes())  # type: ignore[arg-type]
     fabric.launch()
     if fabric.world_size > 1:

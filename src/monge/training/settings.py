@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from monge.errors import BadInput
 
 DEFAULT_STEPS = 3000
-PRECISIONS = ("32-true", "bf16-mixed")
+FULL, HALF = PRECISIONS = ("32-true", "bf16-mixed")
 AMOUNTS = "steps", "budget"
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -31,6 +33,14 @@ def seconds(budget: str | float) -> float:
             f"{budget!r}"
         )
     return float(match[1]) * UNITS[match[2]]
+
+
+def fastest_precision() -> str:
+    """bf16-mixed where this machine multiplies such numbers in hardware, a GPU or the tiles of a CPU (AMX), where steps
+    of a U-Net take half to two thirds of the time; else 32-true."""
+    if torch.cuda.is_available():
+        return HALF if torch.cuda.is_bf16_supported(including_emulation=False) else FULL
+    return HALF if torch.cpu._is_amx_tile_supported() else FULL
 
 
 def further(name: str, asked: Any, before: Any) -> bool:
@@ -102,7 +112,7 @@ class Training:
     weight_decay: float = 1e-2
     clip: float = 1.0
     average: float = 0.999
-    precision: str = "32-true"
+    precision: str = FULL
     checkpoint_s: float = 20.0
     log_every: int = 10
     validation: float = 0.0
