@@ -14,11 +14,10 @@ ROWS = 100  # fewer do not tell a law
 MOST = 16  # leading directions that are looked at
 GRID, REACH = 257, 6.0  # of y, and how far it goes in standard deviations of y
 LEVELS, LOWEST, HIGHEST = 49, 0.02, 20.0  # of noise, in standard deviations of the direction
-BINS = 512  # of the values of a direction
+BINS = 256  # of the values of a direction
+FAINT = -80.0  # log of a weight, below which numbers are slow
 WIDTHS = 1.0, 0.5, 0.25  # of the bandwidth that is best for a Gaussian (Silverman 1986): modes are narrower
-SURE = (
-    2.0  # standard errors by which a direction's law must be more likely than a Gaussian, on rows it was not read off
-)
+SURE = 2.0  # standard errors by which a law must be more likely than a Gaussian, on rows that it was not read off
 SEEN = 0.1, 0.3, 1.0  # levels of noise at which that is asked, in the same unit
 
 
@@ -73,7 +72,7 @@ class Separable(nn.Module):
         if not len(leading):
             return cls(moments, leading, *(part.to(lam.dtype) for part in _tables(lam.new_zeros(0, 2), lam[:0])))
         v = _coordinates(moments.covariance, x - moments.mean.to(x))[:, leading].double()
-        t = ((v - v.mean(0)) / v.std(0).clamp_min(1e-12)).T.contiguous()
+        t = ((v - v.mean(0)) / v.std(0).clamp_min(1e-12)).T.float().contiguous()
         tried = [_surplus(t, t.new_full((len(t),), width)) for width in WIDTHS]
         which = torch.stack([surplus for surplus, _ in tried]).argmax(0)
         sure = torch.stack([errors for _, errors in tried]).gather(0, which[None])[0] > SURE
@@ -168,32 +167,36 @@ def _law(t: Float[Tensor, "k n"], narrow: Float[Tensor, " k"]) -> tuple[Tensor, 
     return weights / t.shape[1], centres * (1 - h.square()).sqrt()[:, None], h
 
 
-def _posterior(law: tuple[Tensor, Tensor, Tensor], v: Tensor, s: Tensor) -> Tensor:
-    """E[t | t + s z = v], v [k, m] at one level s."""
+def _mixed(law: tuple[Tensor, Tensor, Tensor], v: Tensor, s: float) -> tuple[Tensor, Tensor]:
+    """log p(v) of v = t + s z, [k, m], and the mean of the centres given v."""
     weights, centres, h = law
-    wide = (h.square() + s.square())[:, None]
+    wide = (h.square() + s**2)[:, None]
     log_w = weights.log()[:, None] - (v[:, :, None] - centres[:, None]).square() / (2 * wide[..., None])
-    centre = (torch.softmax(log_w, 2) * centres[:, None]).sum(2)
-    return (centre * s.square() + h.square()[:, None] * v) / wide
+    top = log_w.amax(2, keepdim=True)
+    w = (log_w - top).clamp_min(FAINT).exp()
+    total = w.sum(2)
+    log_p = top[..., 0] + total.log() - 0.5 * (2 * math.pi * wide).log()
+    return log_p, torch.einsum("kmb,kb->km", w, centres) / total
 
 
 def _tables(
     t: Float[Tensor, "k n"], narrow: Float[Tensor, " k"]
 ) -> tuple[Float[Tensor, "2 k levels grid"], Float[Tensor, "k levels"]]:
     """The table and the gains, of values by direction."""
-    u = torch.linspace(-REACH, REACH, GRID, dtype=torch.float64)
+    u = torch.linspace(-REACH, REACH, GRID, dtype=t.dtype)
     if not len(t):
         return torch.zeros(2, 0, LEVELS, GRID), torch.zeros(0, LEVELS)
     law = _law(t, narrow)
-    weights, centres, h = law
+    narrowed = law[2].square()[:, None]
     values, gains = [], []
-    for s in _levels():
-        v = (u * (1 + s**2).sqrt()).expand(len(t), -1)
-        more = (_posterior(law, v, s) - v / (1 + s**2)) * (1 + s**2) / s**2
-        wide = (h.square() + s**2)[:, None, None]
-        density = (weights[:, None] * torch.exp(-(v[:, :, None] - centres[:, None]).square() / (2 * wide))).sum(2)
+    for s in _levels().tolist():
+        v = (u * (1 + s**2) ** 0.5).expand(len(t), -1)
+        log_p, centre = _mixed(law, v, s)
+        # E[t | v] = (centre s^2 + h^2 v) / (h^2 + s^2), less Wiener's v / (1 + s^2)
+        more = (centre * (1 + s**2) - v * (1 - narrowed)) / (narrowed + s**2)
+        p = torch.softmax(log_p, 1)
         values.append(more)
-        gains.append((density * more.square()).sum(1) / density.sum(1).clamp_min(1e-300) * s**2 / (1 + s**2))
+        gains.append((p * more.square()).sum(1) * s**2 / (1 + s**2))
     table = torch.stack(values, 1)
     slope = torch.gradient(table, spacing=2 * REACH / (GRID - 1), dim=2)[0]
     return torch.stack([table, slope]), torch.stack(gains, 1)
@@ -220,11 +223,8 @@ def _surplus(t: Float[Tensor, "k n"], narrow: Float[Tensor, " k"]) -> tuple[Floa
 
 def _log_density(law: tuple[Tensor, Tensor, Tensor], y: Float[Tensor, "k n"], s: float) -> Float[Tensor, "k n"]:
     """Of values under noise, linear between those of a grid."""
-    weights, centres, h = law
     grid = torch.linspace(0, 1, 2 * GRID, dtype=y.dtype) * (y.max() - y.min()) + y.min()
-    wide = (h.square() + s**2)[:, None, None]
-    log_p = torch.logsumexp(weights.log()[:, None] - (grid[:, None] - centres[:, None]).square() / (2 * wide), 2)
-    log_p = log_p - 0.5 * (2 * math.pi * wide[:, 0]).log()
+    log_p, _ = _mixed(law, grid.expand(len(y), -1), s)
     at = (y - grid[0]) / (grid[1] - grid[0])
     left = at.floor().clamp(0, len(grid) - 2).long()
     below, above = log_p.gather(1, left), log_p.gather(1, left + 1)
