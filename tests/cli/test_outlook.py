@@ -20,7 +20,13 @@ def test_the_second_half_is_what_is_told():
 
 def test_a_loss_that_stands_still_or_rises_is_no_reason_to_go_on():
     assert outlook(log([4.0, 3.0, 3.0, 2.999])).endswith("more time would bring little")
-    assert outlook(log([-4.0, -5.0, -5.0, -4.5])).endswith("more time would bring little")
+    assert outlook(log([-4.0, -5.0, -5.5, -5.0])).endswith("more time would bring little")
+
+
+def test_a_loss_that_rises_for_long_asks_for_rows_and_not_for_time():
+    assert outlook(log([4.0, 3.0, 3.5, 4.5])) == (
+        "held-out loss 4.5, and 3 at step 4,000: more time would not help, more rows would"
+    )
 
 
 def test_a_run_that_is_far_from_done_is_given_no_leave_to_stop():

@@ -126,7 +126,7 @@ def fit(
 
     from monge import data
     from monge.cli.names import family
-    from monge.cli.outlook import outlook
+    from monge.cli.outlook import NO_HELP, outlook
     from monge.cli.settings import settings
     from monge.cli.watching import Watcher
     from monge.report import read_log
@@ -161,7 +161,8 @@ def fit(
     )
     if run.log.exists() and (told := outlook(read_log(run.log))) is not None:
         typer.echo(told)
-        typer.echo("to go on: the same command with --resume, and more --steps or --budget, as the run was begun")
+        if NO_HELP not in told:
+            typer.echo("to go on: the same command with --resume, and more --steps or --budget, as the run was begun")
     audit = ["monge", "audit", str(out)]
     command = audit if held >= HELD_OUT_AT_LEAST else ["monge", "sample", str(out), "-n", "1000", "-o", "samples.npz"]
     typer.echo(f"fitted to {len(train):,} samples; next: {shlex.join(command)}")

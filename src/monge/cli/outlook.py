@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 HELD_OUT = "held-out"
 LITTLE = 0.005  # of the loss, a fall that is not worth the time
+NO_HELP = "more time would not help"
 ENOUGH = 1500  # steps before which no fall, or none, says much
 
 
@@ -26,8 +27,10 @@ def outlook(log: Sequence[Mapping[str, str]]) -> str | None:
     middle = min(losses, key=lambda step: abs(step - last / 2), default=last)
     if middle == last:
         return None
-    now, before = losses[last], losses[middle]
+    now, before, lowest = losses[last], losses[middle], min(losses, key=lambda step: losses[step])
     fall = before - now
+    if lowest <= middle and losses[lowest] < now - LITTLE * abs(now):
+        return f"{name} {now:.4g}, and {losses[lowest]:.4g} at step {lowest:,.0f}: {NO_HELP}, more rows would"
     if last < ENOUGH:
         return f"{name} {now:.4g} after {last:,.0f} steps, which are few: more time is likely to help"
     more = f"twice the time would likely take off up to as much again ({fall:.2g})"
