@@ -1,10 +1,10 @@
-"""Whether shifts on a torus leave a law as it is."""
+"""Which structure moments have: a spectrum on a torus, a basis for each axis, or a matrix, by rows left out."""
 
 import pytest
 import torch
 
 from monge import rng
-from monge.densities import Gaussian, on_torus
+from monge.densities import Gaussian, likeliest, on_torus
 
 K = torch.fft.fftfreq(12)
 SPECTRUM = 1 / (0.002 + K[:, None] ** 2 + K**2)[None]
@@ -39,3 +39,32 @@ def test_channels_and_one_dimension():
     waves = Gaussian.stationary((1 / (0.0005 + torch.fft.fftfreq(32) ** 2)).expand(2, 32)).sample(400)
     assert on_torus(waves)
     assert not on_torus(waves[:, :, 4:])
+
+
+def slanted(n):
+    """Correlated along diagonals, which no basis for each axis tells."""
+    x = Gaussian.stationary(SPECTRUM).sample(n)
+    return torch.stack([x[:, :, 0].roll(row, 2)[..., :5] for row in range(5)], 2) + 0.1 * rng.normal(
+        (n, 1, 5, 5), 0, "w"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "law", "structure"),
+    [
+        (600, FIELDS, "stationary"),
+        (300, FIELDS[:, :, 2:, 1:], "separable"),  # of 100 numbers a side; a matrix has 6,000
+        (4000, slanted(4000), "dense"),
+        (600, FIELDS[:, :, 0, 0], "dense"),
+        (30, FIELDS[:, :, 2:, 1:], "dense"),  # too few to tell
+    ],
+    ids=["torus", "few rows", "many rows", "vectors", "too few"],
+)
+def test_the_structure_is_that_which_fits_new_rows(rows, law, structure):
+    x = law[:rows]
+    assert likeliest(x) == structure
+    assert likeliest(-1e4 * x + 7) == structure
+    new, some = x[: len(x) // 5], x[len(x) // 5 :]
+    if structure != "stationary" and x.ndim == 4 and rows > 40:
+        likely = {s: Gaussian.estimate(some, s).noised(1e-2).log_prob(new).value.mean() for s in ("dense", "separable")}
+        assert max(likely, key=likely.get) == structure

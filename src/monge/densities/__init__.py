@@ -16,7 +16,7 @@ from monge.densities.lattice import CRITICAL, Ising, Phi4
 from monge.densities.law import Energy, Law, Sum, Tempered, Transformed
 from monge.densities.mixture import GaussianMixture
 from monge.densities.planar import Banana, Checkerboard, Moons, Pinwheel, Planar, Rings
-from monge.densities.stationarity import on_torus
+from monge.densities.stationarity import likeliest, on_torus
 from monge.densities.wells import DoubleWell, Funnel
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "divergences",
     "js_divergence",
     "kl_divergence",
+    "likeliest",
     "on_torus",
     "total_variation",
 ]

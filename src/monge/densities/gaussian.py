@@ -97,13 +97,11 @@ class Gaussian(Law):
         if x.ndim < 2 or len(x) < 2:
             raise BadInput(f"moments need at least 2 samples [n, *event], not {list(x.shape)}")
         event = tuple(x.shape[1:])
-        size = math.prod(event)
-        separable = len(event) > 1 and max(event) <= LONG
         if structure is not None:
             one_of(structure, get_args(Structure), "structure")
             if structure in ("stationary", "separable") and len(event) < 2:
                 raise BadInput(f"a {structure} covariance is of fields [n, C, *space], not {list(x.shape)}")
-        structure = structure or ("dense" if size <= DENSE else "separable" if separable else "diagonal")
+        structure = structure or usual(event)
         wide = x.double()
         mean = wide.mean(0)
         if structure == "stationary":
@@ -260,6 +258,13 @@ class Gaussian(Law):
                 ".noised(sigma), which adds a variance to it"
             )
         return self.covariance
+
+
+def usual(event: tuple[int, ...]) -> Structure:
+    """The structure that moments of events of these sides have, unless one is asked for."""
+    if math.prod(event) <= DENSE:
+        return "dense"
+    return "separable" if len(event) > 1 and max(event) <= LONG else "diagonal"
 
 
 def _ledoit_wolf(x: Float[Tensor, "n d"]) -> Float[Tensor, "d d"]:

@@ -1,9 +1,11 @@
-"""Whether shifts on a torus leave a law as it is, by likelihood."""
+"""Which structure the moments of a law have, by the likelihood of rows that were left out."""
+
+from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor
 
-from monge.densities.gaussian import FEW, Gaussian
+from monge.densities.gaussian import DENSE, FEW, Gaussian, Structure, usual
 
 ROWS_A_VALUE = 16  # rows that are looked at, of each value of an event
 SPREAD, APART = 2.0, 0.5  # within which site variances lie, as a factor, and site means, in standard deviations
@@ -43,9 +45,35 @@ def on_torus(x: Float[Tensor, "n *event"]) -> bool:
         gap = seam.flatten(1).mean(1) - inside.flatten(1).mean(1)
         if float(gap.mean().abs()) > SEAM * float(gap.std()) / len(x) ** 0.5:
             return False
+    return _likeliest(x, ("stationary", usual(tuple(x.shape[1:])))) == "stationary"
+
+
+def likeliest(x: Float[Tensor, "n *event"]) -> Structure:
+    """The structure of the moments of samples [n, *event] (`Gaussian.estimate`) that fits rows best which were left
+    out: stationary on a torus; else, of up to 1,024 values over a space, dense or separable, by which of the two a
+    fifth of the rows is more likely when it was found by the others; else what `estimate` takes.
+
+    A matrix has d^2 / 2 numbers, which few rows do not tell: by 538 maps of 32 x 32 sites it blurs their spectrum, and
+    a basis for each axis finds others more likely by .7 nats a site.
+
+    >>> import torch
+    >>> likeliest(torch.randn(60, 1, 12, 12, generator=torch.manual_seed(0)).cumsum(2).cumsum(3))
+    'separable'
+    """
+    if on_torus(x):
+        return "stationary"
+    if x.ndim < 3 or len(x) < FEW or x[0].numel() > DENSE:
+        return usual(tuple(x.shape[1:]))
+    return _likeliest(x, ("dense", "separable"))
+
+
+def _likeliest(x: Float[Tensor, "n *event"], structures: Sequence[Structure]) -> Structure:
+    """By whose Gaussian a fifth of the rows is most likely, estimated of the others, all under a little noise."""
+    x = x[: max(2 * FEW, ROWS_A_VALUE * x[0].numel())].double()
     some, others = x[len(x) // 5 :], x[: len(x) // 5]
-    quiet = QUIET * float(variance.mean().sqrt())
-    likely = [
-        float(Gaussian.estimate(some, how).noised(quiet).log_prob(others).value.mean()) for how in ("stationary", None)
-    ]
-    return likely[0] > likely[1]
+    quiet = QUIET * float(x.var(0).mean().sqrt())
+
+    def likelihood(structure: Structure) -> float:
+        return float(Gaussian.estimate(some, structure).noised(quiet).log_prob(others).value.mean())
+
+    return max(structures, key=likelihood)

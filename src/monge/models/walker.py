@@ -9,7 +9,7 @@ from torch import Tensor
 
 from monge import samplers
 from monge.denoisers import Informed, Labelled, Wrapper, informed
-from monge.densities import Gaussian, Structure, on_torus
+from monge.densities import Gaussian, likeliest
 from monge.doors import function
 from monge.errors import BadInput
 from monge.models.thresholds import Thresholds
@@ -42,7 +42,7 @@ class Walker:
 
     A family makes one in `build`, lets it `look` at scaled data in `prepare`, and keeps its `tensors` with its own.
 
-    >>> from monge.densities import Gaussian, Structure, on_torus
+    >>> from monge.densities import Gaussian
     >>> walker = Walker(Gaussian(torch.zeros(2), torch.ones(2)).denoise, (2,))
     >>> walker.look(torch.randn(100, 2))
     >>> walker.draw(3, seed=0, nfe=5).shape
@@ -67,10 +67,9 @@ class Walker:
     def look(
         self, scaled: Float[Tensor, "n *event"], moments: Gaussian | None = None, *, periodic: bool = False
     ) -> None:
-        """Take the moments of scaled data, unless they are given: stationary ones on a torus, if they fit better."""
+        """Take the moments of scaled data, unless they are given: of the structure that fits them best."""
         if moments is None:
-            structure: Structure | None = "stationary" if periodic or on_torus(scaled) else None
-            moments = Gaussian.estimate(scaled, structure)
+            moments = Gaussian.estimate(scaled, "stationary" if periodic else likeliest(scaled))
         found = moments
         if tuple(found.event_shape) != self.event_shape:
             raise BadInput(f"it walks events {list(self.event_shape)}, and these are {list(found.event_shape)}")
