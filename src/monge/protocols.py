@@ -63,7 +63,7 @@ class SupportsLogProb(Protocol):
 
 @runtime_checkable
 class SupportsDenoise(Protocol):
-    def denoise(self, y: Tensor, sigma: Tensor | float) -> Tensor: ...
+    def denoise(self, y: Tensor, sigma: Tensor | float, **options: Any) -> Tensor: ...
 
 
 @runtime_checkable

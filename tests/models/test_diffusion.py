@@ -278,7 +278,14 @@ def test_fields_of_skew_values_are_learned_bent_unless_for_denoising():
     z = model.scaling.forward(strip.noisy.flatten(0, 1)).unflatten(0, (-1, 3)) - model.scaling.forward(x.x[:3])
     assert (z.std((1, 2, 3)) / strip.sigma - 1).abs().max() < 5 / math.sqrt(2 * 96)
     assert strip.denoised.isfinite().all()
-    assert model.scaling.marginals.bends
+    with pytest.raises(BadInput, match="learned its skew values bent"):
+        model.denoise(x.x[:3], 0.5)
+    assert model.scaling.bends
+    assert all(part.isfinite().all() for part in model.sample(3, trace=True, show=False)[:4])
+    with pytest.raises(BadInput, match="bend=True is for real values of tables and fields"):
+        monge.Diffusion(bend=True).fit(Samples(x.x.round(), kind="fields", quantum=1.0), steps=1, show=False)
+    table = Samples(x.x[:, 0, :2])
+    assert not monge.Diffusion(bend=False).fit(table, steps=1, show=False).scaling.bends
     assert not any(m.bends for m in (monge.Diffusion(bend=False), monge.Diffusion(blind=True), monge.RealNVP()))
     assert not monge.RealNVP(layers=2).fit(x, steps=2, show=False).scaling.marginals.bends
 
@@ -306,3 +313,18 @@ def test_convolutions_are_trained_in_half_precision_where_it_is_fast(tiles, told
     assert monge.Diffusion().defaults(images).precision == told
     assert monge.Diffusion().defaults(table).precision == "32-true"  # fine detail of a plane needs digits
     assert monge.Diffusion(blind=True).defaults(images).precision == "32-true"
+
+
+def test_noise_of_the_report_is_that_which_is_told_on_pictures_too():
+    """Two channels of unlike scale, much of both black: what is noisy is not cut off at the limits."""
+    x = (
+        (rng.normal((60, 2, 8, 8), 0, "p").clamp(min=0) * torch.tensor([90.0, 3.0])[:, None, None])
+        .round()
+        .clamp(max=255)
+    )
+    pictures = Samples(x, kind="images", quantum=1.0, limits=(0.0, 255.0))
+    model = monge.Diffusion(net=Size(widths=(16,), blocks=1)).fit(pictures, steps=2, show=False)
+    strip = denoising(model, x[:20])
+    unit = model.scaling.scale.to(x)
+    ratio = ((strip.noisy - x[:20]) / unit).std((1, 2, 3, 4)) / strip.sigma
+    assert (ratio - 1).abs().max() < 5 / math.sqrt(2 * 20 * 128)

@@ -94,7 +94,11 @@ def fit(
     ] = None,
     validation: Annotated[
         float | None,
-        typer.Option(min=0.0, max=0.9, help="Share of the rows to tell a held-out loss on; .05 of 2,000 or more."),
+        typer.Option(
+            min=0.0,
+            max=0.9,
+            help="Share to tell a held-out loss on; the family's own, or .05 of 2,000 rows.",
+        ),
     ] = None,
     patience: Annotated[
         int | None, typer.Option(min=1, help="Stop when that loss has not fallen for so many evaluations.")
@@ -142,7 +146,8 @@ def fit(
             "--holdout or more data, to have one"
         )
     usual = fresh.defaults(train)
-    if validation is None and usual is not None and not usual.validation and len(train) >= TOLD_FROM:
+    begun = resume and run.record_file.exists()
+    if validation is None and not begun and usual is not None and not usual.validation and len(train) >= TOLD_FROM:
         validation = TOLD
     if watch:
         typer.echo(f"samples on the way: {run.watch}, drawn anew every 20 seconds or so")

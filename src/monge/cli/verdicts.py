@@ -170,7 +170,7 @@ def _commands(run: Run, record: dict[str, Any], n: int, drawn: dict[str, Any] | 
     family = names.family(kebab(record["family"]))
     options = [*shlex.split(length), "--seed", str(record.get("seed", 0)), "--holdout", str(held)]
     for name in ("batch_size", "validation", "patience"):
-        options += [f"--{name.replace('_', '-')}", str(training[name])] if training.get(name) else []
+        options += [f"--{name.replace('_', '-')}", str(training[name])] if training.get(name) is not None else []
     options += as_options(record["settings"], family)
     source = shlex.quote(str(about["source"]))
     return [

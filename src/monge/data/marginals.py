@@ -159,13 +159,16 @@ class Marginals:
         return x
 
     def unbent(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
-        """The inverse of `bent`."""
+        """The inverse of `bent`; of bent columns within three times the range of the data as it is bent, beyond which
+        sinh knows no measure."""
         if self.stretches:
             low, high, lower, upper = self._edges(x)
             return torch.where(x < low, low + (x - low) / lower, torch.where(x > high, high + (x - high) / upper, x))
         columns, centre, bend = self._bends(x)
         if len(columns):
-            x = x.index_copy(1, columns, centre + bend * torch.sinh(x[:, columns]))
+            low, high = (((self._like(x, name)[columns] - centre) / bend).asinh() for name in ("low", "high"))
+            z = x[:, columns].clamp(2 * low - high, 2 * high - low)
+            x = x.index_copy(1, columns, centre + bend * z.sinh())
         return x
 
     def clamped(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:

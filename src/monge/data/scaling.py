@@ -26,7 +26,7 @@ SEED = 0x5CA1E  # unlike those that data are made with, on which the spread woul
 class Scaling:
     """z = (x - shift) / scale, its inverse and its log-determinant; and dequantisation. Before it, what single channels
     need (`Marginals`): integers and atoms are spread, columns that are skew or have heavy tails bent, and so are fields
-    where it is asked for.
+    where it is asked for: shift, scale and `unit` are then those of bent values.
 
     One shift a channel for images and fields, [C, 1, ...], one a coordinate for vectors, [d], so that z has mean 0
     (dequantised, where the data are integers). One scale for all while the standard deviations of channels
@@ -55,11 +55,11 @@ class Scaling:
     symbols: bool = False
 
     @classmethod
-    def fit(cls, samples: Samples, *, bend: bool = False) -> "Scaling":
+    def fit(cls, samples: Samples, *, bend: bool | None = None) -> "Scaling":
         """Moments in float64, chunk by chunk, of at most 65,536 evenly spaced rows, fewer of large events.
 
-        bend: whether fields are bent, channel by channel, as columns of tables are: then noise that is white in z is
-        not in data units."""
+        bend: whether columns of tables and channels of fields are bent where that helps: then noise that is white in z
+        is not in data units. None: those of tables."""
         n, event = len(samples), samples.event_shape
         if samples.kind == "sequences":
             one = torch.ones(event, dtype=torch.float64)
@@ -75,10 +75,11 @@ class Scaling:
         if not all(bool(x.isfinite().all()) for x in chunks()):
             raise BadInput(f"{samples.name} holds NaN or infinity: drop or repair those rows")
         table = samples.kind == "vectors" and samples.quantum is None
-        bends = table or (bend and samples.kind == "fields" and samples.quantum is None)
+        real = samples.kind in ("vectors", "fields") and samples.quantum is None
+        bends = real and (table if bend is None else bend)
         marginals = Marginals.fit(chunks, bend=bends, whole=table, quantum=samples.quantum)
         fine = samples.quantum is not None and not marginals.stretches
-        pivot = samples.batch([0]).double().reshape(groups, -1)[:, :1]
+        pivot = marginals.bent(samples.batch([0]).double().reshape(1, groups, -1)[..., :1])[0]
         first = second = torch.zeros(groups, dtype=torch.float64)
         generator = torch.Generator().manual_seed(SEED)
         with bar(f"scaling {samples.name}", len(picked)) as advance:
@@ -159,8 +160,12 @@ class Scaling:
     @property
     def is_common(self) -> bool:
         """Whether there is one scale for all, and nothing is bent."""
-        bent = self.marginals is not None and bool((self.marginals.bend > 0).any())
-        return not bent and bool((self.scale == self.scale.flatten()[0]).all())
+        return not self.bends and bool((self.scale == self.scale.flatten()[0]).all())
+
+    @property
+    def bends(self) -> bool:
+        """Whether some channel is learned bent, so that noise which is white in z is not in data units."""
+        return self.marginals is not None and bool((self.marginals.bend > 0).any())
 
     @property
     def unit(self) -> float:

@@ -64,9 +64,9 @@ class Diffusion(Family):
     augment: whether rows are moved while it learns, pictures shifted and fields mirrored, and the network told so;
         None: where rows are fewer than 5,000, which a network that sees them often would learn by heart. Not for
         vectors, a network of yours or a blind one.
-    bend: whether fields whose values are skew or have heavy tails, as densities and rain, are learned bent, asinh((x -
-        c) / b) (`monge.data.bends`), as columns of tables are; None: unless it is blind, and for denoising. Noise is
-        then white after the bend: bend=False for a denoiser of noise in data units.
+    bend: whether columns of tables, and fields, whose values are skew or have heavy tails, as densities and rain, are
+        learned bent, asinh((x - c) / b) (`monge.data.bends`); None: fields unless it is blind, and for denoising. Noise
+        is then white after the bend: bend=False for a denoiser of noise in data units. Not for pictures, or integers.
 
     Raises BadInput unless 0 < sigma_min < sigma_max < infinity, level_std > 0 and 0 <= label_dropout <= 1.
 
@@ -112,7 +112,7 @@ class Diffusion(Family):
             augment=augment,
             bend=bend,
         )
-        self.bends = not blind if bend is None else bend
+        self.bends = (None if blind else True) if bend is None else bend
         self.takes_labels = labels is not False
         low, high = sigma_min if sigma_min is not None else 0.0, sigma_max if sigma_max is not None else math.inf
         if not low < high or low < 0 or sigma_min == 0 or sigma_max == math.inf:
@@ -136,6 +136,13 @@ class Diffusion(Family):
             sites = math.prod(samples.event_shape[1:])
             return Training(batch_size=max(FEWEST, min(64, BLIND_SITES // sites)), lr=1e-3)
         return Training(batch_size=64, lr=5e-3, precision=fastest_precision())
+
+    def check_data(self, samples: Samples, training: Training | None) -> None:
+        super().check_data(samples, training)
+        if self.settings["bend"] and (samples.kind == "images" or samples.quantum is not None):
+            raise BadInput(
+                f"bend=True is for real values of tables and fields, and {samples.name} has others: leave it out"
+            )
 
     def _without_constants(self, kind: str) -> bool:
         """Whether it takes a network that denoises events of any size."""
@@ -268,22 +275,29 @@ class Diffusion(Family):
 
     @torch.no_grad()
     def denoise(
-        self, y: Events, sigma: Tensor | float, *, label: Any = None, symmetric: bool = False
+        self, y: Events, sigma: Tensor | float, *, label: Any = None, symmetric: bool = False, bent: bool = False
     ) -> Float[Tensor, "n *any"]:
         """E[x | y], or E[x | y, label], for y = x + sigma z, y and sigma in data units; sigma a number or [n].
 
         Vectors whose coordinates have their own scales were standardised one by one: there sigma is in units of each
-        coordinate's standard deviation, and likewise for channels. Where columns or fields are bent, sigma is in units
-        of their standard deviations after the bend, and the noise normal there (`Diffusion(bend=False)`: in x). At
-        sigma = 0 nothing is noise, and y comes back.
+        coordinate's standard deviation, and likewise for channels. At sigma = 0 nothing is noise, and y comes back.
 
         Images and fields may be larger or smaller than those of training: they are denoised by tiles that overlap
         (`monge.denoisers.Tiled`), told the label of their event. symmetric: take the mean over flips and quarter turns,
         which for photographs is a tenth of a dB better, and takes 8 times as long (`monge.denoisers.Symmetric`).
 
-        Raises BadInput for sigma that is negative, not finite or not one value or n.
+        bent: that the noise is white after the bend of a model that learned its values bent, and sigma in units of
+        their standard deviations there. Noise in data units is not, and a model of `Diffusion(bend=False)` takes it.
+
+        Raises BadInput for sigma that is negative, not finite or not one value or n, and where values are bent and the
+        noise is not.
         """
         scaling = self.must_be_fitted()
+        if scaling.bends and not bent:
+            raise BadInput(
+                "the model learned its skew values bent, where noise in data units is not white: fit with bend=False "
+                "to take such noise away, or say bent=True of noise that is white after the bend"
+            )
         y = self.check(y, any_size=True)
         scaled = scaling.forward(y, noisy=True).to(self.device)
         level = torch.as_tensor(sigma, dtype=scaled.dtype, device=self.device)

@@ -35,7 +35,7 @@ class Family(nn.Module):
     training settings and versions. Empty until `fit` or `load`.
     takes_labels: whether it learns from the labels, or vectors, that data have; takes_images: from images that go with
     them, too. exact_likelihood: whether `log_prob` is exact, and as cheap as a sample. kinds: of data that it takes.
-    bends: whether it learns fields of skew values bent, as columns of tables are (`monge.data.bends`).
+    bends: whether it learns skew values bent (`monge.data.bends`); None: those of tables.
     fitted: whether a `fit` came to its end. looked_at: whether it is in use on the way there, by `watch`.
     """
 
@@ -43,7 +43,7 @@ class Family(nn.Module):
     takes_images: bool = False
     exact_likelihood: bool = False
     kinds: tuple[str, ...] = ("vectors", "images", "fields")
-    bends: bool = False
+    bends: bool | None = None
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()

@@ -115,7 +115,7 @@ def penalty(kind: str, score: Score, play: Play, generator: torch.Generator) -> 
     at = play.real
     if kind == "gradient":
         t = torch.rand(len(at), *[1] * (at.ndim - 1), generator=generator, device=at.device, dtype=at.dtype)
-        at = torch.lerp(at, play.made, t)
+        at = torch.lerp(at, play.made.to(at), t)
     at = at.detach().requires_grad_(True)
     with torch.enable_grad():
         (slope,) = torch.autograd.grad(score(at, play.label).sum(), at, create_graph=True)

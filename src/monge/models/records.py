@@ -16,6 +16,7 @@ from monge.training import AMOUNTS, Training, further
 FORMAT = 3
 RECORD, WEIGHTS = "model.json", "weights.safetensors"
 NEEDED = ("format", "family", "settings", "data", "scaling")
+SETTING = "setting "  # before the names of settings of a family, which may be those of others
 
 
 def describe(
@@ -76,9 +77,9 @@ def refuse_other(folder: Path, record: dict[str, Any], there: dict[str, Any], re
                     f"the run in {folder} was begun with {how}={there[how]:g}: go on with so much or more {how}, or "
                     "give another --out"
                 )
-            more = " or more" if name in AMOUNTS else ""
+            more, told = " or more" if name in AMOUNTS else "", name.removeprefix(SETTING)
             raise BadInput(
-                f"the run in {folder} has {name}={there.get(name)}, and you ask for {name}={here[name]}: "
+                f"the run in {folder} has {told}={there.get(name)}, and you ask for {told}={here[name]}: "
                 f"give the same{more} to go on with it, or another --out"
             )
 
@@ -93,7 +94,8 @@ def stages(record: dict[str, Any], there: dict[str, Any]) -> list[float]:
 def _identity(record: dict[str, Any]) -> dict[str, Any]:
     whole: dict[str, Any] = json.loads(to_json(record))
     names = {name: whole[name] for name in ("family", "seed")} | {"data": whole["data"]["fingerprint"]}
-    return {**whole["settings"], **names, "shared": whole.get("shared", {}), **whole["training"]}
+    settings = {SETTING + name: value for name, value in whole["settings"].items()}
+    return {**names, "shared": whole.get("shared", {}), **settings, **whole["training"]}
 
 
 def settings_of(record: dict[str, Any], folder: Path, given: dict[str, Any]) -> dict[str, Any]:

@@ -51,8 +51,9 @@ def fit(
     folder = Path(out) if out is not None else None
     begun = records.read(folder) if folder is not None and (folder / RECORD).exists() else {}
     given = {name: value for name, value in given.items() if value is not None}
-    if resume and begun:  # what is not asked for is as it was
+    if resume and begun.get("family") == type(model).__name__:  # what is not asked for is as it was
         more, was = set(AMOUNTS) & set(given), begun.get("training", {})
+        given = _coherent(given)
         kept = [name for name in was if name not in AMOUNTS or not (more or was[name] is None)]
         given = {name: was[name] for name in kept if name in Training.__dataclass_fields__} | given
     training = _training(model, samples, given)
@@ -177,7 +178,7 @@ def _shared(
     found: dict[str, str] = {}
     if scaling is not None:
         scaling.refuse_other(samples)
-        found["scaling"] = hashlib.sha256(repr(scaling.to_dict()).encode()).hexdigest()[:16]
+        found["scaling"] = hashlib.sha256(repr(scaling.to_dict() | {"statement": ""}).encode()).hexdigest()[:16]
     if moments is not None:
         if tuple(moments.mean.shape) != samples.event_shape:
             raise BadInput(
@@ -236,6 +237,9 @@ def _training(model: Any, samples: Samples, given: dict[str, Any]) -> Training |
         return None
     if "budget" in given:
         given = {"steps": None, **given}
-    if given.get("validation") == 0:  # then there is nothing to be patient for
-        given = {"patience": None, **given}
-    return replace(usual, **given)
+    return replace(usual, **_coherent(given))
+
+
+def _coherent(given: dict[str, Any]) -> dict[str, Any]:
+    """Where no rows are kept aside there is nothing to be patient for."""
+    return {"patience": None, **given} if given.get("validation") == 0 else given

@@ -43,11 +43,14 @@ def denoising(
     """
     scaling = getattr(model, "scaling", None)
     own = None if scaling is None or scaling.is_common else scaling
+    bent = {"bent": True} if own is not None and own.bends else {}
     spread = 1.0 if own else float(x.std()) or 1.0
     levels = torch.tensor([level * spread for level in LEVELS] if sigma is None else list(sigma))
     noise = [rng.normal(tuple(x.shape), seed, "report", "noise", i, dtype=x.dtype) for i in range(len(levels))]
-    clean = own.forward(x, noisy=True) if own else x
-    noisy = [clean + level * z for level, z in zip(levels, noise, strict=True)]
-    noisy = [own.inverse(y, noisy=True) for y in noisy] if own else noisy
-    denoised = [model.denoise(y, float(level)) for level, y in zip(levels, noisy, strict=True)]
+    unit = own.scale.to(x) if own else torch.ones(())
+    noisy = [
+        own.inverse(own.forward(x) + level * z) if own and bent else x + level * unit * z
+        for level, z in zip(levels, noise, strict=True)
+    ]
+    denoised = [model.denoise(y, float(level), **bent) for level, y in zip(levels, noisy, strict=True)]
     return Denoising(x, levels, torch.stack(noisy), torch.stack(denoised))

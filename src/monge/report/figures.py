@@ -82,7 +82,7 @@ def neighbours(generated: Any, nearest: Any, distance: Any, *, look: Look | None
 def denoising_strip(clean: Any, sigma: Any, noisy: Any, denoised: Any, *, look: Look | None = None) -> Figure:
     """One sample clean, noisy and denoised at several noise levels.
 
-    clean: [*event]; sigma: [k] in data units; noisy, denoised: [k, *event].
+    clean: [*event]; sigma: [k]; noisy, denoised: [k, *event].
     """
     clean, y, x_hat = np.asarray(clean), rows(noisy, len(noisy)), rows(denoised, len(denoised))
     labels = [f"{float(s):.3g}" for s in sigma]

@@ -151,12 +151,15 @@ def _copying(m: Material) -> Panel | None:
     return _panel("Is it copying?", caption, *drawings)
 
 
+SIGMA = "in data units; where these are learned bent, in standard deviations after the bend"
+
+
 def _denoising(m: Material) -> Panel | None:
     if m.denoising is None or m.is_vectors:
         return None
     clean, sigma, noisy, denoised = (rows(part, len(part)) for part in m.denoising)
     caption = (
-        "Real samples, noise of growing strength added to them (σ in data units), and what the model makes of it: as "
+        f"Real samples, noise of growing strength added to them (σ {SIGMA}), and what the model makes of it: as "
         "the noise grows, the answer turns from the sample itself into an average of many."
     )
     strips = [
@@ -170,7 +173,7 @@ def _walk(m: Material) -> Panel | None:
     if m.trace is None or m.event == (1,):
         return None
     few = slice(None) if m.is_vectors else slice(WALKS)
-    caption = "The sampler at work: the noisy state, and the denoiser's guess from it (σ in data units)."
+    caption = f"The sampler at work: the noisy state, and the denoiser's guess from it (σ {SIGMA})."
     drawn = figures.path(m.trace.sigma, m.trace.y[:, few], m.trace.x_hat[:, few], look=m.look)
     return _panel("From noise to samples", caption, ("path of generation", drawn))
 

@@ -114,7 +114,7 @@ class _Loop:
             torch.distributed.broadcast(tensor.detach(), 0)
         self.rows = Rows(len(samples), settings.batch_size, seed, settings.validation)
         self.step, self.elapsed = 0, 0.0
-        self.lowest, self.misses = float("inf"), 0
+        self.lowest, self.lowest_at, self.misses = float("inf"), 0, 0
         self.sums: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=fabric.device))
         self.counts: defaultdict[str, int] = defaultdict(int)
         self.checkpoints = Checkpoints(out / "checkpoints") if out else None
@@ -153,6 +153,7 @@ class _Loop:
             return
         tensors = self.state.tensors(self.fabric)
         header = {"step": self.step, "elapsed": self.elapsed, "lowest": self.lowest, "misses": self.misses}
+        header["lowest_at"] = self.lowest_at
         if self.fabric.is_global_zero:
             self.checkpoints.save(self.step, tensors, {**header, "training": self.identity()})
 
@@ -173,6 +174,7 @@ class _Loop:
             self.state.load(tensors, self.fabric.global_rank)
             self.step, self.elapsed = header["step"], header["elapsed"]
             self.lowest, self.misses = header["lowest"], header["misses"]
+            self.lowest_at = header.get("lowest_at", self.step)
             if more is not None:
                 self.misses = 0  # who asks for more time does not want it to be cut short by what was
                 progress.say(self.told_more(*more), show=show)
@@ -242,10 +244,9 @@ class _Loop:
                 if watch is not None and time.monotonic() > look:
                     look = self.look(watch)
         if self.exhausted:
-            since = self.misses * self.settings.validate_every
             progress.say(
                 f"stopped at step {self.step:,}: on the rows kept aside the loss was lowest at step "
-                f"{self.step - since:,}, of which the weights are kept",
+                f"{self.lowest_at:,}, of which the weights are kept",
                 show=show,
             )
 
@@ -321,7 +322,8 @@ class _Loop:
         total = torch.zeros((), device=self.fabric.device)
         most = max(HELD_OUT_LEAST, min(HELD_OUT_ROWS, HELD_OUT_VALUES // math.prod(self.samples.event_shape)))
         rows = self.rows.held_out[:most]
-        rows = rows.repeat(-(-HELD_OUT_LEAST // len(rows)))  # with noise of their own each time
+        at_least = min(HELD_OUT_LEAST, HELD_OUT_VALUES // math.prod(self.samples.event_shape))
+        rows = rows.repeat(max(1, at_least // len(rows)))  # with noise of their own each time
         with self.state.judged():
             for k, some in enumerate(torch.split(rows, max(self.settings.batch_size, 256))):
                 total += len(some) * self.loss(self.objectives[0], some, "held out", k).value.detach()
@@ -329,7 +331,7 @@ class _Loop:
         if self.settings.patience is not None:
             self.misses += 1
             if mean < self.lowest:
-                self.lowest, self.misses = mean, 0
+                self.lowest, self.lowest_at, self.misses = mean, self.step, 0
                 self.state.keep_best()
         return mean
 
