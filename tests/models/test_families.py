@@ -232,6 +232,29 @@ def test_a_run_of_before_a_setting_was_there_goes_on_as_it_was(tmp_path):
     assert monge.load(run).sample(2).shape == (2, *data.event_shape)
 
 
+class Named(monge.RealNVP):
+    """A family whose setting is called as one of the training."""
+
+    def __init__(self, *, seed=1, lr=0.5):
+        super().__init__(layers=2)
+        self.settings |= {"seed": seed, "lr": lr}
+
+
+def test_what_differs_is_named_whatever_it_is_called(tmp_path):
+    data, run = DATA["vectors"](), tmp_path / "run"
+    Named(seed=5).fit(data, out=run, steps=2, show=False)
+    for again, told in ((Named(seed=6), "has seed=5, and you ask for seed=6"), (Named(seed=5, lr=1.0), "has lr=0.5")):
+        with pytest.raises(BadInput, match=told):
+            again.fit(data, out=run, steps=2, resume=True, show=False)
+    table, run = Samples(rng.normal((150, 3), 0, "t")), tmp_path / "table"
+    monge.Diffusion().fit(table, out=run, steps=2, show=False)
+    with pytest.raises(BadInput, match=r"has validation=0\.1, and you ask for validation=0"):
+        monge.Diffusion().fit(table, out=run, steps=2, resume=True, validation=0, show=False)
+    for other in (monge.RealNVP(layers=2), monge.GAN()):
+        with pytest.raises(BadInput, match=f"has family=Diffusion, and you ask for family={type(other).__name__}"):
+            other.fit(table, out=run, steps=2, resume=True, show=False)
+
+
 def test_a_finished_model_is_kept_until_there_is_another(tmp_path, monkeypatch):
     data, run = DATA["vectors"](), tmp_path / "run"
     first = fitted(monge.RealNVP, data, out=run)

@@ -422,6 +422,26 @@ def test_a_stopped_run_with_patience_goes_on_to_the_same_end(tmp_path):
     assert torch.equal(whole.made, again.made)
 
 
+def test_large_events_are_not_judged_many_at_once():
+    seen = []
+
+    class Counts(Objective):
+        def __init__(self):
+            super().__init__()
+            self.w = torch.nn.Parameter(torch.zeros(()))
+
+        def forward(self, batch):
+            seen.append(len(batch.x))
+            return (batch.x.mean() - self.w).square()
+
+    for values, most in ((4, 256), (2**17, 4)):
+        seen.clear()
+        objective = Counts()
+        settings = Training(steps=1, batch_size=2, validation=0.1, validate_every=1)
+        train(objective, [objective], Samples(torch.rand(30, values)), settings, show=False)
+        assert most // 2 < max(seen) <= most
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
