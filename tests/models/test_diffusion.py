@@ -8,7 +8,7 @@ import torch
 
 import monge
 from monge import rng
-from monge.data import Samples
+from monge.data import Samples, Scaling
 from monge.densities import Gaussian, GaussianMixture
 from monge.errors import BadInput
 from monge.linalg import DiagonalCovariance
@@ -328,3 +328,21 @@ def test_noise_of_the_report_is_that_which_is_told_on_pictures_too():
     unit = model.scaling.scale.to(x)
     ratio = ((strip.noisy - x[:20]) / unit).std((1, 2, 3, 4)) / strip.sigma
     assert (ratio - 1).abs().max() < 5 / math.sqrt(2 * 20 * 128)
+
+
+def test_dry_places_are_drawn_as_often_as_in_the_data(tmp_path):
+    """Rain: an atom at zero, whose edge stands where the share of what is drawn is that of the data."""
+    g = rng.normal((400, 1, 16), 0, "rain")
+    wet = (g + g.roll(1, 2) + g.roll(2, 2)) / 3**0.5
+    x = torch.where(wet > 0.3, (1.5 * wet).exp(), 0.0)
+    model = monge.Diffusion(net=Size(widths=(16,), blocks=1)).fit(Samples(x, kind="fields"), steps=2, show=False)
+    drawn = model.sample(1000, show=False)
+    for many in (lambda side: side == 0, lambda side: side > 5):
+        ours, real = (many(side).float().mean((1, 2)) for side in (drawn, x))
+        error = (ours.var() / len(ours) + real.var() / len(real)).sqrt()
+        assert abs(ours.mean() - real.mean()) < 4 * error  # zeros without it by 19
+    model.save(tmp_path / "run")
+    assert torch.equal(monge.load(tmp_path / "run").sample(5), model.sample(5))
+    assert model.scaling.edges().shape == (1, 1)
+    assert Scaling.fit(Samples(torch.rand(200, 1, 8), kind="fields")).edges() is None
+    assert Scaling.fit(Samples(x[:, 0])).edges() is None  # columns of a table have their own

@@ -177,6 +177,15 @@ class Marginals:
         x = torch.where((lower > 1) & (x < low), low, x)
         return torch.where((upper > 1) & (x > high), high, x)
 
+    @property
+    def ends(self) -> tuple[Float[Tensor, " g"], Float[Tensor, " g"]]:
+        """The smallest and largest value of each bent channel, bent; of the others none."""
+        of_bent = [((end - self.centre) / self.bend).asinh() for end in (self.low, self.high)]
+        low, high = (
+            torch.where(self.bend > 0, end, sign * torch.inf) for end, sign in zip(of_bent, (-1, 1), strict=True)
+        )
+        return low, high
+
     def log_slope(self, bent: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
         """log |d bent(x) / dx| of each row, from bent rows, in nats: - sum of log(bend cosh(bent)), or the sum of the
         logarithms of the factors of what is stretched."""
@@ -205,7 +214,11 @@ class Marginals:
                 self.lower * self.upper > 1,
                 "atoms at a limit are stretched to a third of a standard deviation, which densities count",
             ),
-            (self.bend > 0, "skew or heavy tails are bent by asinh, which densities count"),
+            (
+                self.bend > 0,
+                "skew or heavy tails are bent by asinh, which densities count, and nothing is drawn farther beyond the "
+                "data than half a standard deviation, as they are bent",
+            ),
         ]
         return "; ".join(
             f"in {int(which.sum())} of {len(which)} channels {words}" for which, words in told if bool(which.any())

@@ -18,6 +18,7 @@ FIT_VALUES = 2**26  # that are read at most, in FIT_ROWS_LEAST rows or more
 FIT_ROWS, FIT_ROWS_LEAST = 65_536, 1024  # evenly spaced, for the moments: their relative error is then below 1%
 ALIKE = 4.0  # scales within this factor are taken as one
 VALUES_AT_ONCE = 2**20
+HELD = 0.5  # standard deviations of a bent column, how far beyond the data it is drawn
 MOST_POINTS = 4096  # of a grid, whose one-point law is kept
 SEED = 0x5CA1E  # unlike those that data are made with, on which the spread would depend
 
@@ -141,21 +142,19 @@ class Scaling:
         return x if self.marginals is None else self.marginals.unbent(x)
 
     def edges(self) -> Float[Tensor, "c k"] | None:
-        """The middles between the grid points of quantised data, scaled, by channel; None where there is no grid of
-        known limits and at most 4,096 points.
+        """Where one value ends and the next begins, scaled, by channel: the middles between the grid points of
+        quantised data, of known limits and at most 4,096 points; of fields the limits that have atoms in all channels,
+        none or more where they are bent. None where there is nothing of the kind.
 
         >>> Scaling.fit(Samples(torch.arange(4.0)[:, None], quantum=1.0, limits=(0.0, 3.0))).edges().shape
         torch.Size([1, 3])
         """
-        if self.quantum is None or self.limits is None or self.symbols:
+        at = self._edges()
+        if not len(at) and not (self.bends and len(self.event_shape) > 1):
             return None
-        points = round((self.limits[1] - self.limits[0]) / self.quantum)
-        if not 1 <= points < MOST_POINTS:
-            return None
-        middles = self.limits[0] + self.quantum * (torch.arange(points, dtype=torch.float64) + 0.5)
-        wide = middles.reshape(-1, *[1] * len(self.event_shape)).expand(points, *self.shift.shape)
+        wide = at.reshape(len(at), *self.shift.shape)
         bent = wide if self.marginals is None else self.marginals.bent(wide)
-        return ((bent - self.shift) / self.scale).reshape(points, -1).T.float()
+        return ((bent - self.shift) / self.scale).reshape(len(at), self.shift.numel()).T.float()
 
     @property
     def is_common(self) -> bool:
@@ -198,11 +197,14 @@ class Scaling:
 
     def quantise(self, x: Shaped[Tensor, "n *event"]) -> Shaped[Tensor, "n *event"]:
         """To the nearest point of the data's grid, within its limits; of continuous data integer columns are rounded,
-        and what lies beyond an atom's limit is that limit."""
+        what lies beyond an atom's limit is that limit, and bent columns are held within half a standard deviation, as
+        they are bent, beyond the data: their map back knows no measure."""
         if self.symbols:
             return x.round().clamp(*(self.limits or (0.0, math.inf))).to(torch.int64)
+        if self.quantum is None and self.marginals is not None:
+            return self.marginals.restore(self._held(x) if self.bends else x)
         if self.quantum is None:
-            return x if self.marginals is None else self.marginals.restore(x)
+            return x
         low, high = self.limits or (0.0, math.inf)
         grid = low + self.quantum * ((x - low) / self.quantum).round()
         return grid if self.limits is None else grid.clamp(low, high)
@@ -255,6 +257,28 @@ class Scaling:
             f"{self.quantum:g} (u - 1/2), u uniform in (0, 1): densities are those of the dequantised data, "
             f"per data unit{'; ' * bool(more)}{more}; samples are rounded back to the grid"
         )
+
+    def _held(self, x: Tensor) -> Tensor:
+        assert self.marginals is not None
+        away = HELD * self.scale
+        low, high = (end.reshape(self.scale.shape) for end in self.marginals.ends)
+        ends = (self.marginals.unbent(end[None])[0].to(x) for end in (low - away, high + away))
+        return x.clamp(*ends)
+
+    def _edges(self) -> Float[Tensor, "k c"]:
+        """`edges` in data units, none or more."""
+        none = torch.empty(0, self.shift.numel(), dtype=torch.float64)
+        if self.quantum is None and self.marginals is not None and len(self.event_shape) > 1:
+            m = self.marginals
+            ends = [end for end, width in ((m.low, m.below), (m.high, m.above)) if bool((width > 0).all())]
+            return torch.stack(ends) if ends else none
+        if self.quantum is None or self.limits is None or self.symbols:
+            return none
+        points = round((self.limits[1] - self.limits[0]) / self.quantum)
+        if not 1 <= points < MOST_POINTS:
+            return none
+        middles = self.limits[0] + self.quantum * (torch.arange(points, dtype=torch.float64) + 0.5)
+        return middles[:, None].expand(points, self.shift.numel())
 
     def _check(self, x: Tensor, any_size: bool = False) -> None:
         space = x.shape[2:] if any_size and x.ndim == len(self.event_shape) + 1 else self.event_shape[1:]

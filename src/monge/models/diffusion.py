@@ -187,7 +187,8 @@ class Diffusion(Family):
         self.denoiser = Neural(net, blind=blind, guided=not blind and not isinstance(net, Adapted))
         step = (self.units.quantum or 0.0) / self.units.unit
         asked = self.settings["sigma_min"], self.settings["sigma_max"]
-        self.walker = Walker(self.denoiser, spec.event_shape, asked=asked, step=step, edges=self.units.edges())
+        own: dict[str, Any] = {"edges": self.units.edges(), "quantiles": self.units.quantum is None}
+        self.walker = Walker(self.denoiser, spec.event_shape, asked=asked, step=step, **own)
 
     def prepare(self, scaled: Float[Tensor, "n *event"], moments: Gaussian | None = None) -> None:
         self.walker.look(scaled, moments, periodic=self.settings["periodic"])

@@ -18,7 +18,7 @@ from monge.samplers import Plan
 
 SIGMA_MIN = 2e-3
 SIGMA_MAX_WIDTHS = 10.0
-PLACES = "thresholds/places"
+PLACES, EDGES = "thresholds/places", "thresholds/edges"
 COARSE = 0.25  # a grid step of more than this share of the data's s.d. is drawn to a quarter of itself
 Through = Callable[[Denoiser], Denoiser]
 Asked = tuple[float | None, float | None]
@@ -38,7 +38,8 @@ class Walker:
         sigma_min and sigma_max, where the user gave them. step: of the grid on which the data lie; 0: on none. Drawing
         then goes no lower than half of it, where rounding the posterior mean errs less than a network does (a quarter
         where a step is more than a quarter of the data's s.d., as for binary data: half a step would round rare values
-        away). edges: between the points of that grid, by channel, so that each comes as often as in the data.
+        away). edges: between the points of that grid, by channel, so that each comes as often as in the data;
+        quantiles: beside those of the data.
 
     A family makes one in `build`, lets it `look` at scaled data in `prepare`, and keeps its `tensors` with its own.
 
@@ -57,9 +58,10 @@ class Walker:
         asked: Asked = (None, None),
         step: float = 0.0,
         edges: Float[Tensor, "c k"] | None = None,
+        quantiles: bool = False,
     ) -> None:
         self.denoiser, self.event_shape, self.asked, self.step = denoiser, tuple(event_shape), asked, step
-        self.thresholds = None if edges is None else Thresholds(edges)
+        self.thresholds = None if edges is None else Thresholds(edges, quantiles=quantiles)
         self.plan: Plan | None = None
 
     # -- what is known of the law --------------------------------------------------------------------------
@@ -192,16 +194,18 @@ class Walker:
 
     def tensors(self) -> dict[str, Tensor]:
         """What a file keeps of it; `restore` is the inverse."""
-        places = {} if self.thresholds is None else {PLACES: self.thresholds.places}
+        t = self.thresholds
+        places = {} if t is None else {PLACES: t.places} | ({EDGES: t.edges} if t.quantiles else {})
         return self._planned().state() | places
 
     def restore(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Take back what `tensors` gave from among those of a model, and return the others."""
         own = {name: value for name, value in tensors.items() if "/" in name}
-        places = own.pop(PLACES, None)
+        places, edges = own.pop(PLACES, None), own.pop(EDGES, None)
         self.plan = Plan.from_state(own)
         if self.thresholds is not None and places is not None:
             self.thresholds.places = places
+            self.thresholds.edges = self.thresholds.edges if edges is None else edges
         if "widest" in tensors:  # runs of before moments told it
             self.moments.top = float(tensors["widest"])
         return {name: value for name, value in tensors.items() if "/" not in name and name != "widest"}
