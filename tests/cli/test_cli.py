@@ -465,7 +465,7 @@ def test_a_game_of_pairs_from_file_to_verdict(monge, tmp_path):
         (["fit", "moons", "--out", "OUT", "--set", "net=open('x')"], "no object open"),
         (["fit", "moons", "--out", "OUT", "--set", "noise=Size()"], "noise must be"),
         (["fit", "banana", "--out", "OUT", "--set", "labels=true"], "has no labels"),
-        (["fit", "banana?n=1000", "--out", "OUT", "--patience", "2"], "patience needs rows"),
+        (["fit", "banana?n=60", "--out", "OUT", "--patience", "2"], "patience needs rows"),
         (["sample", "RUN", "-n", "3", "-o", "x.npz", "--label", "1"], "trained without labels"),
         (["demmo"], "demo"),
         (["fit"], "SOURCE"),

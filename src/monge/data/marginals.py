@@ -217,7 +217,7 @@ class Marginals:
             (
                 self.bend > 0,
                 "skew or heavy tails are bent by asinh, which densities count, and nothing is drawn farther beyond the "
-                "data than half a standard deviation, as they are bent",
+                "data than a fifth of a standard deviation, as they are bent",
             ),
         ]
         return "; ".join(

@@ -18,7 +18,7 @@ FIT_VALUES = 2**26  # that are read at most, in FIT_ROWS_LEAST rows or more
 FIT_ROWS, FIT_ROWS_LEAST = 65_536, 1024  # evenly spaced, for the moments: their relative error is then below 1%
 ALIKE = 4.0  # scales within this factor are taken as one
 VALUES_AT_ONCE = 2**20
-HELD = 0.5  # standard deviations of a bent column, how far beyond the data it is drawn
+HELD = 0.2  # standard deviations of a bent column, how far beyond the data it is drawn
 MOST_POINTS = 4096  # of a grid, whose one-point law is kept
 SEED = 0x5CA1E  # unlike those that data are made with, on which the spread would depend
 
@@ -197,8 +197,8 @@ class Scaling:
 
     def quantise(self, x: Shaped[Tensor, "n *event"]) -> Shaped[Tensor, "n *event"]:
         """To the nearest point of the data's grid, within its limits; of continuous data integer columns are rounded,
-        what lies beyond an atom's limit is that limit, and bent columns are held within half a standard deviation, as
-        they are bent, beyond the data: their map back knows no measure."""
+        what lies beyond an atom's limit is that limit, and bent columns are held within a fifth of a standard
+        deviation, as they are bent, beyond the data: their map back knows no measure."""
         if self.symbols:
             return x.round().clamp(*(self.limits or (0.0, math.inf))).to(torch.int64)
         if self.quantum is None and self.marginals is not None:
