@@ -32,7 +32,7 @@ class Separable(nn.Module):
 
         (E[x_k | y_k] - W_k) / (lam^{1/2} s^2 / (1 + s^2)),
 
-    bounded at every level, and its slope in u: cubic in u and linear in log s between.
+    and its slope in u: cubic in u and linear in log s between.
 
     directions: [K], places in the flattened eigenvalues. table: [2, K, levels, grid]. gain: [K, levels], by how much
     the mean square error of a direction falls, over lam s^2 / (1 + s^2), which is Wiener's.
