@@ -297,7 +297,7 @@ class Diffusion(Family):
         if scaling.bends and not bent:
             raise BadInput(
                 "the model learned its skew values bent, where noise in data units is not white: fit with bend=False "
-                "to take such noise away, or say bent=True of noise that is white after the bend"
+                "(--set bend=false) to take such noise away, or say bent=True of noise that is white after the bend"
             )
         y = self.check(y, any_size=True)
         scaled = scaling.forward(y, noisy=True).to(self.device)
