@@ -37,6 +37,7 @@ import monge
 from monge import rng, samplers
 from monge.data import Samples
 from monge.densities import Gaussian, Phi4
+from monge.evaluation.outcomes import Outcome
 
 FRACTION = 0.3  # of the rows held out
 LEVELS = (8.0, 4.0, 2.0, 1.0, 0.5, 0.25)  # of noise, times the root mean eigenvalue
@@ -222,6 +223,12 @@ def classified(x: Tensor, train: Samples, held: Samples) -> str:
     return f".9 sure of {sure:.3f} ({truly:.3f}), class shares within {worst:.1f} s.e."
 
 
+def undecided(outcome: Outcome) -> str:
+    """A concern, and how many rows of both sides would decide it."""
+    needed = [rows for rows in outcome.needed.values() if rows is not None]
+    return outcome.name + (f" (needs {max(needed):,} rows)" if needed else "")
+
+
 def row(name: str, model: monge.Diffusion, train: Samples, held: Samples, took: float, seed: int) -> str:
     """A line of the table of verdicts."""
     cells = []
@@ -229,7 +236,7 @@ def row(name: str, model: monge.Diffusion, train: Samples, held: Samples, took: 
         x = model.sample(NEW, seed=seed, nfe=nfe, show=False)
         verdict = monge.audit(x, holdout=held.take(range(min(NEW, len(held)))).x, train=train.x)
         failed = ", ".join(line.name for line in verdict.lines if line.status == "fail")
-        left = ", ".join(outcome.name for outcome in verdict.defects if outcome.status == "undecided")
+        left = ", ".join(undecided(outcome) for outcome in verdict.defects if outcome.status == "undecided")
         parts = (verdict.status, failed and f"failed: {failed}", left and f"left: {left}")
         cells.append("; ".join(filter(None, parts)))
         if nfe == 20:
