@@ -130,7 +130,20 @@ def test_noise_is_not_stretched():
     noise = torch.randn(x.shape, generator=G, dtype=torch.float64)
     scaled = s.forward(x + 5 * noise, noisy=True) - s.forward(x.double(), noisy=True)
     torch.testing.assert_close(scaled, 5 * noise / s.unit, rtol=0, atol=1e-9)
-    assert (s.forward(x + 5 * noise) - s.forward(x.double())).std() > 1.1 * 5 / s.unit
+    assert (s.forward(x + 5 * noise) - s.forward(x.double()) - scaled).abs().max() > 0.1
+
+
+def test_an_atom_lies_in_the_middle_of_its_room_and_what_is_drawn_anywhere_in_it_is_the_atom():
+    x = (9 * torch.randn(400, 1, 4, 4, generator=G)).round().clamp(0, 30)
+    s = Scaling.fit(Samples(x, kind="images", quantum=1.0, limits=(0.0, 30.0)))
+    u = torch.rand(x.shape, generator=G)
+    z = s.forward(s.dequantise(x, u).double())
+    black, others = z[x == 0], z[x > 0]
+    room = float(others.min() - black.mean()) * 2
+    assert float(black.max() - black.min()) < 0.15 * room
+    anywhere = black.mean() + room * torch.linspace(-0.45, 0.45, 20).double()
+    assert (s.quantise(s.inverse(anywhere.reshape(-1, 1, 1, 1).expand(-1, 1, 4, 4))) == 0).all()
+    torch.testing.assert_close(s.inverse(z), s.dequantise(x, u).double(), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("columns", [2, 3])

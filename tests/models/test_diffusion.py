@@ -112,7 +112,8 @@ def test_blind_model_samples_in_a_space_much_larger_than_the_data():
 
 
 def test_quantised_data_end_half_a_grid_step_above_zero_noise():
-    data = Samples((rng.uniform((200, 1, 4, 4), 0, "q") * 16).round(), kind="images", quantum=1.0, limits=(0.0, 16.0))
+    x = (20 + 5 * rng.normal((200, 1, 4, 4), 0, "q")).round().clamp(0, 40)  # no atom at a limit
+    data = Samples(x, kind="images", quantum=1.0, limits=(0.0, 40.0))
     model = monge.Diffusion().fit(data, steps=2, show=False)
     way = model.sample(2, nfe=4, trace=True)
     assert way.sigma[-1].item() == pytest.approx(0.5, rel=1e-5)  # data units

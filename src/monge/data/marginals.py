@@ -11,6 +11,7 @@ from torch import Tensor
 from monge.data.bends import bend as most_normal
 
 ATOM, LEAST = 0.01, 5  # share, and number, of the values that are equal to the smallest or largest, to be an atom
+TIGHT = 0.1  # of the room that an atom is stretched to, the part in its middle where it lies
 WIDTH = 1 / 3  # of the standard deviation: how far an atom is spread, or stretched, beyond its limit
 SURE = 100  # values that are all whole, or few, are so by nature
 FEW_VALUES, REPEATED = 4096, 10  # different values of a column at most, and how often each comes on average
@@ -31,8 +32,10 @@ class Marginals:
     skew or has heavy tails is bent, asinh((x - centre) / bend) (`monge.data.bends`), and its atoms are spread over a
     third of a standard deviation as it is then.
 
-    Where all data are integers of one step, quantum, an atom at a limit is stretched by a factor (lower, upper; 1 for
-    none), so that what is learned to be nearly there is drawn there: the step of the limit becomes as wide.
+    Where all data are integers of one step, quantum, an atom at a limit is given more room by a factor (lower, upper; 1
+    for none), so that what is learned to be nearly there is drawn there: the step of the limit becomes as wide. It lies
+    in the middle of that room, over a share `tight` of it: noise over all of it was learned as noise, and its ends were
+    drawn as speckle in the black of pictures.
 
     >>> zeros = torch.cat([torch.zeros(40), torch.rand(60)])[:, None, None]
     >>> m = Marginals.fit(lambda: iter([zeros]), bend=False)
@@ -50,6 +53,7 @@ class Marginals:
     lower: Float[Tensor, " g"]
     upper: Float[Tensor, " g"]
     quantum: float | None = None
+    tight: float = 1.0
     values: tuple[Float[Tensor, " _"], ...] = ()
 
     @classmethod
@@ -91,7 +95,7 @@ class Marginals:
         found |= {"centre": zero.clone(), "bend": zero.clone(), "lower": one, "upper": one}
         if quantum is not None:
             found |= {"lower": (below / quantum).clamp(min=1.0), "upper": (above / quantum).clamp(min=1.0)}
-            return cls(**found | {"below": zero, "above": zero}, quantum=quantum)
+            return cls(**found | {"below": zero, "above": zero}, quantum=quantum, tight=TIGHT)
         for c in loose.nonzero().flatten().tolist() if bend else ():
             atom = (below[c] > 0) & (columns[c] == low[c]) | (above[c] > 0) & (columns[c] == high[c])
             centre, width = most_normal(columns[c][~atom])
@@ -151,8 +155,9 @@ class Marginals:
     def bent(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
         """A monotone map of each channel: atoms stretched, or heavy tails bent."""
         if self.stretches:
-            low, high, lower, upper = self._edges(x)
-            return torch.where(x < low, low + (x - low) * lower, torch.where(x > high, high + (x - high) * upper, x))
+            for inside, at, middle, factor in self._atoms(x):
+                x = torch.where(inside, x, middle + (x - at) * factor)
+            return x
         columns, centre, bend = self._bends(x)
         if len(columns):
             x = x.index_copy(1, columns, torch.asinh((x[:, columns] - centre) / bend))
@@ -162,8 +167,10 @@ class Marginals:
         """The inverse of `bent`; of bent columns within three times the range of the data as it is bent, beyond which
         sinh knows no measure."""
         if self.stretches:
-            low, high, lower, upper = self._edges(x)
-            return torch.where(x < low, low + (x - low) / lower, torch.where(x > high, high + (x - high) / upper, x))
+            half = (self.quantum or 0.0) / 2
+            for inside, at, middle, factor in self._atoms(x):
+                x = torch.where(inside, x, at + ((x - middle) / factor).clamp(-half, half))
+            return x
         columns, centre, bend = self._bends(x)
         if len(columns):
             low, high = (((self._like(x, name)[columns] - centre) / bend).asinh() for name in ("low", "high"))
@@ -190,8 +197,9 @@ class Marginals:
         """log |d bent(x) / dx| of each row, from bent rows, in nats: - sum of log(bend cosh(bent)), or the sum of the
         logarithms of the factors of what is stretched."""
         if self.stretches:
-            low, high, lower, upper = self._edges(bent)
-            slope = torch.where(bent < low, lower, torch.where(bent > high, upper, 1.0))
+            slope = torch.ones_like(bent)
+            for inside, _, _, factor in self._atoms(bent):
+                slope = torch.where(inside, slope, factor)
             return slope.log().flatten(1).sum(1)
         columns, _, bend = self._bends(bent)
         return -(bend.log() + bent[:, columns].cosh().log()).flatten(1).sum(1)
@@ -244,11 +252,14 @@ class Marginals:
         """The channels of few values, and these."""
         return ((c, values.to(x)) for c, values in enumerate(self.values) if len(values))
 
-    def _edges(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Half a step inside of the limits, where what is stretched begins, and the factors."""
-        low, high, lower, upper = (self._like(x, name) for name in ("low", "high", "lower", "upper"))
+    def _atoms(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Of both limits: what is on this side of half a step within it, where it is and is bent to, and the factor."""
         half = (self.quantum or 0.0) / 2
-        return low + half, high - half, lower, upper
+        for end, room, sign in (("low", "lower", 1.0), ("high", "upper", -1.0)):
+            at, wide = self._like(x, end), self._like(x, room)
+            factor = torch.where(wide > 1, wide * self.tight, 1.0)
+            inside = sign * (x - at) >= half
+            yield inside, at, at + sign * half * (1 - wide), factor
 
     def _bends(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         columns = (self.bend > 0).nonzero().flatten().to(x.device)
