@@ -262,14 +262,20 @@ def test_few_values_that_hardly_vary_are_told_in_numbers_that_mean_something():
 
 def test_the_rows_that_would_decide_are_told():
     margins, turn = Margins(variance=0.1), torch.full((8, 8), 0.9) + 0.1 * torch.eye(8)  # one direction leads
-    few, many = (
-        audit(*(draw(n, 8, seed=s) @ turn for s in (0, 1)), margins=margins, lines=named("variance"))
-        for n in (800, 3200)
-    )
-    first, second = (outcome(verdict, "variance").needed["leading directions"] for verdict in (few, many))
-    assert first > 3200 > 800
-    assert 0.5 < first / second < 2  # the same need, told from a fourth of the rows
-    assert "would decide" in outcome(few, "variance").words
+    ratios = []
+    for seed in range(0, 20, 2):
+        few, many = (
+            audit(*(draw(n, 8, seed=s) @ turn for s in (seed, seed + 1)), margins=margins, lines=named("variance"))
+            for n in (800, 3200)
+        )
+        first, second = (outcome(verdict, "variance").needed.get("leading directions") for verdict in (few, many))
+        if first is not None and second is not None:  # neither excluded it
+            assert first > 3200
+            ratios.append(math.log(first / second))
+            assert "would decide" in outcome(few, "variance").words
+    assert len(ratios) >= 3
+    # the same need, told from a fourth of the rows: one such ratio lies within e^.42 of 1
+    assert abs(sum(ratios) / len(ratios)) < 4 * 0.42 / len(ratios) ** 0.5
     dull = dataclasses.replace(few.lines[0], curves={"blur": {"1.0": 0.01, "2.0": 0.01}}, growth={})
     assert needs(dull, "blur", 1000) is None
 

@@ -64,7 +64,7 @@ def test_a_guided_walk_ends_where_the_guide_leads():
     x = walker.draw(4000, 0, through=through, nfe=10)
     assert torch.allclose(x.mean(0), torch.full((2,), 3.0), atol=4 / 4000**0.5)
     assert torch.allclose(x.std(0), torch.ones(2), atol=4 / 8000**0.5)
-    assert torch.equal(walker.draw(5, 0, 7, through=through, nfe=10), x[7:12])
+    torch.testing.assert_close(walker.draw(5, 0, 7, through=through, nfe=10), x[7:12])  # but for last digits
     assert abs(float(walker.draw(4000, 0, nfe=10).mean())) < 4 / 8000**0.5  # the plan of the law itself is kept
 
 
