@@ -57,3 +57,9 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def ending_of(path: Path) -> str:
+    """.csv of a.csv and a.csv.gz alike."""
+    name = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    return name.suffix.lower()

@@ -1,44 +1,173 @@
-"""Columns of a table as numbers, and texts as categories."""
+"""Tables as numbers and back: every column, by name, as it was."""
 
+import datetime as dt
+import json
+
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
 from monge import data
+from monge.data import Columns
 from monge.errors import BadInput
 
 TEXT = "size,colour\n" + "".join(f"{i / 7},{'red' if i % 3 else 'blue'}\n" for i in range(12))
+N = 500
 
 
-def test_texts_that_repeat_are_categories(tmp_path):
+@pytest.fixture(scope="module")
+def mixed():
+    """Columns of every kind that is told."""
+    draw = np.random.default_rng(0)
+    when = np.datetime64("2023-01-01") + draw.integers(0, 400, N)
+    price = np.exp(draw.normal(8, 1, N))
+    rare = np.array(["x", "y", *"abcdef"])[draw.choice(8, N, p=[0.5, 0.494, *[0.001] * 6])].tolist()
+    rare[:2] = ["a", "b"]
+    size = draw.normal(size=N).round(3)
+    height = np.where(draw.random(N) < 0.2, np.nan, draw.normal(size=N))
+    return pa.table(
+        {
+            "date": pa.array(when.astype("datetime64[D]")),
+            "american": [f"{d.month}/{d.day}/{d.year}" for d in draw.permutation(when).astype(object)],
+            "whole date": [int(f"{d:%Y%m%d}") for d in draw.permutation(when).astype(object)],
+            "moment": pa.array(
+                np.datetime64("2024-01-01T00:00:00") + draw.integers(0, 10**6, N).astype("timedelta64[m]")
+            ),
+            "zoned": pa.array(1.7e9 + draw.integers(0, 1000, N)).cast(pa.int64()).cast(pa.timestamp("s", "UTC")),
+            "time": pa.array([dt.time(int(h), int(m)) for h, m in draw.integers(0, 24, (N, 2))]),
+            "dollars": [f"-${v:,.2f}" if v > 9000 else f"${v:,.2f}" for v in price],
+            "euros": [f"{v:,.2f} €".translate(str.maketrans(",.", ".,")) for v in draw.permutation(price)],
+            "percent": [f"{v:.1f}%" for v in draw.random(N) * 100],
+            "code": [f"{v:05d}" for v in draw.permutation(N)],
+            "true": draw.random(N) < 0.3,
+            "size": size,
+            "whole": pa.array(draw.integers(0, 50, N), pa.int16()),
+            "rare": rare,
+            "ville": draw.choice(["Paris", "Orléans", "東京", "Köln"], N),
+            "height": pa.array(height, from_pandas=True),
+            "unix": 1.7e9 + draw.uniform(0, 1000, N),
+        }
+    )
+
+
+def test_every_kind_of_column_comes_back_as_it_was(mixed):
+    found = Columns.fit(mixed, "t", learn_missing=True)
+    x = found.encode(mixed, "t")
+    assert x.shape == (N, len(found.names))
+    again = Columns.from_dict(json.loads(json.dumps(found.to_dict())))
+    assert again == found
+    back = again.decode(x + 1e-4 * np.array([name.startswith(("ville", "true", "whole")) for name in found.names]))
+    assert back.schema.names == mixed.schema.names
+    for name in set(mixed.schema.names) - {"rare"}:
+        assert back.column(name).combine_chunks().equals(mixed.column(name).combine_chunks()), name
+    rare, was = back.column("rare").to_numpy(), mixed.column("rare").to_numpy()
+    assert ((rare == was) | np.isin(was, list("abcdef"))).all()
+    assert set(rare) <= set(was)
+
+
+def test_missing_cells_are_drawn_missing_and_their_values_are_of_the_column(mixed):
+    found = Columns.fit(mixed, "t", learn_missing=True)
+    x = dict(zip(found.names, found.encode(mixed, "t").T, strict=True))
+    missing = mixed.column("height").is_null().to_numpy()
+    assert (x["height is missing"] == missing).all()
+    assert np.isin(x["height"][missing], x["height"][~missing]).all()
+    assert len(np.unique(x["height"][missing])) > 0.7 * missing.sum()  # drawn, not one for all
+    with pytest.raises(BadInput, match=r"column 'height' has .* missing cells, the first in row .*--missing learn"):
+        Columns.fit(mixed, "t").encode(mixed, "t")
+
+
+def test_columns_that_others_tell_are_found_told_and_restored(tmp_path):
+    draw = np.random.default_rng(1)
+    a, b, country = draw.normal(size=300).round(2), draw.integers(0, 9, 300), draw.choice(["FR", "DE", "US"], 300)
+    land = np.where(country == "US", "America", "Europe")
+    table = pa.table(
+        {"a": a, "b": b, "sum": 1 + a + 2 * b, "copy": b, "one": [0.001] * 300, "c": country, "land": land}
+    )
+    parquet.write_table(table, tmp_path / "t.parquet")
+    whole, found = (data.load(tmp_path / "t.parquet", derived=derived) for derived in (False, True))
+    assert whole.columns == ("a", "b", "sum", "copy", "one", "c=DE", "c=FR", "c=US", "land=Europe")
+    assert found.columns == ("a", "b", "c=DE", "c=FR", "c=US")
+    assert found.code.statement.endswith("sum = a + 2 b + 1, copy = b, one = 0.001, land by c")
+    back = found.code.decode(found.x.numpy())
+    for name in ("b", "copy", "one", "c", "land"):
+        assert back.column(name).combine_chunks().equals(table.column(name).combine_chunks()), name
+    assert np.abs(back.column("sum").to_numpy() - table.column("sum").to_numpy()).max() < 1e-6
+    nearly = pa.table({"a": a, "b": b, "sum": np.where(np.arange(300) == 250, 0.0, a + b)})
+    assert Columns.fit(nearly, "t").derived == ()
+
+
+def test_few_rows_and_chance_derive_nothing():
+    draw = np.random.default_rng(2)
+    few = pa.table({f"x{i}": draw.normal(size=30) for i in range(29)})
+    assert Columns.fit(few, "t").derived == ()
+    assert Columns.fit(pa.table({"a": list("xyxyxyxy"), "b": list("uvuvuvuv")}), "t").derived != ()
+    assert Columns.fit(pa.table({"a": list("xyzwxyzw"), "b": list("uvuuuvuu")}), "t").derived == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        (1.7e9 + np.random.default_rng(0).uniform(0, 1000, N), True),
+        (20_000_000 + np.arange(N), True),
+        (1e-45 * np.random.default_rng(0).uniform(1, 2, N), True),
+        (np.random.default_rng(0).normal(size=N), False),
+    ],
+    ids=["unix", "id", "tiny", "plain"],
+)
+def test_digits_are_kept_where_float32_would_lose_them(tmp_path, values, kept):
+    parquet.write_table(pa.table({"c": values, "v": np.arange(N) / 7}), tmp_path / "t.parquet")
+    found = data.load(tmp_path / "t.parquet")
+    assert found.wide is kept
+    assert len(found.x[:, 0].unique()) == N
+    scaling = data.Scaling.fit(found)
+    z = scaling.forward(found.batch(range(N)))
+    assert z.dtype == np.float32 or str(z.dtype) == "torch.float32"
+    back = scaling.quantise(scaling.inverse(z))
+    spread = float(found.x[:, 0].double().std())
+    assert float((back[:, 0] - found.x[:, 0]).abs().max()) < 1e-5 * spread
+
+
+def test_whole_numbers_beyond_float64_are_refused(tmp_path):
+    parquet.write_table(pa.table({"id": np.arange(10**19, 10**19 + 9, dtype=np.uint64)}), tmp_path / "t.parquet")
+    with pytest.raises(BadInput, match=r"column 'id' holds whole numbers beyond 2\^53, up to 10000000000000000008"):
+        data.load(tmp_path / "t.parquet")
+
+
+def test_texts_that_repeat_are_columns_of_their_own(tmp_path):
     (tmp_path / "t.csv").write_text(TEXT)
     table = data.load(tmp_path / "t.csv")
-    assert table.categories == {"colour": ("blue", "red")}
+    assert table.columns == ("size", "colour=red")
     assert table.x[:, 1].tolist() == [float(i % 3 > 0) for i in range(12)]
     assert table.quantum is None
-    assert table.describe()["categories"] == {"colour": ["blue", "red"]}
     part = table.split(0.5)[1]
-    assert part.categories == table.categories
-    coded = pa.table({"c": pa.array(["b", "a", "b", "a"]).dictionary_encode(), "k": [1, 2, 3, 4]})
+    assert part.code is table.code
+    coded = pa.table({"c": pa.array(["b", "a", "c", "a", "b", "c"]).dictionary_encode(), "k": [1, 2, 3, 4, 5, 7]})
     parquet.write_table(coded, tmp_path / "t.parquet")
-    assert data.load(tmp_path / "t.parquet").x.tolist() == [[1, 1], [0, 2], [1, 3], [0, 4]]
+    assert data.load(tmp_path / "t.parquet").x[:2].tolist() == [[0, 1, 0, 1], [1, 0, 0, 2]]
 
 
-def test_another_table_is_numbered_alike_and_unknown_texts_are_refused(tmp_path):
-    path = tmp_path / "t.csv"
-    path.write_text("size,colour\n1,red\n2,red\n4,red\n")
-    assert data.load(path, categories={"colour": ("blue", "red")}).x[:, 1].tolist() == [1, 1, 1]
-    path.write_text(TEXT.replace("blue", "violet"))
-    with pytest.raises(BadInput, match="column 'colour' holds 'violet', which is none of blue, red: correct it"):
-        data.load(path, categories={"colour": ("blue", "red")})
+def test_another_table_is_told_alike_by_name_in_any_order(tmp_path):
+    (tmp_path / "t.csv").write_text(TEXT)
+    real = data.load(tmp_path / "t.csv")
+    (tmp_path / "o.csv").write_text("colour,size\nred,1\nred,2.5\nred,4\n")
+    assert data.load(tmp_path / "o.csv", like=real).x.tolist() == [[1, 1], [2.5, 1], [4, 1]]
+    for text, message in (
+        (TEXT.replace("blue", "violet"), "column 'colour' holds 'violet', which is none of blue, red: correct it"),
+        ("size\n1\n2\n", "has no column 'colour': its columns are to be size, colour"),
+        (TEXT.replace("size,colour", "size,color"), "has no column 'colour'"),
+        ("size,colour,more\n1,red,2\n2,red,2\n", "has a column that is not of the others, 'more'"),
+    ):
+        (tmp_path / "o.csv").write_text(text)
+        with pytest.raises(BadInput, match=message):
+            data.load(tmp_path / "o.csv", like=real)
 
 
-def test_a_missing_text_is_a_missing_value(tmp_path):
+def test_rows_with_a_missing_text_or_number_are_left_out(tmp_path):
     path = tmp_path / "t.parquet"
-    parquet.write_table(pa.table({"x": [0.5, 1.5, 2.5, 4.0], "c": ["a", None, "a", "b"]}), path)
-    with pytest.raises(BadInput, match=r"1 NaN or infinite value in 1 of 4 rows, the first at \[1, 1\]"):
-        data.load(path)
-    assert data.load(path, drop_missing=True).x[:, 1].tolist() == [0, 0, 1]
+    cells = {"x": [0.5, 1.5, 2.5, 4.0, None, float("nan"), 1.0], "c": ["a", None, "a", "b", "a", "b", "b"]}
+    parquet.write_table(pa.table(cells), path)
+    assert data.load(path, drop_missing=True).x.tolist() == [[0.5, 0], [2.5, 0], [4, 1], [1, 1]]
 
 
 def test_names_of_single_rows_are_no_categories(tmp_path):
@@ -46,3 +175,16 @@ def test_names_of_single_rows_are_no_categories(tmp_path):
     path.write_text("id,x\n" + "".join(f"row{i},{i / 3}\n" for i in range(300)))
     with pytest.raises(BadInput, match="column 'id' is not numeric: 300 different texts in 300 rows"):
         data.load(path)
+    assert data.load(path, columns=["x"]).columns == ("x",)
+
+
+def test_a_label_column_is_the_label_of_each_row(tmp_path):
+    (tmp_path / "t.csv").write_text(TEXT)
+    found = data.load(tmp_path / "t.csv", label_column="colour")
+    assert (found.columns, found.classes) == (("size",), ("blue", "red"))
+    assert found.y.tolist() == [int(i % 3 > 0) for i in range(12)]
+    assert found.reading == {"label_column": "colour"}
+    with pytest.raises(BadInput, match="has no column 'color': its columns are size, colour"):
+        data.load(tmp_path / "t.csv", label_column="color")
+    with pytest.raises(BadInput, match="label_column 'colour' was given with an array"):
+        data.load(np.zeros((3, 2)), label_column="colour")

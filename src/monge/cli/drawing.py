@@ -10,10 +10,12 @@ from torch import Tensor
 
 from monge.cli import pictures
 from monge.cli.endings import TABLES
-from monge.data import Labels
+from monge.data import Columns, Dialect, Labels, dialects
 from monge.errors import BadInput
-from monge.files import write_atomic
+from monge.files import ending_of, write_atomic
 from monge.models import Family
+
+TEXTS = {".csv": Dialect(), ".tsv": Dialect("\t"), ".txt": Dialect("\t")}  # where the data were no text
 
 
 def draw(model: Family, n: int, seed: int, **given: Any) -> Tensor:
@@ -44,29 +46,39 @@ def _numbers(text: str, labels: Labels) -> list[float]:
 def write_samples(path: Path, x: Tensor, about: dict[str, Any], **drawn: float | str | None) -> None:
     """Samples [n, *event] in data units, as the ending has it: .npz, with how they were drawn; .npy; .csv or .parquet,
     with the columns' names; or a folder of numbered pictures. about: the `data` of a run's record."""
+    from pyarrow import parquet
+
     content = io.BytesIO()
-    if path.suffix == "":
+    ending = ending_of(path)
+    if ending == "":
         for i, picture in enumerate(x):
             name = f"{i:0{len(str(len(x) - 1))}}.png"
             pictures.write(path / name, pictures.of_units(picture, about["limits"] or (0.0, pictures.SHALLOW)))
         return
-    if path.suffix in TABLES:
-        import pyarrow
-        from pyarrow import csv, parquet
-
-        names = about.get("columns") or [f"x{i + 1}" for i in range(x.shape[1])]
-        values = x.long() if about["quantum"] == 1.0 else x
-        cells: dict[str, Any] = dict(zip(names, values.T.contiguous().numpy(), strict=True))
-        for name, texts in about.get("categories", {}).items():
-            cells[name] = [texts[code] for code in cells[name].round().clip(0, len(texts) - 1).astype(int)]
-        table = pyarrow.table(cells)
-        (csv.write_csv if path.suffix == ".csv" else parquet.write_table)(table, content)
-    elif path.suffix == ".npy":
+    if ending in TABLES:
+        table = _table(x, about, int(drawn.get("seed") or 0))
+        if ending != ".parquet":
+            own = TEXTS[ending] if about.get("dialect") is None else Dialect(**about["dialect"])
+            write_atomic(path, dialects.write(table, own, compressed=path.suffix == ".gz"))
+            return
+        parquet.write_table(table, content)
+    elif ending == ".npy":
         np.save(content, x.numpy(), allow_pickle=False)
     else:
         known = {name: np.asarray(value) for name, value in drawn.items() if value is not None}
         np.savez(content, allow_pickle=False, x=x.numpy(), **known)
     write_atomic(path, content.getvalue())
+
+
+def _table(x: Tensor, about: dict[str, Any], seed: int) -> Any:
+    """An Arrow table with the columns, and the types, of the data."""
+    import pyarrow
+
+    if about.get("code") is not None:
+        return Columns.from_dict(about["code"]).decode(x.numpy(), seed)
+    values = x.long() if about["quantum"] == 1.0 else x
+    names = about.get("columns") or [f"x{i + 1}" for i in range(x.shape[1])]
+    return pyarrow.table(dict(zip(names, values.T.contiguous().numpy(), strict=True)))
 
 
 def how_drawn(path: Path) -> dict[str, Any]:

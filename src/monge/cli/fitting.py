@@ -106,7 +106,12 @@ def fit(
     group: Annotated[
         str | None, typer.Option(help="A column that says which rows belong together; they are never split.")
     ] = None,
+    label_column: Annotated[str | None, typer.Option(help="A column of a table that is each row's label.")] = None,
+    columns: Annotated[str | None, typer.Option(help="The columns of a table to learn, as in a,b,c; else all.")] = None,
     drop_missing: Annotated[bool, typer.Option("--drop-missing", help="Leave out rows with missing values.")] = False,
+    missing: Annotated[
+        str | None, typer.Option(help="learn: draw cells of a table missing, where and as often as they are.")
+    ] = None,
     crop: Annotated[
         int | None, typer.Option(min=1, help="Learn squares of so many pixels, cut out of pictures of any sizes.")
     ] = None,
@@ -137,7 +142,18 @@ def fit(
 
     kind = family(model)
     fresh = kind(**settings(kind, given or []))
-    samples = data.load(source, group=group, drop_missing=drop_missing, crop=crop)
+    samples = data.load(
+        source,
+        group=group,
+        label_column=label_column,
+        columns=None if columns is None else [name.strip() for name in columns.split(",")],
+        drop_missing=drop_missing,
+        missing=missing,
+        derived=True,
+        crop=crop,
+    )
+    if samples.code is not None and samples.code.statement:
+        typer.echo(samples.code.statement)
     train = samples.split(holdout, SPLIT_SEED)[0] if holdout else samples
     held = len(samples) - len(train)
     if 0 < held < HELD_OUT_AT_LEAST:

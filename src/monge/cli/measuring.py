@@ -52,7 +52,7 @@ def distance(
         MetricName.energy: evaluation.Energy,
     }
     real = data.load(b)
-    samples = load_like(a, real.kind, real.event_shape, **({"categories": real.categories} if real.categories else {}))
+    samples = load_like(a, real.kind, real.event_shape, like=real)
     found = evaluation.distance(samples, real, made[metric](), n=n, seed=seed, show=True)
     if json is not None:
         write_atomic(json, dumps(found._asdict() | {"seed": seed}, indent=2, allow_nan=False) + "\n")

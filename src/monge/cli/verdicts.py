@@ -132,9 +132,9 @@ def _samples(run: Run, model: Family, holdout: Samples, n: int | None, seed: int
                 f"{run.samples} holds samples of label {drawn['label']} alone, and an audit judges the law of all: "
                 "move it elsewhere, or judge it by --generated against a --holdout of that label"
             )
-        found = load_like(run.samples, holdout.kind, holdout.event_shape)
+        found = load_like(run.samples, holdout.kind, holdout.event_shape, like=holdout)
         if len(found) >= (n or 1):
-            return found.x[:n].float(), drawn
+            return found.x[:n] if holdout.wide else found.x[:n].float(), drawn
     n, label = n or SAMPLES, None
     if model.labels is not None and not model.labels.count and holdout.y is not None:
         label = holdout.y[torch.arange(n) % len(holdout)]  # vectors and images have no law to be drawn from
@@ -217,9 +217,8 @@ def judge_files(
 ) -> tuple[Verdict, Samples, Samples]:
     """Audit samples of any origin: (verdict, generated, held out)."""
     y = data.load(holdout)
-    texts = {"categories": y.categories} if y.categories else {}
-    x = load_like(generated, y.kind, y.event_shape, **texts)
-    t = load_like(train, y.kind, y.event_shape, **texts) if train is not None else None
+    x = load_like(generated, y.kind, y.event_shape, like=y)
+    t = load_like(train, y.kind, y.event_shape, like=y) if train is not None else None
     order = torch.randperm(len(x), generator=rng.generator(seed, "audit", "some"))
     drawn = x if n is None else x.take(order[:n].sort().values.tolist())
     verdict = audit(drawn, holdout=y, train=t, seed=seed, margins=margins, rows=rows or ROWS)

@@ -1,7 +1,9 @@
 """Data: `load` them from anywhere into `Samples`, split them, scale them; built-in sets and simulators."""
 
 from monge.data.builtin import BUILTINS, digits, patches
+from monge.data.columns import Columns
 from monge.data.crops import Crops
+from monge.data.dialects import Dialect
 from monge.data.fields import c_alpha, gaussian_field, power_law_spectrum
 from monge.data.images import Layers, read_image, read_layers
 from monge.data.labels import Labels
@@ -12,7 +14,9 @@ from monge.data.sources import load
 
 __all__ = [
     "BUILTINS",
+    "Columns",
     "Crops",
+    "Dialect",
     "Labels",
     "Layers",
     "RowView",

@@ -1,81 +1,258 @@
-"""The columns of a table as numbers: whole, real, and texts that name a category."""
+"""A table as numbers, column by column and by name, and numbers as such a table again."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monge.data.layout import Table
+from monge.data import codes
+from monge.data.codes import Code, Moment, Number, Text, code_of
 from monge.errors import BadInput
 
-MOST_CATEGORIES, REPEATED = 100, 2  # texts of a category column at most, and how often each is there on average
-Categories = Mapping[str, Sequence[str]]
+EXACT = 1e-9  # of a column's range, within which it is a sum of others
+LOOKED_AT = 10_000  # rows by which sums are found, before all are held against them
+MOST_SUMMED = 400  # columns among which sums are looked for
+Array = NDArray[np.float64]
 
 
-def columns(table: Any, path: Path, group: str | None = None, categories: Categories | None = None) -> Table:
-    """The columns of a pyarrow table side by side, [n, d]: int64 when all are whole, else float64 (a missing cell is
-    NaN). A text is the number of its place in the alphabetical order of the texts of its column, or in `categories`.
+@dataclass(frozen=True)
+class Derived:
+    """A column that others tell: a constant and a sum of `factors` times numbers, or a text for each text of another.
 
-    Raises `BadInput` for no rows, columns that are neither numbers nor categories, and a text that is not among those
-    given.
+    It is not learned, and restored in what is drawn.
     """
-    import pyarrow
 
-    if table.num_rows == 0:
-        raise BadInput(f"{path} has no rows: give a table with samples in it")
-    groups = None
-    if group is not None:
-        table, groups = _grouped(table, path, group)
-    values: list[NDArray[np.generic]] = []
-    texts: dict[str, tuple[str, ...]] = {}
-    whole = True
-    for field, column in zip(table.schema, table.columns, strict=True):
-        kinds = pyarrow.types
-        integer = kinds.is_integer(field.type) or kinds.is_boolean(field.type)
-        text = kinds.is_string(field.type) or kinds.is_large_string(field.type) or kinds.is_dictionary(field.type)
-        if text:
-            found, texts[field.name] = _coded(
-                column, f"{path}: column {field.name!r}", (categories or {}).get(field.name)
+    code: Code
+    factors: Mapping[str, float]
+    constant: float = 0.0
+    texts: tuple[int, ...] = ()  # the number of its text, for each of the other's
+
+    def of(self, values: Mapping[str, Array]) -> Array:
+        if self.texts:
+            (other,) = self.factors
+            known = values[other]
+            told = np.array(self.texts, np.float64)[np.nan_to_num(known).astype(int)]
+            return np.where(np.isnan(known), np.nan, told)
+        return self.constant + sum((f * values[name] for name, f in self.factors.items()), np.zeros(1))
+
+    @property
+    def told(self) -> str:
+        if self.texts:
+            return f"{self.code.name} by {', '.join(self.factors)}"
+        parts = [name if factor == 1 else f"{factor:g} {name}" for name, factor in self.factors.items()]
+        parts += [f"{self.constant:g}"] if self.constant or not parts else []
+        return f"{self.code.name} = {' + '.join(parts)}"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """How the columns of a table are told in numbers: the codes of those that are learned, in the order of the file,
+    and what is derived from them; `order`, the names in the file.
+
+    >>> import pyarrow
+    >>> table = pyarrow.table({"size": [1.5, 2.0, 4.0, 3.5], "colour": ["red", "blue", "red", "blue"]})
+    >>> found = Columns.fit(table, "the table")
+    >>> found.names, found.decode(found.encode(table, "the table")).equals(table)
+    (('size', 'colour=red'), True)
+    """
+
+    codes: tuple[Code, ...]
+    derived: tuple[Derived, ...]
+    order: tuple[str, ...]
+
+    @classmethod
+    def fit(cls, table: Any, label: str, *, derive: bool = True, learn_missing: bool = False) -> "Columns":
+        """The codes of an Arrow table.
+
+        derive: leave out columns that are sums of others, and texts that others tell, in every row. learn_missing: tell
+        missing cells by a column beside theirs, or else refuse them.
+
+        Raises BadInput for no rows, two columns of one name, and what `code_of` refuses.
+        """
+        if table.num_rows == 0:
+            raise BadInput(f"{label} has no rows: give a table with samples in it")
+        names = tuple(map(str, table.schema.names))
+        twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+        if twice:
+            raise BadInput(f"{label} has two columns {twice[0]!r}: give each a name of its own")
+        found = tuple(
+            code_of(name, table.column(name).combine_chunks(), label, learn_missing=learn_missing) for name in names
+        )
+        derived: tuple[Derived, ...] = ()
+        if derive:
+            values = {code.name: code.read(table.column(code.name).combine_chunks(), label) for code in found}
+            derived = (*_sums(found, values), *_functions(found, values))
+        apart = {each.code.name for each in derived}
+        kept = tuple(code for code in found if code.name not in apart)
+        return cls(kept, derived, names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the columns of numbers."""
+        return tuple(name for code in self.codes for name in code.names)
+
+    @property
+    def blocks(self) -> tuple[tuple[int, int], ...]:
+        """First and last, exclusive, of columns of which one is 1 and the others are 0."""
+        found, at = [], 0
+        for code in self.codes:
+            found += [(at, at + len(code.own))] if isinstance(code, Text) and len(code.own) > 1 else []
+            at += len(code.names)
+        return tuple(found)
+
+    @property
+    def meanings(self) -> dict[str, tuple[str, str, str]]:
+        """Of columns of 0 and 1 by their names: the column in the file, and the texts that 0 and 1 stand for."""
+        found = {}
+        for code in self.codes:
+            if isinstance(code, Text):
+                for name in code.own:
+                    text = name.removeprefix(f"{code.name}=")
+                    found[name] = (code.name, code.texts[0] if len(code.own) == 1 else f"not {text}", text)
+            if code.marked:
+                found[code.mark] = (code.name, "there", "missing")
+        return found
+
+    def encode(self, table: Any, label: str) -> Array:
+        """A table of the same columns, in any order, as numbers [n, d]. Raises BadInput for those missing or beyond."""
+        wanted = {code.name for code in self.codes} | {each.code.name for each in self.derived}
+        there = list(map(str, table.schema.names))
+        for names, words in (
+            ([n for n in self.order if n in wanted and n not in there], "has no column"),
+            ([n for n in there if n not in self.order], "has a column that is not of the others,"),
+        ):
+            if names:
+                raise BadInput(
+                    f"{label} {words} {', '.join(map(repr, names[:4]))}: its columns are to be {', '.join(self.order)}"
+                )
+        return np.column_stack([code.encode(table.column(code.name).combine_chunks(), label) for code in self.codes])
+
+    def decode(self, x: NDArray[Any], seed: int = 0) -> Any:
+        """Numbers [n, d] as an Arrow table, of the columns and types of the file."""
+        import pyarrow
+
+        x, at, cells, values = np.asarray(x, np.float64), 0, {}, {}
+        for code in self.codes:
+            cells[code.name] = code.decode(x[:, at : at + len(code.names)], seed)
+            values[code.name] = code.read(cells[code.name], "what was drawn")
+            at += len(code.names)
+        for each in self.derived:
+            told = each.of(values)
+            cells[each.code.name] = each.code.write(np.broadcast_to(told, len(x)))
+        return pyarrow.table({name: cells[name] for name in self.order if name in cells})
+
+    @property
+    def statement(self) -> str:
+        """In words: which columns are not learned."""
+        if not self.derived:
+            return ""
+        return f"not learned, and restored in what is drawn: {', '.join(each.told for each in self.derived)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        derived = [vars(each) | {"code": each.code.to_dict()} for each in self.derived]
+        return {"codes": [code.to_dict() for code in self.codes], "derived": derived, "order": list(self.order)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Columns":
+        """What `to_dict` wrote. Raises BadInput for anything else."""
+        try:
+            derived = tuple(
+                Derived(**each | {"code": codes.from_dict(each["code"]), "texts": tuple(each["texts"])})
+                for each in content["derived"]
             )
-            values.append(found)
-        elif integer or kinds.is_floating(field.type) or kinds.is_decimal(field.type):
-            values.append(column.cast(pyarrow.float64()).to_numpy())
-        else:
-            raise BadInput(f"{path}: column {field.name!r} is not numeric ({field.type}): drop it or encode it")
-        whole = whole and integer and column.null_count == 0
-    if whole:
-        values = [column.cast(pyarrow.int64()).to_numpy() for column in table.columns]
-    names = tuple(map(str, table.schema.names))
-    return Table(np.stack(values, axis=1), columns=names, groups=groups, categories=texts or None)
+            return cls(tuple(map(codes.from_dict, content["codes"])), derived, tuple(content["order"]))
+        except (KeyError, TypeError) as error:
+            raise BadInput(f"not columns as to_dict writes them ({error!r}): take them from a model.json") from error
 
 
-def _grouped(table: Any, path: Path, group: str) -> tuple[Any, NDArray[np.generic]]:
-    """The table without the column of groups, and that column."""
-    if group not in table.schema.names:
-        raise BadInput(f"{path} has no column {group!r}: its columns are {', '.join(table.schema.names)}")
-    column, table = table.column(group), table.drop_columns([group])
-    if column.null_count:
-        raise BadInput(f"{path}: {column.null_count} of {len(column)} rows have no {group!r}: give each a group")
-    if not table.num_columns:
-        raise BadInput(f"{path} has no column but {group!r}: give values to learn from beside it")
-    return table, np.array([str(value) for value in column.to_pylist()])
+def without_missing(table: Any) -> Any:
+    """Which rows of an Arrow table have no missing cell, empty text or NaN."""
+    import pyarrow
+    from pyarrow import compute
+
+    whole = pyarrow.array(np.ones(table.num_rows, bool))
+    for column in table.columns:
+        there = compute.is_valid(column)
+        if pyarrow.types.is_floating(column.type):
+            there = compute.and_(there, compute.invert(compute.fill_null(compute.is_nan(column), True)))
+        elif pyarrow.types.is_string(column.type):
+            there = compute.and_(there, compute.fill_null(compute.not_equal(column, ""), False))
+        whole = compute.and_(whole, there)
+    return whole
 
 
-def _coded(column: Any, label: str, given: Sequence[str] | None) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """The number of each text, and the texts."""
-    cells = ["" if cell is None else str(cell) for cell in column.to_pylist()]
-    texts = tuple(given) if given is not None else tuple(sorted({cell for cell in cells if cell}))
-    if given is None and (len(texts) > MOST_CATEGORIES or REPEATED * len(texts) > len(cells)):
-        raise BadInput(
-            f"{label} is not numeric: {len(texts)} different texts in {len(cells)} rows, too many for a "
-            "category: drop it"
-        )
-    number: dict[str, float] = {text: i for i, text in enumerate(texts)}
-    unknown = sorted({cell for cell in cells if cell} - number.keys())
-    if unknown:
-        raise BadInput(
-            f"{label} holds {unknown[0]!r}, which is none of {', '.join(texts)}: correct it, or leave it out"
-        )
-    return np.array([number.get(cell, np.nan) for cell in cells], np.float64), texts
+def _sums(found: Sequence[Code], values: Mapping[str, Array]) -> list[Derived]:
+    """Columns that are constant, or sums of those before them, in every row."""
+    of_numbers = [
+        code for code in found if isinstance(code, Number | Moment) and not np.isnan(values[code.name]).any()
+    ][:MOST_SUMMED]
+    if not of_numbers:
+        return []
+    n = len(values[of_numbers[0].name])
+    every = -(-n // LOOKED_AT)
+    kept: list[Code] = []
+    basis = np.zeros((-(-n // every), 0))
+    derived: list[Derived] = []
+    for code in of_numbers:
+        v = values[code.name]
+        wide = float(v.max() - v.min())
+        if wide == 0:
+            derived.append(Derived(code, {}, float(v[0])))
+            continue
+        some = v[::every]
+        rest = some - some.mean()
+        for _ in range(2):  # Gram and Schmidt, twice, loses no digits
+            rest = rest - basis @ (basis.T @ rest)
+        size = float(np.linalg.norm(rest))
+        if size <= EXACT * wide * len(some) ** 0.5 and len(some) >= 2 * len(kept) + 20:
+            sum_of = _sum(code, kept, values, wide, every)
+            if sum_of is not None:
+                derived.append(sum_of)
+                continue
+        kept.append(code)
+        basis = np.column_stack([basis, rest / size]) if size > 0 else basis
+    return derived
+
+
+def _sum(code: Code, kept: Sequence[Code], values: Mapping[str, Array], wide: float, every: int) -> Derived | None:
+    """The sum that a column is, its factors round where they can be, if it is one in every row."""
+    A = np.column_stack([values[other.name] for other in kept])
+    middle, spread = A[::every].mean(0), A[::every].std(0)
+    scaled = (A[::every] - middle) / spread
+    v = values[code.name]
+    factors = np.linalg.lstsq(scaled, v[::every] - v[::every].mean(), rcond=None)[0] / spread
+    told = np.abs(factors) * spread > EXACT * wide
+    factors = np.where(told, _round(factors), 0.0)
+    constant = float(_round(np.array([np.median(v - A @ factors)]))[0])
+    found = Derived(code, {c.name: float(f) for c, f in zip(kept, factors, strict=True) if f}, constant)
+    return found if np.abs(found.of(values) - v).max() <= EXACT * wide else None
+
+
+def _round(numbers: Array) -> Array:
+    """To six digits, where that is what they are but for the last ones."""
+    digits = 6 - np.ceil(np.log10(np.abs(numbers) + 1e-300)).clip(-290, 290)
+    scale = 10.0**digits
+    near = (numbers * scale).round() / scale
+    return np.where(np.abs(numbers - near) <= 1e-8 * np.abs(near) + 1e-12, near, numbers)
+
+
+def _functions(found: Sequence[Code], values: Mapping[str, Array]) -> list[Derived]:
+    """Texts that the text of another column tells, in every row."""
+    texts = [code for code in found if isinstance(code, Text) and not code.pooled and not code.marked]
+    derived: list[Derived] = []
+    for code in texts:
+        apart = {each.code.name for each in derived}
+        for other in texts:
+            if other is code or other.name in apart or len(other.texts) < len(code.texts):
+                continue
+            if len(other.texts) == len(code.texts) and found.index(other) > found.index(code):
+                continue  # of two that tell each other the first is kept
+            a, b = (values[c.name].astype(int) for c in (other, code))
+            pairs = np.unique(a * len(code.texts) + b)
+            if len(pairs) == len(other.texts) and 4 * len(pairs) <= len(a) and len(code.texts) > 1:
+                derived.append(Derived(code, {other.name: 1.0}, texts=tuple(int(p % len(code.texts)) for p in pairs)))
+                break
+    return derived

@@ -1,7 +1,6 @@
 """From a raw array to `Samples`: is it usable, what kind of data is it, where are its channels."""
 
 import warnings
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monge.data.codes import Number
+from monge.data.columns import Columns
+from monge.data.dialects import Dialect
 from monge.data.samples import AXES, Samples, at_least_two
 from monge.errors import BadInput
 from monge.progress import bar
@@ -18,6 +20,7 @@ LARGEST = np.float64(np.finfo(np.float32).max)  # a Python float would be rounde
 FINEST = 2**20  # beyond it float32 has no room to spread an integer over its grid step
 LONG, ALIKE = 512, 0.5  # values of a row, and the correlation of neighbours, from which on it is a signal
 COARSEST = 1000.0  # steps of float32 that the range of continuous values must have
+LEFT = 0.99  # share of the different values of a column of a table that float32 must tell apart, or it is float64
 LAYOUTS = {
     "vectors": ((1, 2), "[n, d]"),
     "images": ((3, 4), "[n, H, W], [n, C, H, W] or [n, H, W, C]"),
@@ -44,14 +47,15 @@ class Scan(NamedTuple):
 
 class Table(NamedTuple):
     """What a source holds: rows, or pictures of several sizes, labels, the labels' names, the columns' names, the group
-    of each row, and the texts that the numbers of some columns stand for."""
+    of each row, how columns are told in numbers (`Columns`), and how a file of text was written."""
 
     x: Any
     y: NDArray[np.generic] | None = None
     classes: tuple[str, ...] | None = None
     columns: tuple[str, ...] | None = None
     groups: NDArray[np.generic] | None = None
-    categories: Mapping[str, tuple[str, ...]] | None = None
+    code: Columns | None = None
+    dialect: Dialect | None = None
 
     def without_missing(self) -> "Table":
         """The rows that have no NaN; all of them where values are whole."""
@@ -178,19 +182,20 @@ def assemble(
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             symbols = kind == "sequences"
+            wide = table.code is not None and _needs_digits(x)
             tensor = torch.from_numpy(
-                x.astype(np.int64) if symbols else x if native else x.astype(np.float32, copy=False)
+                x.astype(np.int64) if symbols else x if native or wide else x.astype(np.float32, copy=False)
             )
     except (TypeError, ValueError) as error:
         raise BadInput(f"{label} is stored as {x.dtype.str}, not mappable: save it again as float32") from error
     spread, step = found.high - found.low, float(np.spacing(np.float32(max(abs(found.low), abs(found.high)))))
-    if 0 < spread < COARSEST * step and not symbols:
+    if 0 < spread < COARSEST * step and not symbols and not wide:
         raise BadInput(
             f"{label} varies by {spread:.3g} around {found.low:.6g}, too little for the seven digits of float32: "
             "subtract a constant first"
         )
     tensor, kind = arrange(tensor, kind or ("vectors" if table.columns else None), found.integral, label)
-    whole = x.dtype.kind in "biu" or (found.integral and x.ndim >= 3)
+    whole = x.dtype.kind in "biu" or (found.integral and (x.ndim >= 3 or _is_whole(table)))
     quantised = whole and not symbols and max(-found.low, found.high) <= FINEST
     limits = (0.0, 255.0) if x.dtype == np.uint8 else (found.low, found.high)
     y, classes = labels(table)
@@ -206,10 +211,29 @@ def assemble(
         limits=limits if quantised else None,
         source=source,
         columns=table.columns,
-        categories=table.categories,
+        code=table.code,
+        dialect=table.dialect,
         groups=None if table.groups is None else torch.from_numpy(np.unique(table.groups, return_inverse=True)[1]),
         reading=reading,
     )
+
+
+def _is_whole(table: Table) -> bool:
+    """Whether the columns of a table are whole numbers all."""
+    codes = () if table.code is None else table.code.codes
+    return bool(codes) and all(isinstance(code, Number) and code.whole and not code.marked for code in codes)
+
+
+def _needs_digits(x: NDArray[Any]) -> bool:
+    """Whether some column has values that float32 does not tell apart, or too coarsely for its range."""
+    for column in x.T:
+        narrow = column.astype(np.float32)
+        wide = float(column.max() - column.min())
+        if 0 < wide < COARSEST * float(np.spacing(np.abs(narrow).max())):
+            return True
+        if len(np.unique(narrow)) < LEFT * len(np.unique(column)):
+            return True
+    return False
 
 
 def _beside(y: NDArray[Any], space: tuple[int, ...]) -> Tensor | None:

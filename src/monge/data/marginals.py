@@ -37,6 +37,9 @@ class Marginals:
     in the middle of that room, over a share `tight` of it: noise over all of it was learned as noise, and its ends were
     drawn as speckle in the black of pictures.
 
+    What is the same in all rows is drawn so. blocks: first and last, exclusive, of channels that stand for a text of
+    several, of which one is 1 and the others are 0.
+
     >>> zeros = torch.cat([torch.zeros(40), torch.rand(60)])[:, None, None]
     >>> m = Marginals.fit(lambda: iter([zeros]), bend=False)
     >>> bool((m.spread(zeros[:, 0], torch.full((100, 1), 0.5))[:40] < 0).all()), m.restore(torch.tensor([[-0.1]]))
@@ -55,11 +58,22 @@ class Marginals:
     quantum: float | None = None
     tight: float = 1.0
     values: tuple[Float[Tensor, " _"], ...] = ()
+    blocks: tuple[tuple[int, int], ...] = ()
 
     @classmethod
-    def fit(cls, chunks: Chunks, *, bend: bool, whole: bool = False, quantum: float | None = None) -> "Marginals":
+    def fit(
+        cls,
+        chunks: Chunks,
+        *,
+        bend: bool,
+        whole: bool = False,
+        quantum: float | None = None,
+        blocks: tuple[tuple[int, int], ...] = (),
+        wide: bool = False,
+    ) -> "Marginals":
         """What the channels need. bend: whether they are bent where that helps. whole: whether integers and few
-        values are looked for, too. quantum: the step of data that are all integers, which are spread by others."""
+        values are looked for, too. quantum: the step of data that are all integers, which are spread by others. blocks:
+        of channels, first and last exclusive, of which one is 1. wide: whether values are float64."""
         groups = next(chunks()).shape[1]
         low, high = torch.full((groups,), torch.inf).double(), torch.full((groups,), -torch.inf).double()
         is_whole = torch.ones(groups, dtype=torch.bool)
@@ -75,7 +89,7 @@ class Marginals:
             at_high += (x.double() == high[:, None]).sum((0, 2))
         spread = (square / count - (total / count).square()).clamp(min=0).sqrt()
         moves = high > low
-        small = torch.maximum(low.abs(), high.abs()) <= LARGEST_WHOLE
+        small = (high - low if wide else torch.maximum(low.abs(), high.abs())) <= LARGEST_WHOLE
         is_whole &= torch.tensor(whole and count >= SURE) & moves & small
         every = count * groups // TAIL_VALUES + 1 | 1  # odd, or it meets the same places of each row
         columns, values = torch.empty(groups, 0), [torch.empty(0).double()] * groups
@@ -91,7 +105,7 @@ class Marginals:
         above = torch.where(loose & (at_high >= least_count), WIDTH * spread, 0.0)
         zero, one = torch.zeros_like(low), torch.ones_like(low)
         found: dict[str, Any] = {"step": is_whole.double(), "low": low, "high": high, "below": below, "above": above}
-        found |= {"values": tuple(values) if bool(few.any()) else ()}
+        found |= {"blocks": blocks, "values": tuple(values) if bool(few.any()) else ()}
         found |= {"centre": zero.clone(), "bend": zero.clone(), "lower": one, "upper": one}
         if quantum is not None:
             found |= {"lower": (below / quantum).clamp(min=1.0), "upper": (above / quantum).clamp(min=1.0)}
@@ -141,16 +155,21 @@ class Marginals:
         return spread
 
     def restore(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
-        """Integers rounded, and what lies beyond an atom's limit drawn as the limit."""
-        if not self.spreads:
+        """Integers rounded, what lies beyond an atom's limit drawn as the limit, what was the same in all rows as it
+        was, and of a block 1 where it is largest, 0 elsewhere."""
+        fixed = self.low == self.high
+        if not (self.spreads or self.blocks or fixed.any()):
             return x
+        chosen = [x[:, slice(*block)].argmax(1) for block in self.blocks]
         step, low, high, below, above = (self._like(x, name) for name in ("step", "low", "high", "below", "above"))
         x = torch.where(step > 0, low + ((x - low) / step.clamp(min=1e-9)).round() * step, x)
         x = torch.where((step + below > 0) & (x < low), low, x)
         x = torch.where((step + above > 0) & (x > high), high, x)
         for c, values in self._few(x):
             x[:, c] = values[torch.bucketize(x[:, c].contiguous(), (values[1:] + values[:-1]) / 2)]
-        return x
+        for (first, last), which in zip(self.blocks, chosen, strict=True):
+            x[:, first:last] = torch.nn.functional.one_hot(which, last - first).to(x)
+        return torch.where(fixed.to(x.device).reshape(-1, *[1] * (x.ndim - 2)), low, x)
 
     def bent(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
         """A monotone map of each channel: atoms stretched, or heavy tails bent."""
@@ -173,7 +192,7 @@ class Marginals:
             return x
         columns, centre, bend = self._bends(x)
         if len(columns):
-            low, high = (((self._like(x, name)[columns] - centre) / bend).asinh() for name in ("low", "high"))
+            low, high = (end.to(x)[columns].reshape(centre.shape) for end in self.ends)
             z = x[:, columns].clamp(2 * low - high, 2 * high - low)
             x = x.index_copy(1, columns, centre + bend * z.sinh())
         return x
@@ -240,6 +259,7 @@ class Marginals:
     def from_dict(cls, content: Mapping[str, Any]) -> "Marginals":
         named: dict[str, Any] = {f.name: content[f.name] for f in fields(cls) if f.name in content}
         few = named.pop("values", [])
+        named["blocks"] = tuple((int(a), int(b)) for a, b in named.get("blocks", []))
         for name, value in named.items():
             named[name] = torch.tensor(value, dtype=torch.float64) if isinstance(value, list) else value
         return cls(**named, values=tuple(torch.tensor(v, dtype=torch.float64) for v in few))

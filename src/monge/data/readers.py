@@ -5,15 +5,18 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monge.data.columns import Categories, columns
+from monge.data import dialects
+from monge.data.codes import Number
+from monge.data.columns import Columns, without_missing
 from monge.data.images import read_folder
 from monge.data.layout import CHUNK_BYTES, Table
 from monge.errors import BadInput
+from monge.files import ending_of
 from monge.progress import bar
 
 ARCHIVES = (".npz", ".h5", ".hdf5", ".zarr")
@@ -29,38 +32,54 @@ UNREADABLE = (
 )
 
 
-def read(
-    path: Path,
-    key: str | None = None,
-    group: str | None = None,
-    categories: Categories | None = None,
-    crop: int | None = None,
-) -> Table:
-    """Read .npy (memory-mapped), .npz, .h5, .zarr, .csv or .parquet by its ending, or a folder of images.
+class Reading(NamedTuple):
+    """How a source is to be read, beside its key: columns of a table that say which rows belong together (group) and
+    what each row is (label_column), those that are values (columns), whether rows with missing cells are left out,
+    what is done about missing cells else ("learn", or None: they are refused), whether columns that others tell are
+    left out (derived), another table whose columns these are (like); whether pictures may differ in size (cropped)."""
 
-    group: a column of a table that says which rows belong together; it is not one of the values. categories: the texts
-    of columns that hold text, in the order of their numbers. crop: whether pictures of a folder may differ in size.
+    group: str | None = None
+    label_column: str | None = None
+    columns: tuple[str, ...] | None = None
+    drop_missing: bool = False
+    missing: str | None = None
+    derived: bool = False
+    like: Columns | None = None
+    cropped: bool = False
+
+    @property
+    def of_table(self) -> dict[str, Any]:
+        """What only tables have, that is asked for."""
+        asked = {"group": self.group, "label_column": self.label_column, "columns": self.columns}
+        return {name: value for name, value in (asked | {"missing": self.missing}).items() if value is not None}
+
+
+def read(path: Path, key: str | None = None, how: Reading | None = None) -> Table:
+    """Read .npy (memory-mapped), .npz, .h5, .zarr, a table of text (.csv, .tsv, .txt, also .gz) or .parquet by its
+    ending, or a folder of images.
 
     Raises `BadInput` for what is missing, empty, truncated, of an unknown ending, or holds no array `key`, or no column
-    `group`.
+    that is asked for.
     """
+    how = how or Reading()
     if not path.exists():
         raise BadInput(f"no such file or folder: {path}")
-    ending = "/" if path.is_dir() and not _is_zarr(path) else ".zarr" if path.is_dir() else path.suffix.lower()
+    ending = "/" if path.is_dir() and not _is_zarr(path) else ".zarr" if path.is_dir() else ending_of(path)
     if key is not None and ending not in ARCHIVES:
         raise BadInput(f"{path} holds one table, and key {key!r} was given: leave the key out")
+    if how.of_table and ending not in TABLES:
+        name, value = next(iter(how.of_table.items()))
+        raise BadInput(
+            f"{path} has no columns, and {name} {value!r} is of tables: give a .csv or .parquet, or leave it out"
+        )
     if ending == "/":
-        return read_folder(path, cropped=crop is not None)
+        return read_folder(path, cropped=how.cropped)
     if ending not in ENDINGS:
         raise BadInput(f"{path} ends in {ending!r}: give {', '.join(ENDINGS)} or a folder of images")
     if path.is_file() and path.stat().st_size == 0:
         raise BadInput(f"{path} is empty (0 bytes): write it again")
-    if group is not None and ending not in TABLES:
-        raise BadInput(
-            f"{path} has no columns, and group {group!r} names one: give a .csv or .parquet, or leave it out"
-        )
     with _readable(path):
-        return TABLES[ending](path, group, categories) if ending in TABLES else READERS[ending](path, key)
+        return TABLES[ending](path, how) if ending in TABLES else READERS[ending](path, key)
 
 
 @contextmanager
@@ -134,35 +153,52 @@ def _rows(dataset: Any, path: Path) -> NDArray[np.generic]:
     return values
 
 
-def _csv(path: Path, group: str | None, categories: Categories | None) -> Table:
-    from pyarrow import csv
-
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        cells = [cell.strip().strip('"') for cell in file.readline().split(",")]
-    # numbers on the first line are data, save for 0,1,2,...: the names that pandas gives to unnamed columns
-    numbered = len(cells) > 1 and cells == [str(i) for i in range(len(cells))]
-    headless = all(_is_number(cell) for cell in cells) and not numbered
-    found = csv.read_csv(path, csv.ReadOptions(autogenerate_column_names=headless))
-    table = columns(found, path, group, categories)
-    return table._replace(columns=None) if headless or numbered else table
+def _text(path: Path, how: Reading) -> Table:
+    found = dialects.dialect(path)
+    table = _columns(dialects.read(path, found), path, how)
+    code = table.code
+    places = [str(i) for i in range(len(found.names))]  # the names that pandas gives to unnamed columns
+    plain = code is not None and not code.derived and all(type(c) is Number and not c.marked for c in code.codes)
+    named = found.header and list(found.names) != places
+    return table._replace(dialect=found, columns=table.columns if named or not plain else None)
 
 
-def _parquet(path: Path, group: str | None, categories: Categories | None) -> Table:
+def _parquet(path: Path, how: Reading) -> Table:
     from pyarrow import parquet
 
-    return columns(parquet.read_table(path), path, group, categories)
+    return _columns(parquet.read_table(path), path, how)
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _columns(table: Any, path: Path, how: Reading) -> Table:
+    """An Arrow table in numbers, by what is asked of it."""
+    names = list(map(str, table.schema.names))
+    apart = [name for name in (how.group, how.label_column) if name is not None]
+    for name in (*apart, *(how.columns or ())):
+        if name not in names:
+            raise BadInput(f"{path} has no column {name!r}: its columns are {', '.join(names)}")
+    cells = {name: table.column(name) for name in apart}
+    for name, column in cells.items():
+        if column.null_count:
+            what = "group" if name == how.group else "label"
+            raise BadInput(f"{path}: {column.null_count} of {len(column)} rows have no {name!r}: give each a {what}")
+    kept = [name for name in (how.columns or names) if name not in apart]
+    if not kept:
+        raise BadInput(f"{path} has no column but {', '.join(map(repr, apart))}: give values to learn from beside it")
+    table = table.select(kept)
+    if how.drop_missing:
+        whole = without_missing(table)
+        table, cells = table.filter(whole), {name: column.filter(whole) for name, column in cells.items()}
+    options = {"derive": how.derived, "learn_missing": how.missing == "learn"}
+    code = how.like or Columns.fit(table, str(path), **options)
+    y = None if how.label_column is None else np.asarray(cells[how.label_column].to_pylist())
+    groups = None if how.group is None else np.array([str(value) for value in cells[how.group].to_pylist()])
+    return Table(code.encode(table, str(path)), y, columns=code.names, groups=groups, code=code)
 
 
 READERS: dict[str, Callable[[Path, str | None], Table]] = {
     ".npy": _npy, ".npz": _npz, ".h5": _h5, ".hdf5": _h5, ".zarr": _zarr,
 }  # fmt: skip
-TABLES: dict[str, Callable[[Path, str | None, Categories | None], Table]] = {".csv": _csv, ".parquet": _parquet}
+TABLES: dict[str, Callable[[Path, Reading], Table]] = {
+    ".csv": _text, ".tsv": _text, ".txt": _text, ".parquet": _parquet,
+}  # fmt: skip
 ENDINGS = (*READERS, *TABLES)

@@ -1,7 +1,7 @@
 """`Samples`: the data of a run, whatever they came from and however large they are."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from monge import rng
+from monge.data.columns import Columns
+from monge.data.dialects import Dialect
 from monge.errors import BadInput
 
 AXES = {"vectors": (2,), "images": (4,), "fields": (3, 4, 5), "sequences": (2,)}  # of x, for each kind
@@ -61,8 +63,8 @@ class Samples:
     kind: "vectors", "images", "fields" or "sequences", whose symbols are not spread over a grid as pixels are.
     quantum: the step of the grid on which integer data live (1.0 for pixels), None for continuous data.
     limits: (low, high), the range of quantised data; of symbols (0, the largest).
-    columns: the names of vectors' d columns, where a file tells them. categories: of columns that held text, the texts
-        that their numbers 0, 1, ... stand for.
+    columns: the names of vectors' d columns, where a file tells them. code: how the columns of a table are told in
+        these, and come back (`monge.data.Columns`). dialect: how the file of text was written that it came from.
     groups: [n] int64, which rows belong together and are never split; or None.
     source: what `load` was given, when that was a string: `load(source, **reading)` makes the same data again.
     split_record: how `split` cut these rows, None for data that were not cut.
@@ -84,7 +86,8 @@ class Samples:
     limits: tuple[float, float] | None
     source: str | None
     columns: tuple[str, ...] | None
-    categories: Mapping[str, tuple[str, ...]]
+    code: Columns | None
+    dialect: Dialect | None
     groups: Int[Tensor, " n"] | None
     reading: dict[str, Any]
     split_record: dict[str, Any] | None
@@ -103,7 +106,8 @@ class Samples:
         limits: tuple[float, float] | None = None,
         source: str | None = None,
         columns: tuple[str, ...] | None = None,
-        categories: Mapping[str, tuple[str, ...]] | None = None,
+        code: Columns | None = None,
+        dialect: Dialect | None = None,
         groups: Tensor | None = None,
         reading: dict[str, Any] | None = None,
         split_record: dict[str, Any] | None = None,
@@ -129,7 +133,8 @@ class Samples:
             limits=limits,
             source=source,
             columns=columns,
-            categories=categories or {},
+            code=code,
+            dialect=dialect,
             groups=groups,
             reading=reading or {},
             split_record=split_record,
@@ -166,9 +171,15 @@ class Samples:
         return tuple(self._table.shape[1:])
 
     def batch(self, indices: Int[Tensor, " b"] | Sequence[int]) -> Shaped[Tensor, "b *event"]:
-        """Rows as float32, symbols as int64, [b, *event]: how training reads, a memory map being touched at those rows
-        only."""
-        return self._table[self._at(indices)].to(torch.int64 if self.kind == "sequences" else torch.float32)
+        """Rows as float32, symbols as int64, tables whose digits need it as float64, [b, *event]: how training reads, a
+        memory map being touched at those rows only."""
+        kind = torch.int64 if self.kind == "sequences" else torch.float64 if self.wide else torch.float32
+        return self._table[self._at(indices)].to(kind)
+
+    @property
+    def wide(self) -> bool:
+        """Whether these are of a table whose digits need float64."""
+        return self.code is not None and self._table.dtype == torch.float64
 
     def take(self, indices: Int[Tensor, " m"] | Sequence[int]) -> "Samples":
         """The samples of these rows, in this order, without copying them.
@@ -245,7 +256,8 @@ class Samples:
             "labelled": self.y is not None,
             "classes": None if self.classes is None else list(self.classes),
             "columns": None if self.columns is None else list(self.columns),
-            "categories": {name: list(texts) for name, texts in self.categories.items()},
+            "code": None if self.code is None else self.code.to_dict(),
+            "dialect": None if self.dialect is None else self.dialect.to_dict(),
             "quantum": self.quantum,
             "limits": None if self.limits is None else list(self.limits),
             "source": self.source,
@@ -285,7 +297,8 @@ class Samples:
             limits=self.limits,
             source=self.source,
             columns=self.columns,
-            categories=self.categories,
+            code=self.code,
+            dialect=self.dialect,
             groups=None if self.groups is None else self.groups[indices],
             reading=self.reading,
             split_record=split_record,

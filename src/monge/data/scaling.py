@@ -40,7 +40,8 @@ class Scaling:
     log(quantum) is a lower bound of log P(x), the probability of the grid point, in nats (Theis, van den
     Oord, Bethge, *A note on the evaluation of generative models*, 2016).
 
-    symbols: of sequences, which stay as they are, whole numbers within `limits`; their law has probabilities.
+    symbols: of sequences, which stay as they are, whole numbers within `limits`; their law has probabilities. wide: of
+    tables whose digits need float64, which data units then are; z is float32.
 
     >>> scaling = Scaling.fit(Samples(torch.tensor([[0.0, 5.0], [4.0, 5.0], [0.0, 9.0], [4.0, 9.0]])))
     >>> scaling.forward(torch.tensor([[4.0, 7.0]])), round(scaling.log_det, 4), scaling.unit
@@ -54,6 +55,7 @@ class Scaling:
     limits: tuple[float, float] | None = None
     marginals: Marginals | None = None
     symbols: bool = False
+    wide: bool = False
 
     @classmethod
     def fit(cls, samples: Samples, *, bend: bool | None = None) -> "Scaling":
@@ -78,7 +80,9 @@ class Scaling:
         table = samples.kind == "vectors" and samples.quantum is None
         real = samples.kind in ("vectors", "fields") and samples.quantum is None
         bends = real and (table if bend is None else bend)
-        marginals = Marginals.fit(chunks, bend=bends, whole=table, quantum=samples.quantum)
+        blocks = () if samples.code is None else samples.code.blocks
+        options: dict[str, Any] = {"blocks": blocks, "wide": samples.wide}
+        marginals = Marginals.fit(chunks, bend=bends, whole=table, quantum=samples.quantum, **options)
         fine = samples.quantum is not None and not marginals.stretches
         pivot = marginals.bent(samples.batch([0]).double().reshape(1, groups, -1)[..., :1])[0]
         first = second = torch.zeros(groups, dtype=torch.float64)
@@ -103,7 +107,8 @@ class Scaling:
             scale = (variance + noise).mean().sqrt().expand(groups).clone()
         shape = (groups, *[1] * (len(event) - 1))
         shift = (pivot[:, 0] + mean).reshape(shape)
-        return cls(shift, scale.reshape(shape), event, samples.quantum, samples.limits, marginals)
+        scale = scale.reshape(shape)
+        return cls(shift, scale, event, samples.quantum, samples.limits, marginals, wide=samples.wide)
 
     def refuse_other(self, samples: Samples) -> None:
         """Raise BadInput for samples of another nature than those that it was fitted to: the shape of events, their
@@ -126,9 +131,11 @@ class Scaling:
         self._check(x, noisy)
         if self.symbols:
             return x
+        x = x.double() if self.wide else x
         if self.marginals is not None and not (noisy and self.marginals.stretches):
             x = self.marginals.bent(x)
-        return (x - self.shift.to(x)) / self.scale.to(x)
+        z = (x - self.shift.to(x)) / self.scale.to(x)
+        return z.float() if self.wide else z
 
     def inverse(self, z: Shaped[Tensor, "n *event"], *, noisy: bool = False) -> Shaped[Tensor, "n *event"]:
         """Unit scale to data units. noisy: what was made of events with noise; what lies beyond a stretched atom's
@@ -136,6 +143,7 @@ class Scaling:
         self._check(z, noisy)
         if self.symbols:
             return z
+        z = z.double() if self.wide else z
         x = z * self.scale.to(z) + self.shift.to(z)
         if noisy and self.marginals is not None and self.marginals.stretches:
             return self.marginals.clamped(x)
@@ -219,6 +227,7 @@ class Scaling:
             "limits": None if self.limits is None else list(self.limits),
             "marginals": None if self.marginals is None else self.marginals.to_dict(),
             **({"symbols": True} if self.symbols else {}),
+            **({"wide": True} if self.wide else {}),
             "statement": self.statement,
         }
 
@@ -238,7 +247,8 @@ class Scaling:
             limits = None if content["limits"] is None else (float(content["limits"][0]), float(content["limits"][1]))
             marginals = content.get("marginals")
             bends = None if marginals is None else Marginals.from_dict(marginals)
-            return cls(shift, scale, event, content["quantum"], limits, bends, bool(content.get("symbols")))
+            told = bool(content.get("symbols")), bool(content.get("wide"))
+            return cls(shift, scale, event, content["quantum"], limits, bends, *told)
         except (KeyError, IndexError, TypeError, RuntimeError, ValueError) as error:
             raise BadInput(f"not a scaling as to_dict writes it ({error!r}): take it from a model.json") from error
 

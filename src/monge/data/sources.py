@@ -1,6 +1,7 @@
 """`load`: anything that holds samples, to `Samples`."""
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from monge.data.builtin import BUILTINS, builtin
-from monge.data.columns import Categories
 from monge.data.crops import cropped, photographs, planes
 from monge.data.layout import Table, assemble
-from monge.data.readers import ENDINGS, read
+from monge.data.readers import ENDINGS, Reading, read
 from monge.data.samples import Samples
+from monge.doors import one_of
 from monge.errors import BadInput
+from monge.files import ending_of
 
 
 def load(
@@ -24,8 +26,12 @@ def load(
     kind: str | None = None,
     name: str | None = None,
     group: str | None = None,
+    label_column: str | None = None,
+    columns: Sequence[str] | None = None,
     drop_missing: bool = False,
-    categories: Categories | None = None,
+    missing: str | None = None,
+    derived: bool = False,
+    like: Samples | None = None,
     crop: int | None = None,
     varying: bool = True,
 ) -> Samples:
@@ -33,8 +39,10 @@ def load(
 
     source:
         - an array, a tensor or nested lists, [n, *event]; with `crop`, a list of images [H, W], [C, H, W] or [H, W, C];
-        - `.npy` (stays on disk, memory-mapped), `.npz`, `.h5`, `.zarr`, `.csv`, `.parquet` (columns are
-          coordinates, and texts that repeat are categories);
+        - `.npy` (stays on disk, memory-mapped), `.npz`, `.h5`, `.zarr`;
+        - a table, `.csv`, `.tsv` or `.txt` (and these `.gz`) however its cells are parted, or `.parquet`: moments are
+          numbers of days, or finer, and texts that come again have a column of 0 and 1 each (`monge.data.Columns`,
+          which brings back the table);
         - a folder of images, its subfolders being labels; photographs of several sizes are cropped;
         - a built-in: digits, patches, rings, moons, banana, checkerboard, pinwheel, gaussian-field,
           c-alpha, with options as in `"gaussian-field?shape=64x64&slope=2&n=1000&seed=1"`.
@@ -45,14 +53,19 @@ def load(
         and smooth. See `monge.data.layout.arrange`.
     group: a column of a .csv or .parquet that says which rows belong together (a patient, a day): not one of the
         values, and `split` keeps such rows on one side.
-    categories: of columns that hold text, the texts in the order of their numbers 0, 1, ...; alphabetical by default.
+    label_column: a column of a table that is the label of each row. columns: those of a table that are values.
+    like: samples of a table whose columns these are, in any order; those missing or beyond them are refused by name.
     crop: cut squares of so many pixels out of images of any sizes, each at a place and a flip of its own; 48 where
         sizes differ. Images are the groups that are never split.
-    drop_missing: leave out the rows that have NaN, which are refused otherwise.
+    drop_missing: leave out the rows that have NaN, which are refused otherwise. missing: "learn" to have a column of 0
+        and 1 beside each column of a table in which cells are missing.
+    derived: leave out columns of a table that are sums of others, or texts that others tell, in every row; they come
+        back in what is drawn (`monge fit` does).
     varying: refuse samples that are all the same, from which nothing can be learned (though it can be judged).
 
     Whole numbers are quantised data: `quantum` is 1 and `limits` their range. x is float32, except that
-    files keep their own dtype where they are memory-mapped or uint8. Raises `BadInput` for all that cannot
+    files keep their own dtype where they are memory-mapped or uint8, and that tables are float64 where float32 would
+    lose their digits. Raises `BadInput` for all that cannot
     be used, NaN and infinity included (values are checked once, a file in chunks).
 
     >>> load("digits")
@@ -66,11 +79,24 @@ def load(
             raise BadInput(f"{ready.name} has its own kind and name: load it without key, kind, name, group and crop")
         return ready
     if isinstance(source, str | Path):
-        return _load_path(str(source), key, kind, name, varying, group, drop_missing, categories, crop)
+        if missing is not None:
+            one_of(missing, ("learn",), "missing")
+        how = Reading(
+            group,
+            label_column,
+            None if columns is None else tuple(columns),
+            drop_missing,
+            missing,
+            derived,
+            None if like is None else like.code,
+            crop is not None,
+        )
+        return _load_path(str(source), key, kind, name, varying, how, crop, like is not None and like.wide)
     if key is not None:
         raise BadInput(f"key {key!r} was given with an array: keys are for archives (npz, h5, zarr)")
-    if group is not None:
-        raise BadInput(f"group {group!r} was given with an array: it names a column of a .csv or .parquet")
+    for what, given in (("group", group), ("label_column", label_column), ("columns", columns), ("missing", missing)):
+        if given is not None:
+            raise BadInput(f"{what} {given!r} was given with an array: it is of a table, .csv or .parquet")
     label = name or "the array"
     if crop is not None and isinstance(source, list | tuple):
         return photographs(Table(list(map(planes, source))), crop, label=label, varying=varying, name=name or "array")
@@ -86,10 +112,9 @@ def _load_path(
     kind: str | None,
     name: str | None,
     varying: bool,
-    group: str | None,
-    drop_missing: bool,
-    categories: Categories | None,
+    how: Reading,
     crop: int | None,
+    wide: bool,
 ) -> Samples:
     if not text.strip():
         raise BadInput("an empty name was given for the data: give a file, a folder or a built-in name")
@@ -97,24 +122,26 @@ def _load_path(
     if "#" in text and not path.exists():
         head, _, tail = text.rpartition("#")
         path, wanted = Path(head), key or tail
-    if not path.exists() and path.suffix.lower() not in ENDINGS and len(path.parts) == 1:
+    if not path.exists() and ending_of(path) not in ENDINGS and len(path.parts) == 1:
         names = list(BUILTINS)
         close = difflib.get_close_matches(text.split("?")[0], names, n=2, cutoff=0.5)
         nearest = f"did you mean {' or '.join(close)}? " if close else ""
         raise BadInput(f"no data {text!r}, neither built in nor a file here: {nearest}built in are {', '.join(names)}")
-    table = read(path, wanted, group, categories, crop)
-    reading = {"group": group, "drop_missing": drop_missing or None, "crop": crop}
+    table = read(path, wanted, how)
+    derived = how.derived and table.code is not None
+    asked = {**how.of_table, "drop_missing": how.drop_missing, "derived": derived, "crop": crop}
+    reading = {name: list(value) if isinstance(value, tuple) else value for name, value in asked.items()}
     about: dict[str, Any] = {
         "name": name or path.stem,
         "label": str(path),
         "source": text,
         "varying": varying,
-        "reading": {name: value for name, value in reading.items() if value is not None},
+        "reading": {name: value for name, value in reading.items() if value},
     }
     if isinstance(table.x, list):
         return photographs(table, crop, **about)
-    table = table.without_missing() if drop_missing else table
-    native = isinstance(table.x, np.memmap) or table.x.dtype == np.uint8
+    table = table.without_missing() if how.drop_missing else table
+    native = isinstance(table.x, np.memmap) or table.x.dtype == np.uint8 or wide
     samples = assemble(table, kind=kind, native=native, **about)
     return samples if crop is None else cropped(samples, crop)
 

@@ -177,7 +177,6 @@ def _split(arrays: dict[str, Source], order: dict[str, Array], labels: Labels | 
         return sets[name][rows].reshape(-1, *real.shape[1:])
 
     units = (shift, scale) if real.ndim == 2 else (shift[:1], scale[:1])
-    texts = getattr(holdout, "categories", None) or {}
     return Split(
         events("generated", order["generated"]),
         events("holdout", shaping),
@@ -185,7 +184,7 @@ def _split(arrays: dict[str, Source], order: dict[str, Array], labels: Labels | 
         sets.get("train"),
         events("train", order["train"]) if "train" in order else None,
         labels,
-        Naming(_columns("holdout", holdout), texts, *units),
+        Naming(_columns("holdout", holdout), *units, getattr(getattr(holdout, "code", None), "meanings", {})),
         seed,
     )
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -28,17 +28,18 @@ class Labels(NamedTuple):
 
 @dataclass(frozen=True)
 class Naming:
-    """How features are told: columns: names of the columns of vectors, or none; texts: what the numbers of some of them
-    stand for; shift, scale: of each column of vectors, or one of all values.
+    """How features are told: columns: names of the columns of vectors, or none; shift, scale: of each column of
+    vectors, or one of all values; meanings: of columns of 0 and 1 by their names, the column of a table that they are
+    of, the text that is meant by 0, and by 1.
 
-    >>> Naming((), {}, np.array([10.0]), np.array([2.0])).named("share of value 1.5")
+    >>> Naming((), np.array([10.0]), np.array([2.0])).named("share of value 1.5")
     'share of value 13'
     """
 
     columns: Sequence[str]
-    texts: Mapping[str, Sequence[str]]
     shift: Array
     scale: Array
+    meanings: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
 
     def named(self, feature: str) -> str:
         """The name of a feature, values of it in the data's units, and columns by the user's names."""
@@ -47,8 +48,8 @@ class Naming:
 
     def text(self, column: int, value: float) -> str | None:
         """What a value, in the data's units, stands for in a column of texts; None elsewhere."""
-        texts = self.texts.get(self.columns[column]) if column < len(self.columns) else None
-        return texts[min(max(round(value), 0), len(texts) - 1)] if texts else None
+        meant = self.meanings.get(self.columns[column]) if column < len(self.columns) else None
+        return meant[1 + min(max(round(value), 0), 1)] if meant else None
 
     def _value(self, what: str, value: str, where: str | None, column: str | None) -> str:
         at = int(column) - 1 if column and len(self.shift) > 1 else 0
@@ -57,7 +58,8 @@ class Naming:
         return f"{what} {self.text(int(column or 1) - 1, found) or number}{where or ''}"
 
     def _column(self, number: int) -> str:
-        return self.columns[number - 1] if number <= len(self.columns) else f"column {number}"
+        name = self.columns[number - 1] if number <= len(self.columns) else f"column {number}"
+        return self.meanings[name][0] if name in self.meanings else name
 
 
 @dataclass(frozen=True, eq=False)

@@ -287,6 +287,8 @@ class Family(nn.Module):
             )
         if self.units.symbols:
             return self._symbols(x)
+        if self.units.wide and shape is None:
+            return x.double()
         first = next(self.parameters(), None)
         return x.to(torch.float32 if first is None else first.dtype)
 

@@ -51,11 +51,8 @@ def fit(
     folder = Path(out) if out is not None else None
     begun = records.read(folder) if folder is not None and (folder / RECORD).exists() else {}
     given = {name: value for name, value in given.items() if value is not None}
-    if resume and begun.get("family") == type(model).__name__:  # what is not asked for is as it was
-        more, was = set(AMOUNTS) & set(given), begun.get("training", {})
-        given = _coherent(given)
-        kept = [name for name in was if name not in AMOUNTS or not (more or was[name] is None)]
-        given = {name: was[name] for name in kept if name in Training.__dataclass_fields__} | given
+    if resume and begun.get("family") == type(model).__name__:
+        given = _as_begun(given, begun.get("training") or {})
     training = _training(model, samples, given)
     if samples.kind not in model.kinds:
         raise BadInput(
@@ -83,9 +80,10 @@ def fit(
             for name in DERIVED if writes else ():  # the weights stay until there are others
                 (folder / name).unlink(missing_ok=True)
     model.fitted = False
-    if scaling is None and "scaling" in begun:  # as it was found then
-        scaling = Scaling.from_dict(begun["scaling"])
-    model.scaling = scaling if scaling is not None else Scaling.fit(samples, bend=model.bends)
+    if scaling is None:
+        there = begun.get("scaling")  # as it was found then
+        scaling = Scaling.fit(samples, bend=model.bends) if there is None else Scaling.from_dict(there)
+    model.scaling = scaling
     model.labels = Labels.of(samples) if model.takes_labels else None
     model.record = record | {"scaling": model.scaling.to_dict()}
     if training is not None:
@@ -238,6 +236,14 @@ def _training(model: Any, samples: Samples, given: dict[str, Any]) -> Training |
     if "budget" in given:
         given = {"steps": None, **given}
     return replace(usual, **_coherent(given))
+
+
+def _as_begun(given: dict[str, Any], was: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a training that is gone on with: those that it was begun with, where no others are asked for."""
+    given = _coherent(given)
+    more = set(AMOUNTS) & set(given)
+    kept = [name for name in was if name not in AMOUNTS or not (more or was[name] is None)]
+    return {name: was[name] for name in kept if name in Training.__dataclass_fields__} | given
 
 
 def _coherent(given: dict[str, Any]) -> dict[str, Any]:

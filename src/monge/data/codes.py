@@ -1,0 +1,456 @@
+"""How a column of a table is told in numbers, and how numbers are told as such a column again."""
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monge import rng
+from monge.errors import BadInput
+
+Array = NDArray[np.float64]
+LARGEST = 2.0**53  # whole numbers that float64 holds, one by one
+MOST_TEXTS, RARE, REPEATED = 100, 5, 2  # texts with a column of their own; rows of a rare one; rows a text on average
+MOST_DECIMALS = 9
+LOOKED_AT = 200  # cells by which a format is found
+UNITS = {"D": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1_000, "us": 1}  # microseconds
+DAYS = ("%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%d-%b-%Y", "%d %b %Y")
+MOMENTS = (*DAYS, *(f"{day} {time}" for day in DAYS for time in ("%H:%M", "%H:%M:%S")))
+WHOLE_DAY = "%Y%m%d"  # as a whole number
+EARLIEST, LATEST = 19000101, 21001231  # such numbers that are days
+AROUND = re.compile(  # what stands around a number: signs of money, %, and units such as USD, kg
+    r"^(?P<sign>[-+]?)(?P<before>(?:[A-Z]{3} ?|[^\w.,+\-]*))(?P<number>[-+]?\d[\d.,' ]*?)"
+    r"(?P<after> ?(?:[^\W\d]{1,4}|[^\w.,]*))$"
+)
+UNPAD = r"\b0(\d)", r"\1"
+PADDED = re.compile(r"^0\d+$")
+
+
+@dataclass(frozen=True)
+class Code:
+    """One column of a table: its name, its type in the file (Arrow's), and whether cells may be missing, which a column
+    of 0 and 1 beside it tells.
+
+    A cell that is missing has in its place the value of another row, drawn at random, so that a law with a density is
+    learned, whose numbers are left out again where the mark says so.
+    """
+
+    kind: ClassVar[str]
+    name: str
+    type: str = ""
+    marked: bool = False
+
+    @property
+    def mark(self) -> str:
+        return f"{self.name} is missing"
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Names of its columns of numbers, but for the mark."""
+        return (self.name,)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*self.own, self.mark) if self.marked else self.own
+
+    def read(self, cells: Any, label: str) -> Array:
+        """Cells of an Arrow array as numbers [n], NaN where they are missing. Raises BadInput that names the column."""
+        raise NotImplementedError
+
+    def spread(self, values: Array) -> Array:
+        """These numbers as `own` columns, [n, k]."""
+        return values[:, None]
+
+    def gather(self, x: Array, seed: int) -> Array:
+        """The inverse of `spread`, of columns that may be near to what they stand for."""
+        return x[:, 0]
+
+    def write(self, values: Array) -> Any:
+        """The inverse of `read`: an Arrow array."""
+        raise NotImplementedError
+
+    def encode(self, cells: Any, label: str) -> Array:
+        values = self.read(cells, label)
+        missing = np.isnan(values)
+        if missing.any() and not self.marked:
+            raise BadInput(
+                f"{label}: column {self.name!r} has {int(missing.sum())} missing cells, the first in row "
+                f"{int(missing.argmax()) + 1}: leave those rows out with drop_missing=True (--drop-missing), or learn "
+                'where cells are missing with missing="learn" (--missing learn)'
+            )
+        if missing.any():
+            there = values[~missing]
+            values = values.copy()
+            values[missing] = there[_some(int(missing.sum()), len(there), "fill", self.name)]
+        columns = self.spread(values)
+        return np.column_stack([columns, missing]) if self.marked else columns
+
+    def decode(self, x: Array, seed: int = 0) -> Any:
+        values = np.asarray(self.gather(x[:, : len(self.own)], seed), np.float64)
+        if self.marked:
+            values = np.where(x[:, -1] > 0.5, np.nan, values)
+        return self.write(values)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"kind": self.kind} | {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+@dataclass(frozen=True)
+class Number(Code):
+    """Numbers: whole ones, or of so many decimals, told without loss; as text with what stands before and after them,
+    marks of thousands and of decimals, and zeros in front up to a width."""
+
+    kind = "number"
+    whole: bool = False
+    decimals: int | None = None
+    before: str = ""
+    after: str = ""
+    thousands: str = ""
+    point: str = "."
+    width: int = 0
+
+    @property
+    def is_text(self) -> bool:
+        return bool(self.before or self.after or self.thousands or self.width or self.point != ".")
+
+    def read(self, cells: Any, label: str) -> Array:
+        import pyarrow
+        from pyarrow import compute
+
+        kinds = pyarrow.types
+        if kinds.is_string(cells.type) or kinds.is_large_string(cells.type):
+            cells = _plain(cells, self)
+        elif kinds.is_integer(cells.type):
+            most = max((abs(v) for v in compute.min_max(cells).as_py().values() if v is not None), default=0)
+            if most > LARGEST:
+                raise BadInput(
+                    f"{label}: column {self.name!r} holds whole numbers beyond 2^53, up to {most}, which numbers of 64 "
+                    "bits do not tell apart: leave it out, or subtract a constant"
+                )
+        try:
+            found: Array = cells.cast(pyarrow.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
+        except pyarrow.ArrowInvalid as error:
+            raise BadInput(f"{label}: column {self.name!r} holds what is no number ({error})") from error
+        return found
+
+    def write(self, values: Array) -> Any:
+        import pyarrow
+
+        empty = np.isnan(values)
+        if self.is_text:
+            return pyarrow.array([None if gone else self._told(v) for v, gone in zip(values, empty, strict=True)])
+        if self.whole:
+            whole = np.where(empty, 0, values).round().astype(np.int64)
+            return _cast(pyarrow.array(whole, mask=empty), self.type)
+        rounded = values if self.decimals is None else values.round(self.decimals)
+        return _cast(pyarrow.array(rounded, mask=empty), self.type)
+
+    def _told(self, value: float) -> str:
+        places = self.decimals or 0
+        text = f"{abs(round(value, places)):,.{places}f}"
+        text = text.replace(",", "\0").replace(".", self.point).replace("\0", self.thousands)
+        sign = "-" if round(value, places) < 0 else ""
+        return f"{sign}{self.before}{text.zfill(self.width)}{self.after}"
+
+
+@dataclass(frozen=True)
+class Moment(Code):
+    """Days, hours or finer units since 1970-01-01, or since midnight: the coarsest of which all are whole. format: of
+    those that came as text, or as whole numbers such as 20230105; padded: by zeros, or 1/5/2023."""
+
+    kind = "moment"
+    unit: str = "D"
+    format: str = ""
+    padded: bool = True
+    is_number: bool = False
+
+    def read(self, cells: Any, label: str) -> Array:
+        try:
+            return _microseconds(cells, self.format) / UNITS[self.unit]
+        except Exception as error:  # Arrow's, of many kinds
+            told = " ".join(str(error).split())[:100]
+            raise BadInput(
+                f"{label}: column {self.name!r} holds what is no {self.format or self.type}: {told}"
+            ) from error
+
+    def write(self, values: Array) -> Any:
+        import pyarrow
+        from pyarrow import compute
+
+        empty = np.isnan(values)
+        micro = np.where(empty, 0, values).round().astype(np.int64) * UNITS[self.unit]
+        if self.type.startswith(("time32", "time64")):
+            micro = micro.clip(0, UNITS["D"] - UNITS[self.unit])
+            return _cast(pyarrow.array(micro, pyarrow.time64("us"), mask=empty), self.type)
+        moments = pyarrow.array(micro.astype("datetime64[us]"), mask=empty)
+        if not self.format:
+            return _cast(moments, self.type)
+        told = compute.strftime(moments.cast(pyarrow.timestamp("s"), safe=False), format=self.format)
+        told = told if self.padded else compute.replace_substring_regex(told, *UNPAD)
+        return told.cast(pyarrow.int64()) if self.is_number else told
+
+
+@dataclass(frozen=True)
+class Text(Code):
+    """Texts that come again: of two one column of 0 and 1, of more one each, never numbers on a line. Rare ones, of
+    fewer than 5 rows, or beyond the hundred most frequent, have one together, `pooled`, and are drawn as often as they
+    came."""
+
+    kind = "text"
+    texts: tuple[str, ...] = ()
+    pooled: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (*self.texts, *self.pooled)
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        told = [*self.texts, *(["(rare)"] if self.pooled else [])]
+        return tuple(f"{self.name}={text}" for text in (told[1:] if len(told) == 2 else told))
+
+    def read(self, cells: Any, label: str) -> Array:
+        import pyarrow
+        from pyarrow import compute
+
+        texts = _texts(cells)
+        codes = compute.index_in(texts, value_set=pyarrow.array(self.all, pyarrow.string()))
+        lost = compute.and_(compute.is_null(codes), compute.is_valid(texts))
+        if compute.any(lost).as_py():
+            unknown = texts.filter(lost)[0].as_py()
+            shown = ", ".join(self.all[:8]) + ", ..." * (len(self.all) > 8)
+            what = f"{label}: column {self.name!r} holds {unknown!r}"
+            raise BadInput(f"{what}, which is none of {shown}: correct it, or leave it out")
+        found: Array = codes.cast(pyarrow.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
+        return found
+
+    def spread(self, values: Array) -> Array:
+        of_pool = values.clip(max=len(self.texts)).astype(int)
+        one_hot = np.eye(len(self.texts) + bool(self.pooled))[of_pool]
+        found: Array = one_hot[:, 1:] if one_hot.shape[1] == 2 else one_hot
+        return found
+
+    def gather(self, x: Array, seed: int) -> Array:
+        which = (x[:, 0] > 0.5).astype(int) if len(self.own) == 1 and len(self.all) > 1 else x.argmax(1)
+        if not self.pooled:
+            return which.astype(np.float64)
+        count = np.array(list(self.pooled.values()))
+        rare = np.repeat(np.arange(len(count)), count)[_some(len(x), int(count.sum()), seed, "rare", self.name)]
+        return np.where(which == len(self.texts), len(self.texts) + rare, which).astype(np.float64)
+
+    def write(self, values: Array) -> Any:
+        import pyarrow
+
+        empty = np.isnan(values)
+        told = np.array(self.all, dtype=object)[np.where(empty, 0, values).astype(int)]
+        if self.type == "bool":
+            return pyarrow.array(told == "true", mask=empty)
+        return pyarrow.array(told, pyarrow.string(), mask=empty)
+
+
+def _some(n: int, of: int, *path: Any) -> NDArray[np.int64]:
+    """n whole numbers below `of`, at random."""
+    seed, *rest = path if isinstance(path[0], int) else (0, *path)
+    drawn: NDArray[np.int64] = (rng.uniform((n,), seed, "data", *rest).double().numpy() * of).astype(np.int64)
+    return drawn.clip(max=of - 1)
+
+
+def _cast(values: Any, name: str) -> Any:
+    """To the type of the file, where it has such values."""
+    import pyarrow
+
+    zoned = re.fullmatch(r"timestamp\[(\w+), tz=(.+)\]", name)
+    try:
+        kind = pyarrow.timestamp(*zoned.groups()) if zoned else pyarrow.type_for_alias(name)
+        return values.cast(kind, safe=False)
+    except (ValueError, pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
+        return values
+
+
+def _texts(cells: Any) -> Any:
+    """As strings without space around them; empty ones are missing."""
+    import pyarrow
+    from pyarrow import compute
+
+    if pyarrow.types.is_floating(cells.type) and compute.all(compute.equal(cells, compute.floor(cells))).as_py():
+        cells = cells.cast(pyarrow.int64())
+    texts = compute.utf8_trim_whitespace(cells.cast(pyarrow.string()))
+    return compute.if_else(compute.equal(texts, ""), None, texts)
+
+
+def _plain(cells: Any, code: Number) -> Any:
+    """Texts of numbers without what stands around them."""
+    from pyarrow import compute
+
+    texts = _texts(cells)
+    for mark in (code.before.strip(), code.after.strip(), code.thousands, " ", "\u00a0", "+"):
+        texts = compute.replace_substring(texts, mark, "") if mark else texts
+    return texts if code.point == "." else compute.replace_substring(texts, code.point, ".")
+
+
+def _microseconds(cells: Any, format: str) -> Array:
+    """Since 1970, or since midnight; NaN where missing."""
+    import pyarrow
+    from pyarrow import compute
+
+    kinds = pyarrow.types
+    if format:
+        texts = _texts(cells)
+        cells = compute.strptime(texts, format=format, unit="s")
+        told = compute.strftime(cells, format=format)
+        told, texts = (compute.replace_substring_regex(each, *UNPAD) for each in (told, texts))
+        if compute.any(compute.not_equal(told, texts)).as_py():
+            raise ValueError(f"not all are {format}")
+    if kinds.is_time(cells.type):
+        cells = cells.cast(pyarrow.time64("us"))
+    else:
+        cells = cells.cast(pyarrow.timestamp("us", getattr(cells.type, "tz", None)))
+    whole = cells.cast(pyarrow.int64())
+    found: Array = whole.cast(pyarrow.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float64)
+    return found
+
+
+def code_of(name: str, cells: Any, label: str, *, learn_missing: bool = False) -> Code:
+    """The code of a column of an Arrow table. Raises BadInput for types that are neither numbers, moments nor texts,
+    and for texts that do not come again."""
+    import pyarrow
+
+    kinds, kind = pyarrow.types, cells.type
+    common: dict[str, Any] = {"name": name, "type": str(kind), "marked": learn_missing and cells.null_count > 0}
+    if kinds.is_null(kind) or cells.null_count == len(cells):
+        raise BadInput(f"{label}: column {name!r} has no values: leave it out")
+    if kinds.is_dictionary(kind):
+        cells, kind = cells.cast(kind.value_type), kind.value_type
+    if kinds.is_date(kind) or kinds.is_timestamp(kind) or kinds.is_time(kind):
+        return _moment(common, cells, "")
+    if kinds.is_boolean(kind):
+        return Text(**common, texts=("false", "true"))
+    if kinds.is_integer(kind):
+        return _whole(common, cells, label)
+    if kinds.is_floating(kind) or kinds.is_decimal(kind):
+        values = Number(**common).read(cells, label)
+        common["marked"] = learn_missing and bool(np.isnan(values).any())
+        return Number(**common, decimals=_decimals(values[~np.isnan(values)]))
+    if kinds.is_string(kind) or kinds.is_large_string(kind):
+        return _text(common, cells, label)
+    raise BadInput(
+        f"{label}: column {name!r} is {kind}, neither numbers, moments nor texts: leave it out, or unpack it"
+    )
+
+
+def _whole(common: dict[str, Any], cells: Any, label: str) -> Code:
+    values = Number(**common).read(cells, label)
+    there = values[~np.isnan(values)]
+    if there.min() >= EARLIEST and there.max() <= LATEST:
+        try:
+            return _moment(common, cells, WHOLE_DAY, is_number=True)
+        except Exception:  # not all are days
+            pass
+    return Number(**common, whole=True)
+
+
+def _moment(common: dict[str, Any], cells: Any, format: str, is_number: bool = False) -> Moment:
+    micro = _microseconds(cells, format)
+    micro = micro[~np.isnan(micro)]
+    if np.abs(micro).max() > LARGEST:
+        raise BadInput(f"column {common['name']!r} holds moments too far from 1970 for a microsecond to be told")
+    unit = next(name for name, size in UNITS.items() if (micro % size == 0).all())
+    padded = not format or not any(re.search(r"\b\d\b", text) for text in _texts(cells).drop_null().to_pylist())
+    return Moment(**common, unit=unit, format=format, padded=padded, is_number=is_number)
+
+
+def _text(common: dict[str, Any], cells: Any, label: str) -> Code:
+    from pyarrow import compute
+
+    texts = _texts(cells)
+    some = texts.drop_null().slice(0, LOOKED_AT).to_pylist()
+    for code in (*_formats(common, some), *_moments(common, some)):
+        try:
+            values = code.read(cells, label)
+        except BadInput:
+            continue
+        if isinstance(code, Moment):
+            return _moment(common, cells, code.format)
+        if isinstance(code, Number) and not code.width:
+            there = values[~np.isnan(values)]
+            return Number(**{**vars(code), "decimals": _decimals(there) or 0})
+        if len(np.unique(values)) * REPEATED > len(values):
+            return code
+    counts = compute.value_counts(texts.drop_null())
+    found = sorted((str(item["values"]), int(item["counts"].as_py())) for item in counts)
+    ranked = sorted(found, key=lambda item: -item[1])
+    kept = {text for text, count in ranked[:MOST_TEXTS] if count >= RARE} or {text for text, _ in ranked[:MOST_TEXTS]}
+    pooled = {text: count for text, count in found if text not in kept}
+    if REPEATED * len(found) > len(cells) or (len(found) > MOST_TEXTS and REPEATED * sum(pooled.values()) > len(cells)):
+        raise BadInput(
+            f"{label}: column {common['name']!r} is not numeric: {len(found)} different texts in {len(cells)} rows, "
+            "too many for a category: leave it out"
+        )
+    if len(pooled) == 1:  # which is as rare alone
+        kept, pooled = kept | set(pooled), {}
+    return Text(**common, texts=tuple(text for text, _ in found if text in kept), pooled=pooled)
+
+
+def _formats(common: dict[str, Any], some: list[str]) -> Iterator[Number]:
+    """Numbers with something around them, or zeros before them."""
+    if all(text.isascii() and text.isdigit() for text in some) and any(PADDED.match(text) for text in some):
+        yield Number(**common, whole=True, width=max(map(len, some)))
+        return
+    parts = [AROUND.match(text) for text in some]
+    if not all(parts) or len({(p["before"], p["after"]) for p in parts if p}) != 1 or not parts[0]:
+        return
+    numbers = [p["number"].strip() for p in parts if p]
+    marks = [[c for c in number if c in ".,' "] for number in numbers]
+    grouped = all(re.fullmatch(r"[-+]?\d{1,3}([.,' ]\d{3})*", number) for number in numbers)
+    last = {each[-1] for each in marks if each}
+    others = {c for each in marks for c in each[:-1]}
+    point = next(iter(last)) if len(last) == 1 and not (others & last) else None
+    if grouped and others | last and (len(others | last) == 1) and (point != "." or others):
+        point, others = ".", others | last
+    if not last:
+        point = "."
+    thousands = others - {point}
+    if point in (".", ",") and len(thousands) <= 1:
+        around: dict[str, Any] = {"before": parts[0]["before"], "after": parts[0]["after"]}
+        yield Number(**common, **around, thousands=next(iter(thousands), ""), point=point)
+
+
+def _moments(common: dict[str, Any], some: list[str]) -> Iterator[Moment]:
+    """Formats that fit; of those in which day and month could be each other the first, which is told."""
+    if not any(text[:1].isdigit() for text in some):
+        return
+    import pyarrow
+
+    fits = []
+    for format in MOMENTS:
+        try:
+            _microseconds(pyarrow.array(some), format)
+            fits.append(format)
+        except Exception:
+            continue
+    if len(fits) > 1:
+        warnings.warn(f"column {common['name']!r} is read as {fits[0]}, and could be {fits[1]}", stacklevel=2)
+    yield from (Moment(**common, format=format) for format in fits)
+
+
+def _decimals(values: Array) -> int | None:
+    """With how many decimals all numbers are told without loss, 9 at most."""
+    some = values[: 10 * LOOKED_AT]
+    for places in range(MOST_DECIMALS + 1):
+        if (np.abs(some - some.round(places)) <= 4e-16 * np.abs(some)).all():
+            exact = values.round(places)
+            return places if (np.abs(values - exact) <= 4e-16 * np.abs(values)).all() else None
+    return None
+
+
+KINDS: dict[str, type[Code]] = {kind.kind: kind for kind in (Number, Moment, Text)}
+
+
+def from_dict(content: Mapping[str, Any]) -> Code:
+    """What `Code.to_dict` wrote."""
+    named: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in content.items()}
+    return KINDS[named.pop("kind")](**named)
