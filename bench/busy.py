@@ -25,7 +25,7 @@ def work(fast: bool) -> dict[str, float]:
     import monge
 
     warnings.simplefilter("ignore")
-    train, holdout = monge.data.load("digits").split(0.3, seed=0)
+    train, holdout = monge.data.load("moons?n=300" if fast else "digits").split(0.3, seed=0)
     steps, n = (2, 20) if fast else (200, 2000)
     monge.Diffusion().fit(train, steps=1, show=False)
     spent = {}

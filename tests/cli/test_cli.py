@@ -482,7 +482,7 @@ def test_a_game_of_pairs_from_file_to_verdict(monge, tmp_path):
         (["sample", "RUN", "-n", "3", "-o", "x.npz", "--alpha", "-1"], "--alpha"),
         (["sample", "RUN", "-n", "3", "-o", "x.npz", "--alpha", "nan"], "alpha"),
         (["sample", "RUN", "-n", "0", "-o", "x.npz"], "-n"),
-        (["sample", "RUN", "-n", "3", "-o", "x.txt"], "must end in .npz, .npy, .csv, .parquet"),
+        (["sample", "RUN", "-n", "3", "-o", "x.doc"], "must end in .npz, .npy, .csv, .tsv, .txt, .parquet"),
         (["sample", "RUN", "-n", "3", "-o", "x"], "these samples are vectors: write .npz or .npy"),
         (["audit"], "nothing to audit"),
         (["audit", "RUN", "--generated", "x.npy"], "not both"),
@@ -578,7 +578,7 @@ def test_debug_shows_where_it_went_wrong(run_folder):
     from monge.errors import BadInput
 
     with pytest.raises(BadInput):
-        cli.run(["sample", str(run_folder), "-n", "3", "-o", "x.txt", "--debug"])
+        cli.run(["sample", str(run_folder), "-n", "3", "-o", "x.doc", "--debug"])
 
 
 def test_a_bug_is_not_taken_for_a_failed_audit(monge, run_folder, tmp_path, monkeypatch):

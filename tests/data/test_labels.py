@@ -36,6 +36,15 @@ def test_a_label_that_no_row_had_is_refused(label: object) -> None:
         Labels.of(NAMED).encode(label, 3)
 
 
+def test_a_name_that_looks_like_a_number_is_a_name() -> None:
+    labels = Labels.of(Samples(torch.eye(4), torch.tensor([0, 1, 2, 2]), classes=("10", "2", "7")))
+    for label in ("2", 2, 2.0, np.int64(2)):
+        assert labels.encode(label, 1).tolist() == [1]
+    for label in ("1", 1, 0, "0", "2.0"):
+        with pytest.raises(BadInput, match=r"no label .*: the model was trained on 10, 2, 7"):
+            labels.encode(label, 1)
+
+
 def test_labels_are_drawn_as_often_as_they_came_each_for_its_sample() -> None:
     labels = Labels.of(Samples(torch.zeros(10, 1), torch.tensor([2] * 7 + [5] * 3)))
     assert labels.shares == (0.7, 0.3)

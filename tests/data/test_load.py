@@ -35,7 +35,8 @@ def _write(path: Path, **arrays: np.ndarray) -> Path:
 @pytest.mark.parametrize("ending", [".npz", ".h5", ".zarr"])
 def test_archives(tmp_path: Path, ending: str) -> None:
     path = _write(tmp_path / f"a{ending}", x=VALUES, y=LABELS, other=VALUES[:, :2])
-    data = load(path)
+    with pytest.warns(UserWarning, match=r"other \[12, 2\] beside x is not read"):
+        data = load(path)
     assert data.x.dtype == torch.float32
     assert np.array_equal(data.x.numpy(), VALUES.astype(np.float32))
     assert data.y is not None
@@ -44,7 +45,8 @@ def test_archives(tmp_path: Path, ending: str) -> None:
     for other in (load(path, key="other"), load(f"{path}#other")):
         assert other.event_shape == (2,)
         assert other.y is not None
-    assert load(_write(tmp_path / f"b{ending}", field=VALUES, y=LABELS[:3])).y is None
+    with pytest.raises(BadInput, match="y has 3 rows, and field has 12"):
+        load(_write(tmp_path / f"b{ending}", field=VALUES, y=LABELS[:3]))
 
 
 def test_h5_and_zarr_groups_and_a_bare_zarr_array(tmp_path: Path) -> None:
@@ -56,7 +58,7 @@ def test_h5_and_zarr_groups_and_a_bare_zarr_array(tmp_path: Path) -> None:
 
 
 def test_large_archives_are_read_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("monge.data.readers.CHUNK_BYTES", 50)
+    monkeypatch.setattr("monge.data.archives.CHUNK_BYTES", 50)
     monkeypatch.setattr("monge.data.layout.CHUNK_BYTES", 50)
     path = _write(tmp_path / "a.h5", x=VALUES)
     assert np.array_equal(load(path).x.numpy(), VALUES.astype(np.float32))

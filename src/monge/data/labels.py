@@ -118,11 +118,13 @@ class Labels:
         return torch.tensor([self._number(one) for one in each]).expand(n)
 
     def _number(self, label: Any) -> int:
-        if isinstance(label, str) and self.names and label in self.names:
-            number = self.names.index(label)
-        elif isinstance(label, str) and not label.strip().isdigit():
+        names = self.names or ()
+        as_name = str(int(label)) if isinstance(label, int) or _is_whole(label) else label
+        if as_name in names:  # a name that looks like a number is a name
+            number = names.index(str(as_name))
+        elif any(name.strip().isdigit() for name in names) or (isinstance(label, str) and not label.strip().isdigit()):
             number = -1
-        elif isinstance(label, str | int) or (isinstance(label, float) and label.is_integer()):
+        elif isinstance(label, str | int) or _is_whole(label):
             number = int(label)
         else:
             number = -1
@@ -174,3 +176,7 @@ class Labels:
             return cls(**fields)
         except TypeError as error:
             raise BadInput(f"not labels as to_dict writes them ({error}): take them from a model.json") from error
+
+
+def _is_whole(label: Any) -> bool:
+    return isinstance(label, float) and label.is_integer()

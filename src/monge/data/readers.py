@@ -2,24 +2,23 @@
 
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from monge.data import dialects
+from monge.data import archives, dialects
+from monge.data.archives import choose
 from monge.data.codes import Number
 from monge.data.columns import Columns, without_missing
 from monge.data.images import read_folder
-from monge.data.layout import CHUNK_BYTES, Table
+from monge.data.layout import Table
 from monge.errors import BadInput
 from monge.files import ending_of
-from monge.progress import bar
 
-ARCHIVES = (".npz", ".h5", ".hdf5", ".zarr")
+ARCHIVES = (".npz", ".h5", ".hdf5", ".nc", ".zarr")
 UNREADABLE = (
     OSError,
     ValueError,
@@ -67,8 +66,9 @@ def read(path: Path, key: str | None = None, how: Reading | None = None) -> Tabl
     ending = "/" if path.is_dir() and not _is_zarr(path) else ".zarr" if path.is_dir() else ending_of(path)
     if key is not None and ending not in ARCHIVES:
         raise BadInput(f"{path} holds one table, and key {key!r} was given: leave the key out")
-    if how.of_table and ending not in TABLES:
-        name, value = next(iter(how.of_table.items()))
+    for name, value in how.of_table.items():
+        if ending in TABLES or (name == "label_column" and ending in ARCHIVES):
+            continue
         raise BadInput(
             f"{path} has no columns, and {name} {value!r} is of tables: give a .csv or .parquet, or leave it out"
         )
@@ -79,7 +79,7 @@ def read(path: Path, key: str | None = None, how: Reading | None = None) -> Tabl
     if path.is_file() and path.stat().st_size == 0:
         raise BadInput(f"{path} is empty (0 bytes): write it again")
     with _readable(path):
-        return TABLES[ending](path, how) if ending in TABLES else READERS[ending](path, key)
+        return TABLES[ending](path, how) if ending in TABLES else READERS[ending](path, how, key)
 
 
 @contextmanager
@@ -97,60 +97,29 @@ def _is_zarr(path: Path) -> bool:
     return path.suffix == ".zarr" or any((path / mark).exists() for mark in ("zarr.json", ".zarray", ".zgroup"))
 
 
-def _npy(path: Path, key: str | None) -> Table:
+def _npy(path: Path, how: Reading, key: str | None) -> Table:
     return Table(np.lib.format.open_memmap(path, mode="r"))
 
 
-def _npz(path: Path, key: str | None) -> Table:
-    archive = np.load(path, allow_pickle=False)
-    if not isinstance(archive, np.lib.npyio.NpzFile):
+def _npz(path: Path, how: Reading, key: str | None) -> Table:
+    if not zipfile.is_zipfile(path) and path.read_bytes()[:6] == b"\x93NUMPY":
         raise BadInput(f"{path} is not an archive of arrays: if it is one array, name it .npy")
-    with archive:
-        return _choose(path, archive.files, lambda name: archive[name], key)
+    return choose(path, list(archives.npz(path)), key, how.label_column)
 
 
-def _h5(path: Path, key: str | None) -> Table:
+def _h5(path: Path, how: Reading, key: str | None) -> Table:
     import h5py
 
-    names: list[str] = []
+    if path.suffix.lower() == ".nc" and not h5py.is_hdf5(path):
+        return choose(path, archives.netcdf3(path), key, how.label_column)
     with h5py.File(path, "r") as file:
-        file.visititems(lambda name, node: names.append(name) if isinstance(node, h5py.Dataset) else None)
-        return _choose(path, names, lambda name: _rows(file[name], path), key)
+        return choose(path, archives.hdf5(file, path), key, how.label_column)
 
 
-def _zarr(path: Path, key: str | None) -> Table:
+def _zarr(path: Path, how: Reading, key: str | None) -> Table:
     import zarr
 
-    store = zarr.open(path, mode="r")
-    if isinstance(store, zarr.Array):
-        return _choose(path, ["x"], lambda _: _rows(store, path), key)
-    names = sorted(name for name, node in store.members(max_depth=None) if isinstance(node, zarr.Array))
-    return _choose(path, names, lambda name: _rows(store[name], path), key)
-
-
-def _choose(path: Path, names: Sequence[str], get: Callable[[str], NDArray[np.generic]], key: str | None) -> Table:
-    """The array called `key`, else "x", else the only one; labels are the array "y"."""
-    others = [name for name in names if name != "y"]
-    chosen = key or ("x" if "x" in names else others[0] if len(others) == 1 else None)
-    if chosen is None or chosen not in names:
-        raise BadInput(
-            f"{path} has no array {key or 'x'!r}: choose a key among {', '.join(names) or '(none there)'}, "
-            f"as in {path.name}#KEY"
-        )
-    return Table(get(chosen), get("y") if "y" in names and chosen != "y" else None)
-
-
-def _rows(dataset: Any, path: Path) -> NDArray[np.generic]:
-    """A stored array read in chunks of rows."""
-    if dataset.ndim == 0 or dataset.dtype.kind not in "biuf":
-        return np.asarray(dataset[()])
-    values: NDArray[np.generic] = np.empty(dataset.shape, dataset.dtype)
-    rows = max(1, CHUNK_BYTES // max(1, values[:1].nbytes))
-    with bar(f"reading {path.name}", len(values)) as advance:
-        for start in range(0, len(values), rows):
-            values[start : start + rows] = dataset[start : start + rows]
-            advance(rows)
-    return values
+    return choose(path, archives.zarr(zarr.open(path, mode="r"), path), key, how.label_column)
 
 
 def _text(path: Path, how: Reading) -> Table:
@@ -195,8 +164,8 @@ def _columns(table: Any, path: Path, how: Reading) -> Table:
     return Table(code.encode(table, str(path)), y, columns=code.names, groups=groups, code=code)
 
 
-READERS: dict[str, Callable[[Path, str | None], Table]] = {
-    ".npy": _npy, ".npz": _npz, ".h5": _h5, ".hdf5": _h5, ".zarr": _zarr,
+READERS: dict[str, Callable[[Path, Reading, str | None], Table]] = {
+    ".npy": _npy, ".npz": _npz, ".h5": _h5, ".hdf5": _h5, ".nc": _h5, ".zarr": _zarr,
 }  # fmt: skip
 TABLES: dict[str, Callable[[Path, Reading], Table]] = {
     ".csv": _text, ".tsv": _text, ".txt": _text, ".parquet": _parquet,

@@ -29,6 +29,7 @@ from monge.training import Objective, Training, fastest_precision
 EXACT_DIVERGENCE = 64  # values per event up to which the likelihood uses the exact divergence
 PROBES = 16
 ENOUGH_ROWS, FEW_ROWS = 100, 5000  # between which a tenth of a table is kept aside, to stop by
+CALIBRATED_FROM = 200  # steps of training: fewer are a trial, and to calibrate would take longer than they do
 PATIENCE = 20  # looks at the loss on these, 100 steps each
 TINY = 1e-6
 START = "start/"  # names of its tensors in a file
@@ -211,8 +212,12 @@ class Diffusion(Family):
         return [Denoising(self.denoiser, levels, self.settings, self.scaled, self.labels, self.augmentation)]
 
     def after_training(self) -> None:
-        if not self.denoiser.homogeneous:  # which is for denoising above all, and looks when it is first asked to draw
-            self.walker.measure(self._typical(samplers.calibration_rows), device=self.device)
+        if self.denoiser.homogeneous:  # which is for denoising above all, and looks when it is first asked to draw
+            return
+        steps = self.record["training"].get("steps")
+        told = steps is None or steps >= CALIBRATED_FROM
+        rows = samplers.calibration_rows if told else samplers.pilot_rows
+        self.walker.measure(self._typical(rows), calibrate=told, device=self.device)
 
     def _typical(self, number: Callable[[tuple[int, ...]], int], label: Any = None) -> Tensor | None:
         """Labels of the rows of a pilot: one that is asked of all, or as samples have them. number: of rows, by the

@@ -99,7 +99,7 @@ class Walker:
         self.plan = Plan(self.moments)  # nothing is corrected that is looked at
         to_be = {"calibrate": self.moments, "atoms": self.step > 0} if calibrate else {}
         found = self._piloted(label, None, **to_be, **options)
-        self.plan = found._replace(ends=None)
+        self.plan = found._replace(ends=None, moments=self.moments)  # of all, though those looked at have labels
         if self.thresholds is not None and found.ends is not None:
             self.thresholds.find(found.ends)
 

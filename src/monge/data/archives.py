@@ -1,0 +1,204 @@
+"""Archives of arrays with names: .npz, HDF5, NetCDF, Zarr; which one holds the samples, and what goes with it."""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monge.data.layout import CHUNK_BYTES, Table
+from monge.errors import BadInput
+from monge.progress import bar
+
+Array = NDArray[np.generic]
+LABELS, SAMPLES = "y", "x"
+BOMB, LARGE = 500, 2**26  # times what is stored, and bytes, from which on an array is not expanded
+CHAINS = "chain", "draw"  # axes of draws of Markov chains, as ArviZ names them
+FEW_CHAINS = 5  # fewer are not held out whole
+
+
+class Node(NamedTuple):
+    """An array of an archive, not read yet: its name with the groups that it is in, its shape, the names of its axes
+    (none where the format has none), whether it only tells places along an axis, and how it is read."""
+
+    name: str
+    shape: tuple[int, ...]
+    axes: tuple[str, ...]
+    is_axis: bool
+    read: Callable[[], Array]
+
+    @property
+    def group(self) -> str:
+        return self.name.rpartition("/")[0]
+
+    def beside(self, name: str) -> str:
+        """The name of another array of the same group."""
+        return f"{self.group}/{name}" if self.group else name
+
+    @property
+    def told(self) -> str:
+        return f"{self.name} {list(self.shape)}"
+
+
+def choose(path: Path, nodes: Sequence[Node], key: str | None, label: str | None = None) -> Table:
+    """The array called `key`, else "x", else the only one that is no axis and no label; with the array y (or `label`)
+    of its group for labels. Draws of chains [chain, draw, *event] become rows.
+
+    Raises BadInput where there is none or there are several, and for labels of another number of rows; warns of arrays
+    of as many rows that are not read.
+    """
+    named = {node.name: node for node in nodes}
+    data = [node for node in nodes if not node.is_axis and node.name.rpartition("/")[2] != LABELS]
+    ends = [node.name for node in data if node.name.rpartition("/")[2] == SAMPLES]
+    if key is not None:
+        chosen = key.strip("/") if key.strip("/") in named else None
+    elif SAMPLES in named and not named[SAMPLES].is_axis:
+        chosen = SAMPLES
+    else:
+        chosen = ends[0] if len(ends) == 1 else data[0].name if len(data) == 1 else None
+    if chosen is None:
+        there = ", ".join(node.told for node in (data or nodes)) or "(none there)"
+        raise BadInput(f"{path} has no array {key or SAMPLES!r}: choose a key among {there}, as in {path.name}#KEY")
+    x = named[chosen]
+    y = named.get(x.beside(label or LABELS))
+    if label is not None and y is None:
+        raise BadInput(f"{path} has no array {x.beside(label)!r} beside {chosen}: it has {', '.join(named)}")
+    y = None if y is x or (y is not None and y.is_axis) else y
+    of_chains = x.axes[:2] == CHAINS
+    rows = x.shape[0] * x.shape[1] if of_chains else x.shape[0] if x.shape else 0
+    if y is not None and (not y.shape or y.shape[0] != rows):
+        raise BadInput(
+            f"{path}: {y.name} has {y.shape[0] if y.shape else 'no'} rows, and {chosen} has {rows}: give a label for "
+            "each, or take one of the two away"
+        )
+    passed = [
+        node.told
+        for node in nodes
+        if node not in (x, y) and node.group == x.group and node.shape[:1] == (rows,) and not node.is_axis and rows > 1
+    ]
+    if passed and key is None:
+        warnings.warn(
+            f"{path}: {', '.join(passed[:4])} beside {chosen} {'is' if len(passed) == 1 else 'are'} not read: "
+            "label_column= (--label-column) names one that goes with each row",
+            stacklevel=2,
+        )
+    values, labels = x.read(), None if y is None else _texts(y.read())
+    if not of_chains:
+        return Table(values, labels)
+    groups = np.repeat(np.arange(x.shape[0]), x.shape[1]) if x.shape[0] >= FEW_CHAINS else None
+    return Table(values.reshape(rows, *x.shape[2:]), labels, groups=groups)
+
+
+def npz(path: Path) -> Iterator[Node]:
+    archive = np.load(path, allow_pickle=False)
+    heads = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    for entry in archive.zip.infolist():
+        if not entry.filename.endswith(".npy"):
+            continue
+        refuse_bomb(path, entry.filename, entry.compress_size, entry.file_size)
+        name = entry.filename.removesuffix(".npy")
+        with archive.zip.open(entry) as file:
+            shape = heads[np.lib.format.read_magic(file)](file)[0]
+        yield Node(name, shape, (), False, partial(archive.__getitem__, name))
+
+
+def hdf5(file: Any, path: Path) -> list[Node]:
+    """Of an open HDF5 file, NetCDF 4 too: its axes are those that have scales."""
+    import h5py
+
+    found: list[Node] = []
+
+    def visit(name: str, node: Any) -> None:
+        if isinstance(node, h5py.Dataset):
+            axes = tuple((next(iter(each.keys()), "") or each.label) for each in node.dims) if node.shape else ()
+            axes = tuple(axis.rpartition("/")[2] for axis in axes)
+            is_axis = bool(node.is_scale) or axes == (name.rpartition("/")[2],)
+            found.append(
+                Node(name, tuple(node.shape or ()), axes, is_axis, lambda: _stored(node, dict(node.attrs), path))
+            )
+
+    file.visititems(visit)
+    return found
+
+
+def zarr(store: Any, path: Path) -> list[Node]:
+    """Of an open Zarr store, of version 2 or 3, or an array alone."""
+    import zarr
+
+    members = [("x", store)] if isinstance(store, zarr.Array) else sorted(store.members(max_depth=None))
+    found = []
+    for name, node in members:
+        if isinstance(node, zarr.Array):
+            axes = getattr(node.metadata, "dimension_names", None) or node.attrs.get("_ARRAY_DIMENSIONS") or ()
+            axes = tuple(str(axis or "") for axis in axes)
+            is_axis = axes == (name.rpartition("/")[2],)
+            read = partial(_stored, node, dict(node.attrs), path)
+            found.append(Node(name, tuple(node.shape), axes, is_axis, read))
+    return found
+
+
+def netcdf3(path: Path) -> list[Node]:
+    """Of the classic format."""
+    from scipy.io import netcdf_file
+
+    file = netcdf_file(path, mmap=False)
+
+    def read(node: Any) -> Array:
+        values = np.array(node.data)
+        return _unpacked(values.astype(values.dtype.newbyteorder("=")), node._attributes)
+
+    return [
+        Node(name, tuple(node.shape), tuple(node.dimensions), tuple(node.dimensions) == (name,), partial(read, node))
+        for name, node in file.variables.items()
+    ]
+
+
+def refuse_bomb(path: Path, name: str, stored: int, expanded: int) -> None:
+    """Raise BadInput for what is packed so tightly that hardly anything can be in it."""
+    if expanded > LARGE and expanded > BOMB * max(1, stored):
+        raise BadInput(
+            f"{path}: {name} would expand from {stored:,} to {expanded:,} bytes, {expanded // max(1, stored):,} times: "
+            "write it again uncompressed if it is what you want"
+        )
+
+
+def _stored(dataset: Any, attributes: dict[str, Any], path: Path) -> Array:
+    """A stored array read in blocks of rows, texts as such, packed numbers unpacked."""
+    if dataset.ndim == 0 or dataset.dtype.kind not in "biuf":
+        return _texts(np.asarray(dataset[()]))
+    stored = getattr(getattr(dataset, "id", None), "get_storage_size", None)
+    size = int(np.prod(dataset.shape)) * dataset.dtype.itemsize
+    refuse_bomb(path, dataset.name, stored() if stored else dataset.nbytes_stored(), size)
+    values: Array = np.empty(dataset.shape, dataset.dtype)
+    rows = max(1, CHUNK_BYTES // max(1, values[:1].nbytes))
+    with bar(f"reading {path.name}", len(values)) as advance:
+        for start in range(0, len(values), rows):
+            values[start : start + rows] = dataset[start : start + rows]
+            advance(rows)
+    return _unpacked(values, attributes)
+
+
+def _unpacked(values: Array, attributes: dict[str, Any]) -> Array:
+    """Numbers that are packed as NetCDF's conventions have it: filled cells are NaN, scale and offset applied."""
+    wide: NDArray[Any] = values
+    for name in ("_FillValue", "missing_value"):
+        fill = np.asarray(attributes.get(name, np.nan))
+        if fill.dtype.kind in "biuf" and fill.size == 1 and not np.isnan(float(fill.ravel()[0])):
+            gone = values == fill.ravel()[0]
+            wide = np.where(gone, np.nan, wide) if gone.any() else wide
+    scale, offset = attributes.get("scale_factor"), attributes.get("add_offset")
+    if scale is not None or offset is not None:
+        factor, shift = (float(np.ravel(v)[0]) if v is not None else d for v, d in ((scale, 1.0), (offset, 0.0)))
+        wide = wide * factor + shift
+    return wide
+
+
+def _texts(y: Any) -> Array:
+    """Labels that are stored as bytes, objects or strings of any length, as text; numbers as they are."""
+    if y.dtype.kind in "SOT" and y.ndim:
+        y = np.array([v.decode() if isinstance(v, bytes) else str(v) for v in y.ravel()]).reshape(y.shape)
+    found: Array = y
+    return found
