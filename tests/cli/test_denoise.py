@@ -139,3 +139,32 @@ def test_a_run_that_does_not_denoise_is_refused(denoise, folder, tmp_path):
     status, _, err = denoise(tmp_path / "run", folder / "colour.png", "-o", tmp_path / "x.png", "--sigma", 1)
     assert status == 2
     assert "does not denoise: use a diffusion" in err
+
+
+def test_gray_stored_as_colours_is_denoised_as_gray(denoise, folder, tmp_path):
+    noisy = Image.open(folder / "colour.png").getchannel(1)
+    noisy.save(tmp_path / "gray.png")
+    noisy.convert("RGB").save(tmp_path / "rgb.png")
+    for name in ("gray.png", "rgb.png"):
+        assert denoise("wavelet", tmp_path / name, "-o", tmp_path / f"out-{name}")[0] == 0
+    out = Image.open(tmp_path / "out-rgb.png")
+    assert out.mode == "RGB"
+    assert np.array_equal(np.asarray(out)[..., 1], np.asarray(Image.open(tmp_path / "out-gray.png")))
+
+
+def test_channels_last_are_told_and_come_back_last(denoise, folder, tmp_path):
+    x = np.asarray(Image.open(folder / "colour.png"), np.float32)
+    np.save(tmp_path / "last.npy", x)
+    np.save(tmp_path / "first.npy", np.moveaxis(x, -1, 0))
+    with pytest.warns(UserWarning, match="last.npy is read as 128x160 pixels of 3 channels"):
+        assert denoise("wavelet", tmp_path / "last.npy", "--sigma", 25, "-o", tmp_path / "a.npy")[0] == 0
+    assert denoise("wavelet", tmp_path / "first.npy", "--sigma", 25, "-o", tmp_path / "b.npy")[0] == 0
+    assert np.array_equal(np.load(tmp_path / "a.npy"), np.moveaxis(np.load(tmp_path / "b.npy"), 0, -1))
+
+
+def test_several_pages_are_refused(denoise, folder, tmp_path):
+    pages = [Image.fromarray(np.full((20, 20), 9 * i, np.uint8)) for i in range(3)]
+    for name in ("s.tif", "s.gif"):
+        pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
+        status, _, err = denoise("wavelet", tmp_path / name, "-o", tmp_path / "o.png")
+        assert (status, "holds 3 pictures, pages or frames" in err) == (2, True)

@@ -51,9 +51,15 @@ def write_samples(path: Path, x: Tensor, about: dict[str, Any], **drawn: float |
     content = io.BytesIO()
     ending = ending_of(path)
     if ending == "":
+        if about["limits"] is None:
+            raise BadInput(f"{path}: samples of real values are not levels of pictures: write .npz or .npy")
+        low, high = about["limits"]
+        full = pictures.DEEP if high - low > pictures.SHALLOW else pictures.SHALLOW
+        if full == pictures.DEEP and 0 <= low < high <= full:  # as they are
+            low, high = 0.0, full
         for i, picture in enumerate(x):
             name = f"{i:0{len(str(len(x) - 1))}}.png"
-            pictures.write(path / name, pictures.of_units(picture, about["limits"] or (0.0, pictures.SHALLOW)))
+            pictures.write(path / name, pictures.of_units(picture, (low, high), full))
         return
     if ending in TABLES:
         table = _table(x, about, int(drawn.get("seed") or 0))

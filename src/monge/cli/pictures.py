@@ -17,6 +17,7 @@ from monge.errors import BadInput
 from monge.files import write_atomic
 
 LOSSLESS = (".png", ".tif", ".tiff", ".bmp")  # what pictures are written as
+COLOURS = 3, 4  # channels that an array may have last
 DEEP, SHALLOW = 65535.0, 255.0
 PNG, IN_COLOUR = b"\x89PNG\r\n\x1a\n", (2, 6)  # how a file of PNG begins, and its types in colour
 
@@ -24,12 +25,13 @@ PNG, IN_COLOUR = b"\x89PNG\r\n\x1a\n", (2, 6)  # how a file of PNG begins, and i
 @dataclass(frozen=True, eq=False)
 class Picture:
     """values: [C, *space], levels of a picture or numbers of an array. full: its highest level, None where it has none.
-    alpha: [H, W]. shape: of the array in its file."""
+    alpha: [H, W]. shape: of the array in its file. is_last: whether its channels are the last axis there."""
 
     values: Float[Tensor, "*event"]
     full: float | None = None
     alpha: NDArray[np.generic] | None = None
     shape: tuple[int, ...] | None = None
+    is_last: bool = False
 
     def of(self, values: Float[Tensor, "*event"]) -> "Picture":
         """Other values in its place."""
@@ -48,7 +50,12 @@ def read(path: Path) -> Picture:
             raise BadInput(f"{path} cannot be read ({error}): write it again as an array of numbers") from error
         if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
             raise BadInput(f"{path} must hold finite numbers only: repair it")
-        return Picture(torch.from_numpy(array.astype(np.float32)), shape=array.shape)
+        is_last = array.ndim == 3 and array.shape[-1] in COLOURS and array.shape[0] not in (1, *COLOURS)
+        if is_last:
+            high, wide, channels = array.shape
+            warnings.warn(f"{path} is read as {high}x{wide} pixels of {channels} channels", stacklevel=2)
+        values = np.moveaxis(array, -1, 0) if is_last else array
+        return Picture(torch.from_numpy(values.astype(np.float32)), shape=array.shape, is_last=is_last)
     values, alpha = read_layers(path)
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise BadInput(f"{path} has pixels that are NaN or infinite: repair it")
@@ -62,6 +69,7 @@ def write(path: Path, picture: Picture) -> None:
     content = io.BytesIO()
     x = picture.values
     if path.suffix == ".npy":
+        x = x.movedim(0, -1) if picture.is_last else x
         np.save(content, x.reshape(picture.shape or x.shape).numpy(), allow_pickle=False)
         write_atomic(path, content.getvalue())
         return

@@ -1,6 +1,7 @@
 """Pictures through a denoiser, and what is told of them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from monge import models
 from monge.cli.pictures import Picture, in_units, of_units
+from monge.data import is_gray
 from monge.denoisers import ByChannel, PatchMixture, WaveletShrinkage, Wiener, noise_level
 from monge.errors import BadInput
 from monge.evaluation import psnr, ssim
@@ -22,11 +24,19 @@ class Restorer:
     """A picture, its noise and what is left, by a denoiser that works on events in some units.
 
     denoise: (y [1, *event], sigma) -> x_hat. limits: of the units that the levels of a picture stand for, None for the
-    levels themselves. blind: whether it looks at no sigma; the level is then read off what it takes out.
+    levels themselves. blind: whether it looks at no sigma; the level is then read off what it takes out. channels: of
+    the events that it works on, None for any.
     """
 
-    def __init__(self, denoise: Denoise, limits: Sequence[float] | None = None, *, blind: bool = False) -> None:
-        self.denoise, self.limits, self.blind = denoise, limits, blind
+    def __init__(
+        self,
+        denoise: Denoise,
+        limits: Sequence[float] | None = None,
+        *,
+        blind: bool = False,
+        channels: int | None = None,
+    ) -> None:
+        self.denoise, self.limits, self.blind, self.channels = denoise, limits, blind, channels
 
     @classmethod
     def untrained(cls, method: str, by_channel: bool) -> "Restorer":
@@ -46,11 +56,14 @@ class Restorer:
             apart = len(event) > 1 and event[0] == 1 and y.ndim == len(event) + 1
             return model.denoise(y.transpose(0, 1) if apart else y, sigma).reshape(y.shape)
 
-        return cls(denoise, model.record["data"]["limits"], blind=bool(model.settings.get("blind")))
+        blind = bool(model.settings.get("blind"))
+        return cls(denoise, model.record["data"]["limits"], blind=blind, channels=event[0])
 
     def __call__(self, picture: Picture, sigma: float | None, path: Path) -> tuple[Picture, Picture, str]:
         """What is found, what was taken out, and what there is to say of it."""
         y = in_units(picture, self.limits)
+        gray = self.channels in (None, 1) and y.ndim == 3 and is_gray(y.numpy())  # stored three times, with one noise
+        y = y[:1] if gray else y
         event = y[None] if y.ndim < 3 and self.limits is None else y
         level = 1.0 if sigma is None and self.blind else sigma
         if level is None:
@@ -60,12 +73,13 @@ class Restorer:
         x_hat = self.denoise(event[None], level)[0].reshape(y.shape)
         out = float((y - x_hat).square().mean().sqrt())
         level = out if sigma is None and self.blind else level
+        x_hat = x_hat.expand(picture.values.shape) if gray else x_hat
         found = picture.of(of_units(x_hat, self.limits, picture.full).values)
         left = picture.values - found.values
         middle = 0.0 if picture.full is None else (picture.full + 1) / 2
         told = f"sigma {level:.4g}{' (estimated)' if sigma is None else ''}"
         told += f", taken out {out:.4g}"
-        residual = Picture(left + middle, picture.full, shape=picture.shape)
+        residual = replace(picture, values=left + middle, alpha=None)
         return found, residual, told
 
 

@@ -5,7 +5,7 @@ from monge.data.columns import Columns
 from monge.data.crops import Crops
 from monge.data.dialects import Dialect
 from monge.data.fields import c_alpha, gaussian_field, power_law_spectrum
-from monge.data.images import Layers, read_image, read_layers
+from monge.data.images import Layers, is_gray, read_image, read_layers
 from monge.data.labels import Labels
 from monge.data.planar import banana, checkerboard, moons, pinwheel, rings
 from monge.data.samples import RowView, Samples
@@ -27,6 +27,7 @@ __all__ = [
     "checkerboard",
     "digits",
     "gaussian_field",
+    "is_gray",
     "load",
     "moons",
     "patches",

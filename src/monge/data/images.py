@@ -12,6 +12,8 @@ from monge.errors import BadInput
 from monge.progress import bar
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+STACKS = (".gif", ".tif", ".tiff")
+PARTS = ("train", "training", "val", "valid", "validation", "test", "testing", "holdout")  # of a data set
 LARGE = 48  # sides from which on pictures of several sizes are cropped unasked, and of the crops
 
 
@@ -22,28 +24,36 @@ class Layers(NamedTuple):
     alpha: Shaped[np.ndarray, "H W"] | None
 
 
-def read_image(path: str | Path) -> Shaped[np.ndarray, "C H W"]:
+def read_image(path: str | Path, page: int | None = None) -> Shaped[np.ndarray, "C H W"]:
     """One picture as `read_layers` has it; an alpha channel that is opaque everywhere is dropped.
 
     Raises `BadInput` for a file that is no picture, is truncated, or is transparent anywhere.
     """
-    values, alpha = read_layers(path)
+    values, alpha = read_layers(path, page)
     if alpha is not None and (alpha < 255).any():
         raise BadInput(f"{path} is transparent in places (alpha channel): flatten it on a background first")
     return values
 
 
-def read_layers(path: str | Path) -> Layers:
+def read_layers(path: str | Path, page: int | None = None) -> Layers:
     """One picture and its alpha channel, uint8 (uint16 for 16-bit gray, float32 for such a TIFF), upright by its EXIF
     tag.
 
-    A palette becomes RGB, black-and-white becomes 0 and 255. Raises `BadInput` for a file that is no picture or is
-    truncated, or of another colour mode, such as CMYK.
+    page: which of those that a file holds. A palette becomes RGB, black-and-white becomes 0 and 255. Raises `BadInput`
+    for a file that is no picture or is truncated, or of another colour mode, such as CMYK, and where there are several
+    pages and none is asked for.
     """
     from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as file:
+            pages = getattr(file, "n_frames", 1)
+            file.seek(page or 0)
+            if page is None and pages > 1:
+                raise BadInput(
+                    f"{path} holds {pages} pictures, pages or frames: monge.data.load takes them as so many samples; "
+                    "where one is asked for, save it alone"
+                )
             picture = ImageOps.exif_transpose(file)
             if picture.mode == "1":
                 picture = picture.convert("L")
@@ -66,12 +76,41 @@ def read_layers(path: str | Path) -> Layers:
     return Layers(np.moveaxis(np.atleast_3d(values), -1, 0), alpha)
 
 
+def is_gray(values: Shaped[np.ndarray, "C *space"]) -> bool:
+    """Whether a picture of three channels has one, stored three times."""
+    return len(values) == 3 and bool((values[0] == values[1]).all() and (values[0] == values[2]).all())
+
+
+def read_stack(path: Path) -> Table:
+    """The pages of a file, [n, C, H, W]. Raises BadInput where there is one, or they differ in size or colour."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as file:
+            pages = getattr(file, "n_frames", 1)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise BadInput(f"{path} is not a readable picture ({' '.join(str(error).split())}): replace it") from error
+    if pages == 1:
+        raise BadInput(f"{path} is one picture, and a law is learned from many: give a folder of them, or a stack")
+    found = [read_image(path, page) for page in range(pages)]
+    for k, image in enumerate(found):
+        if image.shape != found[0].shape:
+            raise BadInput(f"{path}: its first page is {_size(found[0])} and page {k + 1} is {_size(image)}")
+    return Table(_without_copies(np.stack(found)))
+
+
+def _without_copies(x: NDArray[np.generic]) -> NDArray[np.generic]:
+    """One channel of pictures [n, C, H, W] that are all gray."""
+    return x[:, :1] if all(map(is_gray, x)) else x
+
+
 def read_folder(folder: Path, *, cropped: bool = False) -> Table:
     """Every picture below a folder, in the order of their paths, [n, C, H, W]; subfolders are the labels.
 
     Pictures of several sizes, to be cropped, come as a list [C, H, W] each: where that is said, or all are large.
 
-    Files and folders whose name starts with a dot are passed over. Raises `BadInput` when there is none, when they
+    Gray pictures that are stored as red, green and blue have one channel. Files and folders whose name starts with a
+    dot are passed over. Raises `BadInput` when there is none, when they
     differ in colour or depth, or in size and are not to be cropped (naming two), or when some lie in subfolders and
     others do not.
     """
@@ -82,10 +121,25 @@ def read_folder(folder: Path, *, cropped: bool = False) -> Table:
     )
     if not paths:
         raise BadInput(f"{folder} holds no picture: give a folder with files in {', '.join(ENDINGS)}")
+    inside = folder.resolve()
+    strange = next((path for path in paths if not path.resolve().is_relative_to(inside)), None)
+    if strange is not None:
+        raise BadInput(
+            f"{strange} is a link to {strange.resolve()}, out of {folder}: copy the picture, or remove the link"
+        )
+    empty = next((path for path in paths if path.stat().st_size == 0), None)
+    if empty is not None:
+        raise BadInput(f"{empty} is empty (0 bytes): remove or replace it")
     owners = [path.relative_to(folder).parts[0] if path.parent != folder else "" for path in paths]
     classes = tuple(sorted(set(owners)))
     if "" in classes and len(classes) > 1:
         raise BadInput(f"{folder} has pictures of its own and others in {classes[1]}/: put all in subfolders, or none")
+    parts = [name for name in classes if name.lower() in PARTS]
+    if len(parts) > 1 and len(parts) == len(classes):
+        raise BadInput(
+            f"{folder} has {', '.join(f'{name}/' for name in parts)}, which are parts of a data set and no labels: "
+            f"give {folder / parts[0]}, say"
+        )
     first = read_image(paths[0])
     pictures: list[NDArray[np.generic]] = []
     alike = True
@@ -103,7 +157,9 @@ def read_folder(folder: Path, *, cropped: bool = False) -> Table:
                 )
             pictures.append(image)
             advance()
-    x = pictures if cropped or not alike else np.stack(pictures)
+    x = pictures if cropped or not alike else _without_copies(np.stack(pictures))
+    if isinstance(x, list) and all(map(is_gray, x)):
+        x = [image[:1] for image in x]
     if classes == ("",):
         return Table(x)
     return Table(x, np.array([classes.index(owner) for owner in owners]), classes)

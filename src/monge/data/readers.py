@@ -13,7 +13,7 @@ from monge.data import archives, dialects
 from monge.data.archives import choose
 from monge.data.codes import Number
 from monge.data.columns import Columns, without_missing
-from monge.data.images import read_folder
+from monge.data.images import STACKS, read_folder, read_stack
 from monge.data.layout import Table
 from monge.errors import BadInput
 from monge.files import ending_of
@@ -74,6 +74,8 @@ def read(path: Path, key: str | None = None, how: Reading | None = None) -> Tabl
         )
     if ending == "/":
         return read_folder(path, cropped=how.cropped)
+    if ending in STACKS:
+        return read_stack(path)
     if ending not in ENDINGS:
         raise BadInput(f"{path} ends in {ending!r}: give {', '.join(ENDINGS)} or a folder of images")
     if path.is_file() and path.stat().st_size == 0:

@@ -1,6 +1,7 @@
 """`load`: anything that holds samples, to `Samples`."""
 
 import difflib
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,8 @@ def load(
         - a table, `.csv`, `.tsv` or `.txt` (and these `.gz`) however its cells are parted, or `.parquet`: moments are
           numbers of days, or finer, and texts that come again have a column of 0 and 1 each (`monge.data.Columns`,
           which brings back the table);
-        - a folder of images, its subfolders being labels; photographs of several sizes are cropped;
+        - a folder of images, its subfolders being labels; photographs of several sizes are cropped; a .tif or .gif of
+          several pages;
         - a built-in: digits, patches, rings, moons, banana, checkerboard, pinwheel, gaussian-field,
           c-alpha, with options as in `"gaussian-field?shape=64x64&slope=2&n=1000&seed=1"`.
     key: which array of an archive (npz, h5, zarr); also `"file.npz#key"`. By default "x", else the only
@@ -77,6 +79,10 @@ def load(
     if ready is not None:
         if key or kind or name or group or crop:
             raise BadInput(f"{ready.name} has its own kind and name: load it without key, kind, name, group and crop")
+        if isinstance(source, str) and Path(source).exists():
+            warnings.warn(
+                f"{source} is built in, and that is taken; for the file or folder here give ./{source}", stacklevel=2
+            )
         return ready
     if isinstance(source, str | Path):
         if missing is not None:
