@@ -132,6 +132,10 @@ def test_whole_numbers_beyond_float64_are_refused(tmp_path):
     parquet.write_table(pa.table({"id": np.arange(10**19, 10**19 + 9, dtype=np.uint64)}), tmp_path / "t.parquet")
     with pytest.raises(BadInput, match=r"column 'id' holds whole numbers beyond 2\^53, up to 10000000000000000008"):
         data.load(tmp_path / "t.parquet")
+    (tmp_path / "t.csv").write_text("id,v\n" + "".join(f"{10**19 + i},{i}\n" for i in range(9)))
+    with pytest.raises(BadInput, match=r"column 'id' holds whole numbers beyond 2\^53, such as 10000000000000000000"):
+        data.load(tmp_path / "t.csv")
+    assert len(data.load(tmp_path / "t.csv", columns=["v"])) == 9
 
 
 def test_texts_that_repeat_are_columns_of_their_own(tmp_path):

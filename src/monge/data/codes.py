@@ -13,7 +13,7 @@ from monge import rng
 from monge.errors import BadInput
 
 Array = NDArray[np.float64]
-LARGEST = 2.0**53  # whole numbers that float64 holds, one by one
+LARGEST, DIGITS = 2.0**53, 16  # whole numbers that float64 holds, one by one, and digits of such
 MOST_TEXTS, RARE, REPEATED = 100, 5, 2  # texts with a column of their own; rows of a rare one; rows a text on average
 MOST_DECIMALS = 9
 LOOKED_AT = 200  # cells by which a format is found
@@ -368,6 +368,12 @@ def _text(common: dict[str, Any], cells: Any, label: str) -> Code:
 
     texts = _texts(cells)
     some = texts.drop_null().slice(0, LOOKED_AT).to_pylist()
+    longest = max(some, key=len, default="")
+    if len(longest) > DIGITS and longest.isascii() and longest.lstrip("+-").isdigit():
+        raise BadInput(
+            f"{label}: column {common['name']!r} holds whole numbers beyond 2^53, such as {longest}, which numbers of "
+            "64 bits do not tell apart: leave it out, or subtract a constant"
+        )
     for code in (*_formats(common, some), *_moments(common, some)):
         try:
             values = code.read(cells, label)

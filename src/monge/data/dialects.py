@@ -17,13 +17,13 @@ DELIMITERS = "\t;|,"
 BLANKS = " "
 BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8"}
 INDICES = ("", "Unnamed: 0")  # names that pandas and R give to a column that numbers the rows
-PADDED, COMMA = re.compile(r"^0\d+$"), re.compile(r"^[-+]?\d+,\d+$")
+PADDED, COMMA = re.compile(r"^0\d+$|^[-+]?\d{17,}$"), re.compile(r"^[-+]?\d+,\d+$")
 
 
 class Dialect(NamedTuple):
-    """What parts the cells of a row, the mark of decimals, the names of the columns as far as the first line does not
-    give them (or ought not to), how many lines are before the first row, the encoding, and columns that are texts
-    though they look like numbers."""
+    """What parts the cells of a row, the mark of decimals, the names of the columns, how many lines are before the
+    first row, the encoding, columns that are texts though they look like numbers (zeros before them, or more digits
+    than numbers have), and whether the file names its columns."""
 
     delimiter: str = ","
     decimal: str = "."
