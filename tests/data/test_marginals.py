@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from monge.data import Samples, Scaling
+from monge.data.marginals import Marginals
 
 G = torch.Generator().manual_seed(0)
 Z = torch.randn(4000, generator=G)
@@ -158,3 +159,24 @@ def test_several_heavy_columns_are_bent_each_by_its_own(columns):
         theirs = scaling.forward(x[:, i : i + 1])[:, 0]
         torch.testing.assert_close(ours, (theirs - theirs.mean()) / theirs.std(), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(together.inverse(z.double()), x.double(), rtol=1e-4, atol=1e-6)
+
+
+def test_a_choice_of_several_is_drawn_as_one_and_spread_by_little():
+    g = torch.Generator().manual_seed(0)
+    x = torch.nn.functional.one_hot(torch.randint(4, (500,), generator=g), 4).double()
+    x = torch.cat([x, (torch.rand(500, 1, generator=g) < 0.2).double()], 1)
+    m = Marginals.fit(lambda: iter([x[..., None]]), bend=True, whole=True, blocks=((0, 4), (4, 5)))
+    spread = m.spread(x, torch.rand(500, 5, generator=g, dtype=torch.float64))
+    assert float((spread - x).abs().max()) < 0.1
+    near = x + 0.4 * torch.randn(500, 5, generator=g, dtype=torch.float64)
+    drawn = m.restore(near.clone())
+    assert torch.equal(drawn[:, :4].argmax(1), near[:, :4].argmax(1))
+    assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    assert bool((drawn[:, :4].sum(1) == 1).all())
+    assert torch.equal(m.spread(x, torch.full_like(x, 0.5)), x)  # and again: nothing of it has changed
+
+
+def test_what_is_the_same_in_all_rows_is_drawn_so():
+    x = torch.stack([torch.linspace(0, 1, 200), torch.full((200,), 0.001)], 1)
+    m = Marginals.fit(lambda: iter([x[..., None]]), bend=True, whole=True)
+    assert m.restore(x + torch.randn(200, 2)).double()[:, 1].unique().tolist() == [float(x[0, 1].double())]

@@ -95,11 +95,12 @@ class Columns:
 
     @property
     def blocks(self) -> tuple[tuple[int, int], ...]:
-        """First and last, exclusive, of columns of which one is 1 and the others are 0."""
+        """First and last, exclusive, of columns of which one is 1 and the others are 0, or of one that is 0 or 1."""
         found, at = [], 0
         for code in self.codes:
-            found += [(at, at + len(code.own))] if isinstance(code, Text) and len(code.own) > 1 else []
+            found += [(at, at + len(code.own))] if isinstance(code, Text) else []
             at += len(code.names)
+            found += [(at - 1, at)] if code.marked else []
         return tuple(found)
 
     @property
@@ -241,18 +242,18 @@ def _round(numbers: Array) -> Array:
 
 def _functions(found: Sequence[Code], values: Mapping[str, Array]) -> list[Derived]:
     """Texts that the text of another column tells, in every row."""
-    texts = [code for code in found if isinstance(code, Text) and not code.pooled and not code.marked]
+    texts = [code for code in found if isinstance(code, Text) and not code.marked]
     derived: list[Derived] = []
     for code in texts:
         apart = {each.code.name for each in derived}
         for other in texts:
-            if other is code or other.name in apart or len(other.texts) < len(code.texts):
+            if other is code or other.name in apart or len(other.all) < len(code.all):
                 continue
-            if len(other.texts) == len(code.texts) and found.index(other) > found.index(code):
+            if len(other.all) == len(code.all) and found.index(other) > found.index(code):
                 continue  # of two that tell each other the first is kept
             a, b = (values[c.name].astype(int) for c in (other, code))
-            pairs = np.unique(a * len(code.texts) + b)
-            if len(pairs) == len(other.texts) and 4 * len(pairs) <= len(a) and len(code.texts) > 1:
-                derived.append(Derived(code, {other.name: 1.0}, texts=tuple(int(p % len(code.texts)) for p in pairs)))
+            pairs = np.unique(a * len(code.all) + b)
+            if len(pairs) == len(other.all) and 4 * len(pairs) <= len(a) and len(code.all) > 1:
+                derived.append(Derived(code, {other.name: 1.0}, texts=tuple(int(p % len(code.all)) for p in pairs)))
                 break
     return derived

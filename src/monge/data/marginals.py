@@ -12,6 +12,7 @@ from monge.data.bends import bend as most_normal
 
 ATOM, LEAST = 0.01, 5  # share, and number, of the values that are equal to the smallest or largest, to be an atom
 TIGHT = 0.1  # of the room that an atom is stretched to, the part in its middle where it lies
+NARROW = 0.2  # of the step of a column of 0 and 1 that stands for a text of several, the part that it is spread over
 WIDTH = 1 / 3  # of the standard deviation: how far an atom is spread, or stretched, beyond its limit
 SURE = 100  # values that are all whole, or few, are so by nature
 FEW_VALUES, REPEATED = 4096, 10  # different values of a column at most, and how often each comes on average
@@ -38,7 +39,8 @@ class Marginals:
     drawn as speckle in the black of pictures.
 
     What is the same in all rows is drawn so. blocks: first and last, exclusive, of channels that stand for a text of
-    several, of which one is 1 and the others are 0.
+    several, of which one is 1 and the others are 0, or of one that is 0 or 1; they are spread by little, since noise of
+    many would be learned.
 
     >>> zeros = torch.cat([torch.zeros(40), torch.rand(60)])[:, None, None]
     >>> m = Marginals.fit(lambda: iter([zeros]), bend=False)
@@ -146,6 +148,9 @@ class Marginals:
             return x
         step, low, high, below, above = (self._like(x, name) for name in ("step", "low", "high", "below", "above"))
         under, over = (below > 0) & (x == low), (above > 0) & (x == high)
+        step = step.clone()
+        for first, last in self.blocks:
+            step[first:last] *= NARROW
         spread = torch.where(under, low - below * u, torch.where(over, high + above * u, x + step * (u - 0.5)))
         for c, values in self._few(x):
             middle = (values[1:] + values[:-1]) / 2
@@ -160,7 +165,7 @@ class Marginals:
         fixed = self.low == self.high
         if not (self.spreads or self.blocks or fixed.any()):
             return x
-        chosen = [x[:, slice(*block)].argmax(1) for block in self.blocks]
+        chosen = [_chosen(x[:, slice(*block)]) for block in self.blocks]
         step, low, high, below, above = (self._like(x, name) for name in ("step", "low", "high", "below", "above"))
         x = torch.where(step > 0, low + ((x - low) / step.clamp(min=1e-9)).round() * step, x)
         x = torch.where((step + below > 0) & (x < low), low, x)
@@ -168,7 +173,7 @@ class Marginals:
         for c, values in self._few(x):
             x[:, c] = values[torch.bucketize(x[:, c].contiguous(), (values[1:] + values[:-1]) / 2)]
         for (first, last), which in zip(self.blocks, chosen, strict=True):
-            x[:, first:last] = torch.nn.functional.one_hot(which, last - first).to(x)
+            x[:, first:last] = which.to(x)
         return torch.where(fixed.to(x.device).reshape(-1, *[1] * (x.ndim - 2)), low, x)
 
     def bent(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
@@ -202,6 +207,12 @@ class Marginals:
         low, high, lower, upper = (self._like(x, name) for name in ("low", "high", "lower", "upper"))
         x = torch.where((lower > 1) & (x < low), low, x)
         return torch.where((upper > 1) & (x > high), high, x)
+
+    @property
+    def noise_of_blocks(self) -> float:
+        """The variance of what is added to the columns of blocks."""
+        first = self.blocks[0][0] if self.blocks else 0
+        return float((NARROW * self.step[first]).square()) / 12
 
     @property
     def ends(self) -> tuple[Float[Tensor, " g"], Float[Tensor, " g"]]:
@@ -284,6 +295,11 @@ class Marginals:
     def _bends(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         columns = (self.bend > 0).nonzero().flatten().to(x.device)
         return columns, self._like(x, "centre")[columns], self._like(x, "bend")[columns]
+
+
+def _chosen(x: Tensor) -> Tensor:
+    """1 where it is largest, or of one column above a half, and 0 elsewhere."""
+    return x > 0.5 if x.shape[1] == 1 else torch.nn.functional.one_hot(x.argmax(1), x.shape[1])
 
 
 def _few(x: Tensor) -> Tensor:

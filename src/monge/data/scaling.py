@@ -99,6 +99,8 @@ class Scaling:
                 advance(len(x))
         mean = first / count
         variance = (second / count - mean.square()).clamp_(min=0.0)
+        for start, stop in marginals.blocks:  # one unit for all texts: which it is does not hang on how rare it is
+            variance[start:stop] = variance[start:stop].sum()
         noise = (samples.quantum or 0.0) ** 2 / 12 if fine else 0.0  # of what is spread, where it is not drawn
         if len(picked) == n and not (variance > 0).any():
             raise BadInput(f"{samples.name} does not vary: nothing can be learned from it, so give samples that differ")
@@ -158,7 +160,8 @@ class Scaling:
         torch.Size([1, 3])
         """
         at = self._edges()
-        if not len(at) and not (self.bends and len(self.event_shape) > 1):
+        real = self.quantum is None and not self.symbols
+        if not len(at) and not (real and (self.bends or len(self.event_shape) == 1)):
             return None
         wide = at.reshape(len(at), *self.shift.shape)
         bent = wide if self.marginals is None else self.marginals.bent(wide)

@@ -9,6 +9,7 @@ from monge.denoisers.algebra import (
     velocity,
     velocity_in_log,
 )
+from monge.denoisers.choices import Choices
 from monge.denoisers.clock import AtTime, from_noise, from_score, from_velocity, to_noise, to_score, to_velocity
 from monge.denoisers.colour import ByChannel
 from monge.denoisers.neural import Neural
@@ -25,6 +26,7 @@ from monge.denoisers.wrapper import Informed, Labelled, Wrapper, informed
 __all__ = [
     "AtTime",
     "ByChannel",
+    "Choices",
     "Informed",
     "Labelled",
     "Neural",

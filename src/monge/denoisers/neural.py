@@ -5,6 +5,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from monge.denoisers.algebra import per_sample
+from monge.denoisers.choices import Choices
 from monge.denoisers.pointwise import Pointwise
 from monge.denoisers.separable import Separable
 from monge.densities import Gaussian
@@ -42,7 +43,8 @@ class Neural(Recorded, nn.Module):
     where the first factor is 1 but at noise that hides everything.
 
     net: (input [n, *event], level [n], label [n] or None) -> [n, *event]. guided: the network is given W beside y, as
-    further channels. moments, start: set when they are known, in the units of y.
+    further channels. moments, start: set when they are known, in the units of y. choices: of vectors in which some
+    coordinates are a choice of one of several; these are its posterior, corrected by the network in nats.
 
     >>> from monge.nets import MLP
     >>> D = Neural(MLP(1, width=8))  # before training the network says 0
@@ -60,6 +62,7 @@ class Neural(Recorded, nn.Module):
         self.homogeneous = blind and isinstance(net, BiasFreeUNet)
         self.moments: Gaussian | None = None
         self.start: Separable | Pointwise | None = None
+        self.choices: Choices | None = None
 
     def rows(self, first: int, n: int) -> "Neural":
         """That of rows first .. first + n: itself."""
@@ -87,12 +90,13 @@ class Neural(Recorded, nn.Module):
         level = torch.as_tensor(sigma, dtype=y.dtype, device=y.device).reshape(-1).expand(len(y))
         with torch.autocast(y.device.type, enabled=False):  # W holds digits of y that half precision would lose
             guess, away, spread = self._linear(y, level)
+            guess = guess if self.choices is None else self.choices.fill(guess, y, level)
             seen = away / per_sample((spread**2 + level.square()).sqrt(), y)
             if self.guided:
                 seen = torch.cat([seen, (guess - (y - away)) / spread], dim=1)
         out = self.net(seen, level.log() / 4, label, **told)
         denoised: Tensor = torch.addcmul(guess, per_sample(self._error(level).sqrt(), y), out)
-        return denoised
+        return denoised if self.choices is None else self.choices.fill(denoised, y, level, out)
 
     def loss_weight(self, sigma: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         """1 / c_out^2: with it the squared error of D is the squared error of the network at unit variance, and 1 that

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from monge import objects, samplers
 from monge.data import Samples
-from monge.denoisers import Neural, Pointwise, Separable, Symmetric, Tiled, per_sample
+from monge.denoisers import Choices, Neural, Pointwise, Separable, Symmetric, Tiled, per_sample
 from monge.densities import Gaussian
 from monge.errors import BadInput
 from monge.models.augmentation import Augmentation
@@ -186,6 +186,10 @@ class Diffusion(Family):
             else:
                 net = denoiser(spec, size, inputs=1 if blind else 2)
         self.denoiser = Neural(net, blind=blind, guided=not blind and not isinstance(net, Adapted))
+        marginals = self.units.marginals
+        if marginals is not None and marginals.blocks and not blind:
+            units = self.units.shift.float(), self.units.scale.float()
+            self.denoiser.choices = Choices(marginals.blocks, *units, marginals.noise_of_blocks)
         step = (self.units.quantum or 0.0) / self.units.unit
         asked = self.settings["sigma_min"], self.settings["sigma_max"]
         own: dict[str, Any] = {"edges": self.units.edges(), "quantiles": self.units.quantum is None}
