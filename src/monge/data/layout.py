@@ -19,6 +19,7 @@ CHUNK_BYTES = 2**24
 LARGEST = np.float64(np.finfo(np.float32).max)  # a Python float would be rounded to the precision of the array
 FINEST = 2**20  # beyond it float32 has no room to spread an integer over its grid step
 LONG, ALIKE = 512, 0.5  # values of a row, and the correlation of neighbours, from which on it is a signal
+DIGIT_ROWS = 2**16  # by which it is told whether float32 is enough
 COARSEST = 1000.0  # steps of float32 that the range of continuous values must have
 LEFT = 0.99  # share of the different values of a column of a table that float32 must tell apart, or it is float64
 LAYOUTS = {
@@ -226,7 +227,7 @@ def _is_whole(table: Table) -> bool:
 
 def _needs_digits(x: NDArray[Any]) -> bool:
     """Whether some column has values that float32 does not tell apart, or too coarsely for its range."""
-    for column in x.T:
+    for column in x[:: len(x) // DIGIT_ROWS + 1].T:
         narrow = column.astype(np.float32)
         wide = float(column.max() - column.min())
         if 0 < wide < COARSEST * float(np.spacing(np.abs(narrow).max())):
