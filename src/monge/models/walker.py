@@ -195,7 +195,7 @@ class Walker:
     def tensors(self) -> dict[str, Tensor]:
         """What a file keeps of it; `restore` is the inverse."""
         t = self.thresholds
-        places = {} if t is None else {PLACES: t.places} | ({EDGES: t.edges} if t.quantiles else {})
+        places = {} if t is None else {PLACES: t.places.clone()} | ({EDGES: t.edges} if t.quantiles else {})
         return self._planned().state() | places
 
     def restore(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
