@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monge.data.layout import CHUNK_BYTES, Table
+from monge.data.stored import Stored
 from monge.errors import BadInput
 from monge.progress import bar
 
 Array = NDArray[np.generic]
 LABELS, SAMPLES = "y", "x"
+IN_MEMORY = 2**28  # bytes of an array, up to which it is read at once
 BOMB, LARGE = 500, 2**26  # times what is stored, and bytes, from which on an array is not expanded
 CHAINS = "chain", "draw"  # axes of draws of Markov chains, as ArviZ names them
 FEW_CHAINS = 5  # fewer are not held out whole
@@ -28,7 +30,7 @@ class Node(NamedTuple):
     shape: tuple[int, ...]
     axes: tuple[str, ...]
     is_axis: bool
-    read: Callable[[], Array]
+    read: Callable[[], Any]
 
     @property
     def group(self) -> str:
@@ -88,6 +90,7 @@ def choose(path: Path, nodes: Sequence[Node], key: str | None, label: str | None
     values, labels = x.read(), None if y is None else _texts(y.read())
     if not of_chains:
         return Table(values, labels)
+    values = values[:] if isinstance(values, Stored) else values
     groups = np.repeat(np.arange(x.shape[0]), x.shape[1]) if x.shape[0] >= FEW_CHAINS else None
     return Table(values.reshape(rows, *x.shape[2:]), labels, groups=groups)
 
@@ -165,13 +168,16 @@ def refuse_bomb(path: Path, name: str, stored: int, expanded: int) -> None:
         )
 
 
-def _stored(dataset: Any, attributes: dict[str, Any], path: Path) -> Array:
-    """A stored array read in blocks of rows, texts as such, packed numbers unpacked."""
+def _stored(dataset: Any, attributes: dict[str, Any], path: Path) -> Any:
+    """A stored array read in blocks of rows, or left where it is if it is large, texts as such, packed numbers
+    unpacked."""
     if dataset.ndim == 0 or dataset.dtype.kind not in "biuf":
         return _texts(np.asarray(dataset[()]))
     stored = getattr(getattr(dataset, "id", None), "get_storage_size", None)
     size = int(np.prod(dataset.shape)) * dataset.dtype.itemsize
     refuse_bomb(path, dataset.name, stored() if stored else dataset.nbytes_stored(), size)
+    if size > IN_MEMORY and dataset.ndim > 1:
+        return Stored(dataset, partial(_unpacked, attributes=attributes))
     values: Array = np.empty(dataset.shape, dataset.dtype)
     rows = max(1, CHUNK_BYTES // max(1, values[:1].nbytes))
     with bar(f"reading {path.name}", len(values)) as advance:

@@ -12,6 +12,7 @@ from monge.data.codes import Number
 from monge.data.columns import Columns
 from monge.data.dialects import Dialect
 from monge.data.samples import AXES, Samples, at_least_two
+from monge.data.stored import Stored
 from monge.errors import BadInput
 from monge.progress import bar
 
@@ -60,6 +61,8 @@ class Table(NamedTuple):
 
     def without_missing(self) -> "Table":
         """The rows that have no NaN; all of them where values are whole."""
+        if isinstance(self.x, Stored):
+            raise BadInput("rows of an array that stays in its file are not left out one by one: write it without NaN")
         if self.x.dtype.kind != "f":
             return self
         rows = max(1, CHUNK_BYTES // max(1, self.x[:1].nbytes))
@@ -70,7 +73,7 @@ class Table(NamedTuple):
         return self if whole.all() or x is None else self._replace(x=x, y=y, groups=groups)
 
 
-def scan(x: NDArray[np.generic], label: str, *, varying: bool = True) -> Scan:
+def scan(x: NDArray[np.generic] | Stored, label: str, *, varying: bool = True) -> Scan:
     """Read the array once, in bounded chunks; raise `BadInput` on NaN, infinity or, if `varying`, samples all the same.
 
     Values beyond float32 count as infinite.
@@ -84,7 +87,8 @@ def scan(x: NDArray[np.generic], label: str, *, varying: bool = True) -> Scan:
     """
     low, high, integral, varies = np.inf, -np.inf, True, False
     wrong_values, wrong_rows, first = 0, 0, ""
-    rows = max(1, CHUNK_BYTES // max(1, x[:1].nbytes))
+    first_row = np.asarray(x[:1])
+    rows = max(1, CHUNK_BYTES // max(1, first_row.nbytes))
     with bar(f"checking {label}", len(x)) as advance, np.errstate(invalid="ignore", over="ignore"):
         for start in range(0, len(x), rows):
             chunk = np.asarray(x[start : start + rows])
@@ -97,7 +101,7 @@ def scan(x: NDArray[np.generic], label: str, *, varying: bool = True) -> Scan:
                 wrong_rows += int(wrong.reshape(len(chunk), -1).any(1).sum())
             low, high = min(low, least), max(high, most)
             integral = integral and (chunk.dtype.kind != "f" or bool((chunk == np.floor(chunk)).all()))
-            varies = varies or bool((chunk != x[0]).any())
+            varies = varies or bool((chunk != first_row).any())
             advance(len(chunk))
     if wrong_values:
         raise BadInput(
@@ -170,10 +174,11 @@ def assemble(
     `arrange` refuse.
     """
     x = table.x
-    if x.dtype.kind not in "biuf":
-        what = CONTENTS.get(x.dtype.kind, str(x.dtype))
-        raise BadInput(f"{label} holds {what} (dtype {x.dtype}): convert it to an array of real numbers")
-    if x.ndim == 0 or x.size == 0:
+    dtype = x.numpy_dtype if isinstance(x, Stored) else x.dtype
+    if dtype.kind not in "biuf":
+        what = CONTENTS.get(dtype.kind, str(dtype))
+        raise BadInput(f"{label} holds {what} (dtype {dtype}): convert it to an array of real numbers")
+    if x.ndim == 0 or 0 in x.shape:
         raise BadInput(f"{label} holds no samples (shape {list(x.shape)}): give [n, *event] with samples in it")
     at_least_two(len(x), label)
     found = scan(x, label, varying=varying)
@@ -184,21 +189,31 @@ def assemble(
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             symbols = kind == "sequences"
             wide = table.code is not None and _needs_digits(x)
-            tensor = torch.from_numpy(
-                x.astype(np.int64) if symbols else x if native or wide else x.astype(np.float32, copy=False)
+            tensor = (
+                x
+                if isinstance(x, Stored)
+                else torch.from_numpy(
+                    x.astype(np.int64) if symbols else x if native or wide else x.astype(np.float32, copy=False)
+                )
             )
     except (TypeError, ValueError) as error:
-        raise BadInput(f"{label} is stored as {x.dtype.str}, not mappable: save it again as float32") from error
+        raise BadInput(f"{label} is stored as {dtype.str}, not mappable: save it again as float32") from error
     spread, step = found.high - found.low, float(np.spacing(np.float32(max(abs(found.low), abs(found.high)))))
     if 0 < spread < COARSEST * step and not symbols and not wide:
         raise BadInput(
             f"{label} varies by {spread:.3g} around {found.low:.6g}, too little for the seven digits of float32: "
             "subtract a constant first"
         )
-    tensor, kind = arrange(tensor, kind or ("vectors" if table.columns else None), found.integral, label)
-    whole = x.dtype.kind in "biu" or (found.integral and (x.ndim >= 3 or _is_whole(table)))
+    asked = kind or ("vectors" if table.columns else None)
+    few, kind = arrange(tensor[:LONG] if isinstance(tensor, Stored) else tensor, asked, found.integral, label)
+    if isinstance(tensor, Stored):
+        settled = kind if x.ndim <= 2 else asked  # of rows of numbers values tell, of others the axes
+        tensor = tensor.arranged(lambda block: arrange(block, settled, found.integral, label)[0])
+    else:
+        tensor = few
+    whole = dtype.kind in "biu" or (found.integral and (x.ndim >= 3 or _is_whole(table)))
     quantised = whole and not symbols and max(-found.low, found.high) <= FINEST
-    limits = (0.0, 255.0) if x.dtype == np.uint8 else (found.low, found.high)
+    limits = (0.0, 255.0) if dtype == np.uint8 else (found.low, found.high)
     y, classes = labels(table)
     if table.y is not None and table.y.ndim > 2:
         y = _beside(table.y, tuple(tensor.shape[2:]))

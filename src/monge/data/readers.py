@@ -15,6 +15,7 @@ from monge.data.codes import Number
 from monge.data.columns import Columns, without_missing
 from monge.data.images import STACKS, read_folder, read_stack
 from monge.data.layout import Table
+from monge.data.stored import Stored
 from monge.errors import BadInput
 from monge.files import ending_of
 
@@ -114,8 +115,13 @@ def _h5(path: Path, how: Reading, key: str | None) -> Table:
 
     if path.suffix.lower() == ".nc" and not h5py.is_hdf5(path):
         return choose(path, archives.netcdf3(path), key, how.label_column)
-    with h5py.File(path, "r") as file:
-        return choose(path, archives.hdf5(file, path), key, how.label_column)
+    file, table = h5py.File(path, "r"), None
+    try:
+        table = choose(path, archives.hdf5(file, path), key, how.label_column)
+    finally:
+        if table is None or not isinstance(table.x, Stored):
+            file.close()
+    return table
 
 
 def _zarr(path: Path, how: Reading, key: str | None) -> Table:

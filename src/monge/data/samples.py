@@ -16,6 +16,7 @@ from torch import Tensor
 from monge import rng
 from monge.data.columns import Columns
 from monge.data.dialects import Dialect
+from monge.data.stored import Stored
 from monge.errors import BadInput
 
 AXES = {"vectors": (2,), "images": (4,), "fields": (3, 4, 5), "sequences": (2,)}  # of x, for each kind
@@ -176,6 +177,27 @@ class Samples:
         kind = torch.int64 if self.kind == "sequences" else torch.float64 if self.wide else torch.float32
         return self._table[self._at(indices)].to(kind)
 
+    def spaced(self, k: int) -> Int[Tensor, " m"]:
+        """About k evenly spaced rows, whole blocks of them where the table is read by blocks."""
+        n, block = len(self), self.block
+        if block is None or k >= n:
+            return torch.linspace(0, n - 1, min(k, n), dtype=torch.float64).round().long()
+        count = max(2, k // block)
+        starts = torch.linspace(0, max(0, n - block), count, dtype=torch.float64).long()
+        rows: Tensor = torch.unique((starts[:, None] + torch.arange(block)).flatten().clamp(max=n - 1))
+        return rows
+
+    @property
+    def block(self) -> int | None:
+        """Rows that are read together, where the table stays in its file and is read so; they are then in its order."""
+        found: int | None = getattr(self._table, "block", None)
+        return found
+
+    def ahead(self, indices: Int[Tensor, " b"]) -> None:
+        """Have these rows read meanwhile, where they are in a file."""
+        if isinstance(self._table, Stored):
+            self._table.ahead(self._at(indices))
+
     @property
     def wide(self) -> bool:
         """Whether these are of a table whose digits need float64."""
@@ -195,7 +217,7 @@ class Samples:
         row_bytes = self._table.element_size() * max(1, self._table[:1].numel())
         picked = min(len(self), max(2, FINGERPRINT_BYTES // row_bytes))
         digest = hashlib.sha256(f"{[len(self), *self.event_shape]} {self._table.dtype}".encode())
-        rows = self._at(torch.linspace(0, len(self) - 1, picked, dtype=torch.float64).round().long())
+        rows = self._at(self.spaced(picked))
         for some in torch.split(rows, max(1, 2**24 // row_bytes)):
             digest.update(self._table[some].cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
@@ -287,6 +309,7 @@ class Samples:
         return rows % n if self._rows is None else self._rows[rows]
 
     def _part(self, indices: Tensor, split_record: dict[str, Any] | None) -> "Samples":
+        indices = indices if self.block is None else indices.sort().values  # or each row would be a block to read
         return Samples(
             self._table,
             None if self.y is None else self.y[indices],

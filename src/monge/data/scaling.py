@@ -68,7 +68,7 @@ class Scaling:
             one = torch.ones(event, dtype=torch.float64)
             return cls(0 * one, one, event, limits=samples.limits, symbols=True)
         most = min(n, FIT_ROWS, max(FIT_ROWS_LEAST, FIT_VALUES // math.prod(event)))
-        picked = torch.linspace(0, n - 1, most, dtype=torch.float64).round().long()
+        picked = samples.spaced(most)
         groups, count = event[0], len(picked) * math.prod(event[1:])
 
         def chunks() -> Iterator[Tensor]:

@@ -93,7 +93,8 @@ def fit(
         model.build(model.spec)
     model.record["labels"] = None if model.labels is None else model.labels.to_dict()
     most = max(2, min(MOMENT_ROWS, MOMENT_VALUES // math.prod(samples.event_shape)))
-    few = torch.randperm(len(samples), generator=rng.generator(seed, "moments"))[:most]
+    order = torch.randperm(len(samples), generator=rng.generator(seed, "moments"))
+    few = order[:most] if samples.block is None else samples.spaced(most)
     known = {} if moments is None else {"moments": copy.deepcopy(moments)}
     model.prepare(model.scaled(samples.batch(few), seed), **known)
     if folder is not None and writes:

@@ -35,6 +35,7 @@ from monge.training.state import State
 
 # rows of the validation share that a held-out loss is taken on: at most, in values, and at least (fewer, several times)
 HELD_OUT_ROWS, HELD_OUT_VALUES, HELD_OUT_LEAST = 8192, 2**19, 256
+AHEAD = 20  # draws, by which rows that stay in a file are read before they are needed
 KERNELS_LR = 4.0  # learning rate of Muon over that of AdamW
 WATCH_S, WATCH_SHARE = 20.0, 0.05  # between two looks at a model, and of the time that they may take
 
@@ -112,7 +113,7 @@ class _Loop:
             self.optimise(title, objective)
         for tensor in (*self.state.whole.parameters(), *self.state.average.values()) if fabric.world_size > 1 else ():
             torch.distributed.broadcast(tensor.detach(), 0)
-        self.rows = Rows(len(samples), settings.batch_size, seed, settings.validation)
+        self.rows = Rows(len(samples), settings.batch_size, seed, settings.validation, block=samples.block)
         self.step, self.elapsed = 0, 0.0
         self.lowest, self.lowest_at, self.misses = float("inf"), 0, 0
         self.sums: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=fabric.device))
@@ -289,6 +290,8 @@ class _Loop:
         for group in (group for mover in movers for group in mover.param_groups):
             group["lr"] = group["peak"] * rate
         loss = self.loss(objective, self.rows.at(draw)[rank::world], "train", draw, rank)
+        if self.samples.block is not None:
+            self.samples.ahead(self.rows.at(draw + AHEAD)[rank::world])
         for mover in movers:
             mover.zero_grad()
         torch.autograd.backward(loss.value, inputs=moved)

@@ -5,13 +5,15 @@ from jaxtyping import Int
 from torch import Tensor
 
 from monge import rng
+from monge.data.stored import WINDOW
 from monge.errors import BadInput
 
 
 class Rows:
     """Draw k of an endless list of seeded shuffles of 0..n-1, or of those rows that are not kept for validation.
 
-    validation: share of the rows that no draw has; they are `held_out`, [] unless asked.
+    validation: share of the rows that no draw has; they are `held_out`, [] unless asked. block: rows that are read
+    together, of a table that stays in its file: blocks are shuffled, and the rows of 16 of them.
 
     Raises BadInput if the share leaves no row on one side.
 
@@ -20,8 +22,10 @@ class Rows:
     True
     """
 
-    def __init__(self, n: int, batch_size: int, seed: int, validation: float = 0.0) -> None:
-        self.batch_size, self.seed = batch_size, seed
+    def __init__(
+        self, n: int, batch_size: int, seed: int, validation: float = 0.0, *, block: int | None = None
+    ) -> None:
+        self.batch_size, self.seed, self.block = batch_size, seed, block
         order, held = torch.arange(n), 0
         if validation:
             held = round(validation * n)
@@ -30,9 +34,13 @@ class Rows:
                     f"a validation share of {validation} of {n} rows leaves {n - held} to learn from and {held} to "
                     "judge by: both need one at least"
                 )
-            order = torch.randperm(n, generator=rng.generator(seed, "validation"))
+            generator = rng.generator(seed, "validation")
+            order = torch.randperm(n, generator=generator)
+            if block is not None:  # whole blocks aside
+                parts = torch.split(torch.arange(n), block)
+                order = torch.cat([parts[k] for k in torch.randperm(len(parts), generator=generator).tolist()])
         self.held_out: Int[Tensor, " m"] = order[:held]
-        self._rows = order[held:]
+        self._rows = order[held:] if block is None else order[held:].sort().values
         self._shuffles: dict[int, Tensor] = {}
 
     def at(self, draw: int) -> Int[Tensor, " b"]:
@@ -47,6 +55,16 @@ class Rows:
 
     def _shuffle(self, epoch: int) -> Tensor:
         if epoch not in self._shuffles:
-            shuffle = torch.randperm(len(self._rows), generator=rng.generator(self.seed, "epoch", epoch))
+            generator = rng.generator(self.seed, "epoch", epoch)
+            n = len(self._rows)
+            shuffle = torch.randperm(n, generator=generator) if self.block is None else self._by_blocks(n, generator)
             self._shuffles = {epoch: self._rows[shuffle]}
         return self._shuffles[epoch]
+
+    def _by_blocks(self, n: int, generator: torch.Generator) -> Tensor:
+        """Blocks in any order, and the rows of so many blocks together in any order."""
+        assert self.block is not None
+        blocks = torch.split(torch.arange(n), self.block)
+        order = torch.randperm(len(blocks), generator=generator).tolist()
+        windows = [torch.cat([blocks[k] for k in order[i : i + WINDOW]]) for i in range(0, len(order), WINDOW)]
+        return torch.cat([rows[torch.randperm(len(rows), generator=generator)] for rows in windows])

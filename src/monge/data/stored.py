@@ -1,0 +1,87 @@
+"""Arrays larger than memory, which stay in their files and are read by blocks of rows."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+BLOCK_BYTES = 2**21  # of a block, about, and whole chunks of the file
+WINDOW = 16  # blocks whose rows are shuffled together
+KEPT = 3 * WINDOW  # blocks in memory: those of a window, of the next one, and of who looks elsewhere
+
+
+class Stored:
+    """Table [n, *event] of an array in a file (HDF5, Zarr, NetCDF), whose blocks of rows are read when they are asked
+    for, or `ahead` of that by a thread, and kept until others take their place: 100 MB in all, or so.
+
+    source: [n, ...], indexed by slices of rows. made: what a block of it becomes, [b, ...] -> [b, *event].
+
+    Rows that are asked for in any order read a block each time; `monge.training` shuffles by blocks.
+
+    >>> table = Stored(np.arange(12.0).reshape(6, 2), block=4)
+    >>> table[torch.tensor([5, 0])], table.shape
+    (tensor([[10., 11.],
+            [ 0.,  1.]], dtype=torch.float64), (6, 2))
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        made: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray,
+        *,
+        block: int | None = None,
+    ) -> None:
+        self.source, self.made = source, made
+        first = made(np.asarray(source[:1]))
+        chunk = (getattr(source, "chunks", None) or (1,))[0]
+        self.block: int = block or chunk * max(1, round(BLOCK_BYTES / max(1, first.nbytes * chunk)))
+        self.shape: tuple[int, ...] = (int(source.shape[0]), *first.shape[1:])
+        self.ndim, self.numpy_dtype = first.ndim, first.dtype
+        self.dtype: torch.dtype = torch.from_numpy(first).dtype
+        self._blocks: OrderedDict[int, Future[Tensor]] = OrderedDict()
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="monge-reader")
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, index: Any) -> Tensor:
+        if isinstance(index, slice):
+            index = torch.arange(len(self))[index]
+        rows = torch.as_tensor(index).reshape(-1)
+        out = torch.empty((len(rows), *self.shape[1:]), dtype=self.dtype)
+        which = rows // self.block
+        for number in torch.unique(which).tolist():
+            here = which == number
+            out[here] = self._block(number).result()[rows[here] - number * self.block]
+        return out
+
+    def ahead(self, rows: Tensor) -> None:
+        """Have the blocks of these rows read meanwhile."""
+        for number in torch.unique(rows // self.block).tolist():
+            self._block(number)
+
+    def arranged(self, arrange: Callable[[Tensor], Tensor]) -> "Stored":
+        """The same table with other axes: what a function makes of its blocks."""
+        return Stored(self.source, lambda x: arrange(torch.from_numpy(self.made(x))).numpy(), block=self.block)
+
+    def element_size(self) -> int:
+        """Bytes of a value."""
+        return int(self.numpy_dtype.itemsize)
+
+    def _block(self, number: int) -> "Future[Tensor]":
+        if number in self._blocks:
+            self._blocks.move_to_end(number)
+        else:
+            self._blocks[number] = self._reader.submit(self._read, number)
+            while len(self._blocks) > KEPT:
+                self._blocks.popitem(last=False)
+        return self._blocks[number]
+
+    def _read(self, number: int) -> Tensor:
+        start = number * self.block
+        return torch.from_numpy(self.made(np.asarray(self.source[start : start + self.block])))
