@@ -54,9 +54,9 @@ class Stored:
             index = torch.arange(len(self))[index]
         rows = torch.as_tensor(index).reshape(-1)
         out = torch.empty((len(rows), *self.shape[1:]), dtype=self.dtype)
-        which = rows // self.block
-        for number in torch.unique(which).tolist():
-            here = which == number
+        which, order = (rows // self.block).sort(stable=True)
+        numbers, counts = torch.unique_consecutive(which, return_counts=True)
+        for number, here in zip(numbers.tolist(), torch.split(order, counts.tolist()), strict=True):
             out[here] = self._block(number).result()[rows[here] - number * self.block]
         return out
 
