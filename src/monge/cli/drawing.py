@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from monge.cli import pictures
+from monge.cli import frames, pictures
 from monge.cli.endings import TABLES
 from monge.data import Columns, Dialect, Labels, dialects
 from monge.errors import BadInput
@@ -44,8 +44,9 @@ def _numbers(text: str, labels: Labels) -> list[float]:
 
 
 def write_samples(path: Path, x: Tensor, about: dict[str, Any], **drawn: float | str | None) -> None:
-    """Samples [n, *event] in data units, as the ending has it: .npz, with how they were drawn; .npy; .csv or .parquet,
-    with the columns' names; or a folder of numbered pictures. about: the `data` of a run's record."""
+    """Samples [n, *event] in data units, as the ending has it: .npz, with how they were drawn; .npy; .nc, .zarr or
+    .h5, with the axes that the data had; .csv or .parquet, with the columns' names; or a folder of numbered pictures.
+    about: the `data` of a run's record."""
     from pyarrow import parquet
 
     content = io.BytesIO()
@@ -68,6 +69,9 @@ def write_samples(path: Path, x: Tensor, about: dict[str, Any], **drawn: float |
             write_atomic(path, dialects.write(table, own, compressed=path.suffix == ".gz"))
             return
         parquet.write_table(table, content)
+    elif ending in frames.ENDINGS:
+        frames.write(path, x, about)
+        return
     elif ending == ".npy":
         np.save(content, x.numpy(), allow_pickle=False)
     else:

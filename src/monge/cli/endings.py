@@ -6,7 +6,7 @@ from typing import Any
 from monge.errors import BadInput
 from monge.files import ending_of
 
-ARRAYS, TABLES = (".npz", ".npy"), (".csv", ".tsv", ".txt", ".parquet")
+ARRAYS, TABLES = (".npz", ".npy", ".nc", ".zarr", ".h5", ".hdf5"), (".csv", ".tsv", ".txt", ".parquet")
 
 
 def refuse_ending(path: Path, about: dict[str, Any]) -> None:

@@ -1,9 +1,10 @@
 """Archives of arrays with names: .npz, HDF5, NetCDF, Zarr; which one holds the samples, and what goes with it."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,9 @@ from monge.progress import bar
 
 Array = NDArray[np.generic]
 LABELS, SAMPLES = "y", "x"
+PACKING = "scale_factor", "add_offset", "_FillValue", "missing_value", "_netcdf4coordinates", "_netcdf4dimid"
+BARE = "This is a netCDF dimension"  # of an axis that has no places
+MOST_PLACES = 2**16  # coordinates along an axis that are kept
 IN_MEMORY = 2**28  # bytes of an array, up to which it is read at once
 BOMB, LARGE = 500, 2**26  # times what is stored, and bytes, from which on an array is not expanded
 CHAINS = "chain", "draw"  # axes of draws of Markov chains, as ArviZ names them
@@ -24,13 +28,15 @@ FEW_CHAINS = 5  # fewer are not held out whole
 
 class Node(NamedTuple):
     """An array of an archive, not read yet: its name with the groups that it is in, its shape, the names of its axes
-    (none where the format has none), whether it only tells places along an axis, and how it is read."""
+    (none where the format has none), whether it only tells places along an axis, how it is read, and what is told of
+    it (units)."""
 
     name: str
     shape: tuple[int, ...]
     axes: tuple[str, ...]
     is_axis: bool
     read: Callable[[], Any]
+    attributes: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def group(self) -> str:
@@ -89,10 +95,46 @@ def choose(path: Path, nodes: Sequence[Node], key: str | None, label: str | None
         )
     values, labels = x.read(), None if y is None else _texts(y.read())
     if not of_chains:
-        return Table(values, labels)
+        return Table(values, labels, frame=_frame(x, named))
     values = values[:] if isinstance(values, Stored) else values
     groups = np.repeat(np.arange(x.shape[0]), x.shape[1]) if x.shape[0] >= FEW_CHAINS else None
     return Table(values.reshape(rows, *x.shape[2:]), labels, groups=groups)
+
+
+def _frame(x: Node, named: Mapping[str, Node]) -> dict[str, Any] | None:
+    """What its file says of an array: its name, axes but for the first, their coordinates, and attributes."""
+    if not any(x.axes):
+        return None
+    coordinates = {}
+    for axis in x.axes[1:]:
+        places = named.get(x.beside(axis))
+        bare = places is not None and _text(places.attributes.get("NAME")).startswith(BARE)
+        if (
+            places is not None
+            and not bare
+            and places.is_axis
+            and len(places.shape) == 1
+            and places.shape[0] <= MOST_PLACES
+        ):
+            coordinates[axis] = np.asarray(places.read()).tolist(), _told(places.attributes)
+    told = {"name": x.name.rpartition("/")[2], "axes": list(x.axes[1:]), "sizes": list(x.shape[1:])}
+    return told | {"coordinates": coordinates, "attributes": _told(x.attributes)}
+
+
+def _axis(dimension: Any) -> str:
+    """The name of the scale of an axis of an HDF5 array."""
+    return str(dimension[0].name).rpartition("/")[2] if len(dimension) else str(dimension.label)
+
+
+def _told(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes that are texts or numbers, but those of packing and of the format itself."""
+    found = {}
+    for name, value in attributes.items():
+        value = _text(value) if isinstance(value, bytes) else value
+        value = value.item() if isinstance(value, np.generic) else value
+        if isinstance(value, str | int | float) and name not in PACKING and name == name.lower():
+            found[name] = value
+    return found
 
 
 def npz(path: Path) -> Iterator[Node]:
@@ -116,12 +158,11 @@ def hdf5(file: Any, path: Path) -> list[Node]:
 
     def visit(name: str, node: Any) -> None:
         if isinstance(node, h5py.Dataset):
-            axes = tuple((next(iter(each.keys()), "") or each.label) for each in node.dims) if node.shape else ()
-            axes = tuple(axis.rpartition("/")[2] for axis in axes)
+            axes = tuple(_axis(each) for each in node.dims) if node.shape else ()
             is_axis = bool(node.is_scale) or axes == (name.rpartition("/")[2],)
-            found.append(
-                Node(name, tuple(node.shape or ()), axes, is_axis, lambda: _stored(node, dict(node.attrs), path))
-            )
+            attributes = dict(node.attrs)
+            read = partial(_stored, node, attributes, path)
+            found.append(Node(name, tuple(node.shape or ()), axes, is_axis, read, attributes))
 
     file.visititems(visit)
     return found
@@ -139,7 +180,7 @@ def zarr(store: Any, path: Path) -> list[Node]:
             axes = tuple(str(axis or "") for axis in axes)
             is_axis = axes == (name.rpartition("/")[2],)
             read = partial(_stored, node, dict(node.attrs), path)
-            found.append(Node(name, tuple(node.shape), axes, is_axis, read))
+            found.append(Node(name, tuple(node.shape), axes, is_axis, read, dict(node.attrs)))
     return found
 
 
@@ -154,7 +195,14 @@ def netcdf3(path: Path) -> list[Node]:
         return _unpacked(values.astype(values.dtype.newbyteorder("=")), node._attributes)
 
     return [
-        Node(name, tuple(node.shape), tuple(node.dimensions), tuple(node.dimensions) == (name,), partial(read, node))
+        Node(
+            name,
+            tuple(node.shape),
+            axes := tuple(node.dimensions),
+            axes == (name,),
+            partial(read, node),
+            node._attributes,
+        )
         for name, node in file.variables.items()
     ]
 
@@ -208,3 +256,7 @@ def _texts(y: Any) -> Array:
         y = np.array([v.decode() if isinstance(v, bytes) else str(v) for v in y.ravel()]).reshape(y.shape)
     found: Array = y
     return found
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

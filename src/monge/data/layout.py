@@ -49,7 +49,8 @@ class Scan(NamedTuple):
 
 class Table(NamedTuple):
     """What a source holds: rows, or pictures of several sizes, labels, the labels' names, the columns' names, the group
-    of each row, how columns are told in numbers (`Columns`), and how a file of text was written."""
+    of each row, how columns are told in numbers (`Columns`), how a file of text was written, and what an archive says
+    of its array."""
 
     x: Any
     y: NDArray[np.generic] | None = None
@@ -58,6 +59,7 @@ class Table(NamedTuple):
     groups: NDArray[np.generic] | None = None
     code: Columns | None = None
     dialect: Dialect | None = None
+    frame: dict[str, Any] | None = None
 
     def without_missing(self) -> "Table":
         """The rows that have no NaN; all of them where values are whole."""
@@ -229,6 +231,7 @@ def assemble(
         columns=table.columns,
         code=table.code,
         dialect=table.dialect,
+        frame=table.frame,
         groups=None if table.groups is None else torch.from_numpy(np.unique(table.groups, return_inverse=True)[1]),
         reading=reading,
     )

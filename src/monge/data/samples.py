@@ -66,6 +66,7 @@ class Samples:
     limits: (low, high), the range of quantised data; of symbols (0, the largest).
     columns: the names of vectors' d columns, where a file tells them. code: how the columns of a table are told in
         these, and come back (`monge.data.Columns`). dialect: how the file of text was written that it came from.
+    frame: what an archive says of the array: its name, axes, their coordinates, units and other attributes.
     groups: [n] int64, which rows belong together and are never split; or None.
     source: what `load` was given, when that was a string: `load(source, **reading)` makes the same data again.
     split_record: how `split` cut these rows, None for data that were not cut.
@@ -89,6 +90,7 @@ class Samples:
     columns: tuple[str, ...] | None
     code: Columns | None
     dialect: Dialect | None
+    frame: dict[str, Any] | None
     groups: Int[Tensor, " n"] | None
     reading: dict[str, Any]
     split_record: dict[str, Any] | None
@@ -109,6 +111,7 @@ class Samples:
         columns: tuple[str, ...] | None = None,
         code: Columns | None = None,
         dialect: Dialect | None = None,
+        frame: dict[str, Any] | None = None,
         groups: Tensor | None = None,
         reading: dict[str, Any] | None = None,
         split_record: dict[str, Any] | None = None,
@@ -136,6 +139,7 @@ class Samples:
             columns=columns,
             code=code,
             dialect=dialect,
+            frame=frame,
             groups=groups,
             reading=reading or {},
             split_record=split_record,
@@ -280,6 +284,7 @@ class Samples:
             "columns": None if self.columns is None else list(self.columns),
             "code": None if self.code is None else self.code.to_dict(),
             "dialect": None if self.dialect is None else self.dialect.to_dict(),
+            "frame": self.frame,
             "quantum": self.quantum,
             "limits": None if self.limits is None else list(self.limits),
             "source": self.source,
@@ -322,6 +327,7 @@ class Samples:
             columns=self.columns,
             code=self.code,
             dialect=self.dialect,
+            frame=self.frame,
             groups=None if self.groups is None else self.groups[indices],
             reading=self.reading,
             split_record=split_record,

@@ -1,0 +1,65 @@
+"""Drawn samples go back in the format that the data came in, with names, axes, coordinates and units."""
+
+import h5py
+import numpy as np
+import pytest
+import torch
+import xarray
+
+from monge.cli.drawing import write_samples
+from monge.data import load
+
+RAIN = np.random.default_rng(0).normal(size=(40, 6, 8)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def rain(tmp_path_factory):
+    path = tmp_path_factory.mktemp("nc") / "rain.nc"
+    axes = {
+        "time": np.arange(40),
+        "lat": ("lat", np.linspace(40, 45, 6), {"units": "degrees_north"}),
+        "lon": np.arange(8.0),
+    }
+    made = xarray.DataArray(RAIN, dims=("time", "lat", "lon"), coords=axes, name="rain", attrs={"units": "mm/h"})
+    made.to_netcdf(path, engine="h5netcdf")
+    return load(path)
+
+
+@pytest.mark.parametrize("ending", [".nc", ".zarr"])
+def test_axes_coordinates_and_units_come_back(rain, tmp_path, ending):
+    path = tmp_path / f"new{ending}"
+    for n in (7, 5):  # over what stands there, as --force has it
+        write_samples(path, torch.rand(n, 1, 6, 8), rain.describe())
+    found = xarray.open_dataset(
+        path, engine="h5netcdf" if ending == ".nc" else "zarr", **({} if ending == ".nc" else {"consolidated": False})
+    )["rain"]
+    assert (found.dims, found.shape, found.attrs["units"]) == (("sample", "lat", "lon"), (5, 6, 8), "mm/h")
+    assert np.allclose(found["lat"], np.linspace(40, 45, 6))
+    assert found["lat"].attrs["units"] == "degrees_north"
+    assert load(path).event_shape == (1, 6, 8)
+
+
+def test_hdf5_has_the_name_and_the_attributes(rain, tmp_path):
+    write_samples(tmp_path / "new.h5", torch.ones(5, 1, 6, 8), rain.describe())
+    with h5py.File(tmp_path / "new.h5") as file:
+        assert (file["rain"].shape, file["rain"].attrs["units"]) == ((5, 6, 8), "mm/h")
+
+
+def test_channels_that_were_last_are_last_and_arrays_without_a_file_have_axes_too(tmp_path):
+    path = tmp_path / "p.nc"
+    pixels = np.random.default_rng(0).integers(0, 255, (30, 8, 9, 3), dtype=np.uint8)
+    xarray.DataArray(pixels, dims=("n", "y", "x", "band"), name="picture").to_netcdf(path, engine="h5netcdf")
+    data = load(path)
+    assert data.event_shape == (3, 8, 9)
+    write_samples(tmp_path / "new.nc", data.x[:4], data.describe())
+    found = xarray.open_dataset(tmp_path / "new.nc", engine="h5netcdf")["picture"]
+    assert found.dims == ("sample", "y", "x", "band")
+    assert np.array_equal(found, pixels[:4])
+    plain = load(RAIN)
+    write_samples(tmp_path / "plain.nc", plain.x[:4], plain.describe())
+    assert xarray.open_dataset(tmp_path / "plain.nc", engine="h5netcdf")["x"].dims == (
+        "sample",
+        "axis1",
+        "axis2",
+        "axis3",
+    )
