@@ -276,7 +276,7 @@ class ToyMatching(Family):
         return [Matching(self)]
 
     def after_training(self):
-        self.walker.measure()
+        self.walker.measure(calibrate=False)
 
     def tensors(self):
         return super().tensors() | self.walker.tensors()

@@ -14,7 +14,9 @@ from monge.files import refuse_overwrite
 def sample(
     folder: RunFolder,
     n: Annotated[int, typer.Option("-n", min=1, help="Number of samples.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="File, .npz .npy .nc .zarr .h5 .csv .parquet, or a folder.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="File, .npz .npy .nc .zarr .h5 .csv .parquet, or a folder.")
+    ],
     seed: Seed = 0,
     nfe: Nfe = None,
     alpha: Alpha = None,
