@@ -154,7 +154,8 @@ class Scaling:
     def edges(self) -> Float[Tensor, "c k"] | None:
         """Where one value ends and the next begins, scaled, by channel: the middles between the grid points of
         quantised data, of known limits and at most 4,096 points; of fields the limits that have atoms in all channels,
-        none or more where they are bent. None where there is nothing of the kind.
+        none or more where they are bent; of columns of real numbers none. None where there is nothing of the kind, and
+        one-point laws are left as they are drawn.
 
         >>> Scaling.fit(Samples(torch.arange(4.0)[:, None], quantum=1.0, limits=(0.0, 3.0))).edges().shape
         torch.Size([1, 3])
