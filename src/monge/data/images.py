@@ -1,19 +1,20 @@
 """Pictures from files: one, or a folder of equal ones whose subfolders are labels."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
 from numpy.typing import NDArray
 
+from monge.data.folders import listed
 from monge.data.layout import Table
 from monge.errors import BadInput
 from monge.progress import bar
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 STACKS = (".gif", ".tif", ".tiff")
-PARTS = ("train", "training", "val", "valid", "validation", "test", "testing", "holdout")  # of a data set
 LARGE = 48  # sides from which on pictures of several sizes are cropped unasked, and of the crops
 
 
@@ -24,7 +25,7 @@ class Layers(NamedTuple):
     alpha: Shaped[np.ndarray, "H W"] | None
 
 
-def read_image(path: str | Path, page: int | None = None) -> Shaped[np.ndarray, "C H W"]:
+def read_image(path: Any, page: int | None = None) -> Shaped[np.ndarray, "C H W"]:
     """One picture as `read_layers` has it; an alpha channel that is opaque everywhere is dropped.
 
     Raises `BadInput` for a file that is no picture, is truncated, or is transparent anywhere.
@@ -35,7 +36,7 @@ def read_image(path: str | Path, page: int | None = None) -> Shaped[np.ndarray, 
     return values
 
 
-def read_layers(path: str | Path, page: int | None = None) -> Layers:
+def read_layers(path: Any, page: int | None = None) -> Layers:
     """One picture and its alpha channel, uint8 (uint16 for 16-bit gray, float32 for such a TIFF), upright by its EXIF
     tag.
 
@@ -109,64 +110,39 @@ def read_folder(folder: Path, *, cropped: bool = False) -> Table:
 
     Pictures of several sizes, to be cropped, come as a list [C, H, W] each: where that is said, or all are large.
 
-    Gray pictures that are stored as red, green and blue have one channel. Files and folders whose name starts with a
-    dot are passed over. Raises `BadInput` when there is none, when they
-    differ in colour or depth, or in size and are not to be cropped (naming two), or when some lie in subfolders and
-    others do not.
+    Gray pictures that are stored as red, green and blue have one channel. Raises `BadInput` where they differ in colour
+    or depth, or in size and are not to be cropped (naming two), and for what `listed` refuses.
     """
-    paths = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in ENDINGS and not _is_hidden(path.relative_to(folder))
-    )
-    if not paths:
-        raise BadInput(f"{folder} holds no picture: give a folder with files in {', '.join(ENDINGS)}")
-    inside = folder.resolve()
-    strange = next((path for path in paths if not path.resolve().is_relative_to(inside)), None)
-    if strange is not None:
-        raise BadInput(
-            f"{strange} is a link to {strange.resolve()}, out of {folder}: copy the picture, or remove the link"
-        )
-    empty = next((path for path in paths if path.stat().st_size == 0), None)
-    if empty is not None:
-        raise BadInput(f"{empty} is empty (0 bytes): remove or replace it")
-    owners = [path.relative_to(folder).parts[0] if path.parent != folder else "" for path in paths]
-    classes = tuple(sorted(set(owners)))
-    if "" in classes and len(classes) > 1:
-        raise BadInput(f"{folder} has pictures of its own and others in {classes[1]}/: put all in subfolders, or none")
-    parts = [name for name in classes if name.lower() in PARTS]
-    if len(parts) > 1 and len(parts) == len(classes):
-        raise BadInput(
-            f"{folder} has {', '.join(f'{name}/' for name in parts)}, which are parts of a data set and no labels: "
-            f"give {folder / parts[0]}, say"
-        )
-    first = read_image(paths[0])
-    pictures: list[NDArray[np.generic]] = []
-    alike = True
+    paths, y, classes = listed(folder, ENDINGS, "picture")
     with bar(f"reading {folder.name}", len(paths)) as advance:
-        for path in paths:
-            image = read_image(path)
-            alike = alike and image.shape == first.shape
-            large = cropped or min(*image.shape[1:], *first.shape[1:]) >= LARGE
-            if (len(image), image.dtype) != (len(first), first.dtype) or not (alike or large):
-                raise BadInput(
-                    f"pictures differ: {paths[0].relative_to(folder)} is {_size(first)} and "
-                    f"{path.relative_to(folder)} is {_size(image)}: bring all to one size and colour"
-                    + ", or give crop= (--crop)"
-                    * (not cropped)
-                )
-            pictures.append(image)
-            advance()
-    x = pictures if cropped or not alike else _without_copies(np.stack(pictures))
-    if isinstance(x, list) and all(map(is_gray, x)):
-        x = [image[:1] for image in x]
-    if classes == ("",):
-        return Table(x)
-    return Table(x, np.array([classes.index(owner) for owner in owners]), classes)
+
+        def pictures() -> Iterator[NDArray[np.generic]]:
+            for path in paths:
+                yield read_image(path)
+                advance()
+
+        x = stacked(pictures(), [path.relative_to(folder) for path in paths], cropped=cropped)
+    return Table(x, y, classes)
 
 
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def stacked(pictures: Iterable[NDArray[np.generic]], names: Sequence[Any], *, cropped: bool = False) -> Any:
+    """Pictures [C, H, W] of one size as one array [n, C, H, W], or as they are, where they are to be cropped: that is
+    said, or they differ and all are large. Raises BadInput for others that differ, naming two."""
+    found: list[NDArray[np.generic]] = []
+    alike = True
+    for image, name in zip(pictures, names, strict=True):
+        first = found[0] if found else image
+        alike = alike and image.shape == first.shape
+        large = cropped or min(*image.shape[1:], *first.shape[1:]) >= LARGE
+        if (len(image), image.dtype) != (len(first), first.dtype) or not (alike or large):
+            raise BadInput(
+                f"pictures differ: {names[0]} is {_size(first)} and {name} is {_size(image)}: bring all to one size "
+                "and colour" + ", or give crop= (--crop)" * (not cropped)
+            )
+        found.append(image)
+    if alike and not cropped:
+        return _without_copies(np.stack(found))
+    return [image[:1] for image in found] if all(map(is_gray, found)) else found
 
 
 def _size(image: NDArray[np.generic]) -> str:

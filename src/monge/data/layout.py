@@ -49,8 +49,8 @@ class Scan(NamedTuple):
 
 class Table(NamedTuple):
     """What a source holds: rows, or pictures of several sizes, labels, the labels' names, the columns' names, the group
-    of each row, how columns are told in numbers (`Columns`), how a file of text was written, and what an archive says
-    of its array."""
+    of each row, how columns are told in numbers (`Columns`), how a file of text was written, what an archive says of
+    its array, and which kind the format is of."""
 
     x: Any
     y: NDArray[np.generic] | None = None
@@ -60,6 +60,7 @@ class Table(NamedTuple):
     code: Columns | None = None
     dialect: Dialect | None = None
     frame: dict[str, Any] | None = None
+    kind: str | None = None
 
     def without_missing(self) -> "Table":
         """The rows that have no NaN; all of them where values are whole."""
@@ -175,7 +176,7 @@ def assemble(
     Raises `BadInput` for contents that are not real numbers, fewer than 2 rows, and what `scan` and
     `arrange` refuse.
     """
-    x = table.x
+    x, kind = table.x, kind or table.kind
     dtype = x.numpy_dtype if isinstance(x, Stored) else x.dtype
     if dtype.kind not in "biuf":
         what = CONTENTS.get(dtype.kind, str(dtype))

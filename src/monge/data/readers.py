@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from monge.data import archives, dialects
+from monge.data import archives, dialects, formats
 from monge.data.archives import choose
 from monge.data.codes import Number
 from monge.data.columns import Columns, without_missing
+from monge.data.formats import FORMATS, SOUNDS
 from monge.data.images import STACKS, read_folder, read_stack
 from monge.data.layout import Table
 from monge.data.stored import Stored
@@ -74,7 +75,8 @@ def read(path: Path, key: str | None = None, how: Reading | None = None) -> Tabl
             f"{path} has no columns, and {name} {value!r} is of tables: give a .csv or .parquet, or leave it out"
         )
     if ending == "/":
-        return read_folder(path, cropped=how.cropped)
+        sounds = not how.cropped and any(each.suffix.lower() in SOUNDS for each in path.rglob("*"))
+        return formats.sounds(path) if sounds else read_folder(path, cropped=how.cropped)
     if ending in STACKS:
         return read_stack(path)
     if ending not in ENDINGS:
@@ -82,6 +84,8 @@ def read(path: Path, key: str | None = None, how: Reading | None = None) -> Tabl
     if path.is_file() and path.stat().st_size == 0:
         raise BadInput(f"{path} is empty (0 bytes): write it again")
     with _readable(path):
+        if ending in FORMATS:
+            return FORMATS[ending](path)
         return TABLES[ending](path, how) if ending in TABLES else READERS[ending](path, how, key)
 
 
@@ -146,6 +150,18 @@ def _parquet(path: Path, how: Reading) -> Table:
     return _columns(parquet.read_table(path), path, how)
 
 
+def _arrow(path: Path, how: Reading) -> Table:
+    """The file or the stream that Arrow writes (Feather, Hugging Face)."""
+    from pyarrow import ArrowInvalid, ipc, memory_map
+
+    with memory_map(str(path)) as file:
+        try:
+            return _columns(ipc.open_file(file).read_all(), path, how)
+        except ArrowInvalid:
+            file.seek(0)
+            return _columns(ipc.open_stream(file).read_all(), path, how)
+
+
 def _columns(table: Any, path: Path, how: Reading) -> Table:
     """An Arrow table in numbers, by what is asked of it."""
     names = list(map(str, table.schema.names))
@@ -176,6 +192,6 @@ READERS: dict[str, Callable[[Path, Reading, str | None], Table]] = {
     ".npy": _npy, ".npz": _npz, ".h5": _h5, ".hdf5": _h5, ".nc": _h5, ".zarr": _zarr,
 }  # fmt: skip
 TABLES: dict[str, Callable[[Path, Reading], Table]] = {
-    ".csv": _text, ".tsv": _text, ".txt": _text, ".parquet": _parquet,
+    ".csv": _text, ".tsv": _text, ".txt": _text, ".parquet": _parquet, ".arrow": _arrow, ".feather": _arrow,
 }  # fmt: skip
-ENDINGS = (*READERS, *TABLES)
+ENDINGS = (*READERS, *TABLES, *FORMATS)
