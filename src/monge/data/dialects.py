@@ -5,13 +5,14 @@ import gzip
 import io
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from monge.errors import BadInput
 
+PART_BYTES = 2**25  # of a file that is read part by part
 LOOKED_AT, LINES = 2**18, 200  # bytes and lines of the beginning
 DELIMITERS = "\t;|,"
 BLANKS = " "
@@ -82,15 +83,7 @@ def read(path: Path, how: Dialect) -> Any:
     from pyarrow import compute
     from pyarrow import csv as arrow
 
-    options = {
-        "read_options": arrow.ReadOptions(column_names=how.names, skip_rows=how.skipped, encoding=how.encoding),
-        "parse_options": arrow.ParseOptions(delimiter="," if how.delimiter == BLANKS else how.delimiter),
-        "convert_options": arrow.ConvertOptions(
-            strings_can_be_null=True,
-            decimal_point=how.decimal,
-            column_types={name: pyarrow.string() for name in how.texts},
-        ),
-    }
+    options = _options(how)
     with _opened(path) as file:
         if how.delimiter == BLANKS:
             content = re.sub(rb"[ \t]+", b",", re.sub(rb"(?m)^[ \t]+|[ \t]+\r?$", b"", file.read()))
@@ -107,6 +100,36 @@ def read(path: Path, how: Dialect) -> Any:
                 warnings.warn(f"{path}: the column {name!r} numbers the rows, and is left out", stacklevel=2)
                 table = table.drop_columns([name])
     return table
+
+
+def parts(path: Path, how: Dialect) -> Iterator[Any]:
+    """The same, part after part, of a file that is not to be held in memory.
+
+    Raises BadInput for cells parted by blanks."""
+    import pyarrow
+    from pyarrow import csv as arrow
+
+    if how.delimiter == BLANKS:
+        raise BadInput(f"{path} is too large for cells that blanks part: write it with commas")
+    with _opened(path) as file:
+        for batch in arrow.open_csv(file, **_options(how, block_size=PART_BYTES)):
+            yield pyarrow.Table.from_batches([batch])
+
+
+def _options(how: Dialect, **reading: Any) -> dict[str, Any]:
+    import pyarrow
+    from pyarrow import csv as arrow
+
+    named = {"column_names": how.names, "skip_rows": how.skipped, "encoding": how.encoding}
+    return {
+        "read_options": arrow.ReadOptions(**named, **reading),
+        "parse_options": arrow.ParseOptions(delimiter="," if how.delimiter == BLANKS else how.delimiter),
+        "convert_options": arrow.ConvertOptions(
+            strings_can_be_null=True,
+            decimal_point=how.decimal,
+            column_types={name: pyarrow.string() for name in how.texts},
+        ),
+    }
 
 
 def write(table: Any, how: Dialect, *, compressed: bool = False) -> bytes:

@@ -191,7 +191,7 @@ def assemble(
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             symbols = kind == "sequences"
-            wide = table.code is not None and _needs_digits(x)
+            wide = table.code is not None and needs_digits(x)
             tensor = (
                 x
                 if isinstance(x, Stored)
@@ -244,7 +244,7 @@ def _is_whole(table: Table) -> bool:
     return bool(codes) and all(isinstance(code, Number) and code.whole and not code.marked for code in codes)
 
 
-def _needs_digits(x: NDArray[Any]) -> bool:
+def needs_digits(x: NDArray[Any]) -> bool:
     """Whether some column has values that float32 does not tell apart, or too coarsely for its range."""
     for column in x[:: len(x) // DIGIT_ROWS + 1].T:
         narrow = column.astype(np.float32)

@@ -1,5 +1,6 @@
 """One reader for each kind of file: path to `Table`. Nothing is ever unpickled."""
 
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -15,12 +16,15 @@ from monge.data.codes import Number
 from monge.data.columns import Columns, without_missing
 from monge.data.formats import FORMATS, SOUNDS
 from monge.data.images import STACKS, read_folder, read_stack
-from monge.data.layout import Table
+from monge.data.layout import Table, needs_digits
 from monge.data.stored import Stored
 from monge.errors import BadInput
 from monge.files import ending_of
+from monge.progress import bar
 
 ARCHIVES = (".npz", ".h5", ".hdf5", ".nc", ".zarr")
+SPILLED, HEAD = 2**30, 2**28  # bytes from which on a table is not held in memory, and of its first part
+ROWS_AT_ONCE = 2**16
 UNREADABLE = (
     OSError,
     ValueError,
@@ -136,7 +140,10 @@ def _zarr(path: Path, how: Reading, key: str | None) -> Table:
 
 def _text(path: Path, how: Reading) -> Table:
     found = dialects.dialect(path)
-    table = _columns(dialects.read(path, found), path, how)
+    if path.stat().st_size > SPILLED:
+        table = _spilled(dialects.parts(path, found), path, how)
+    else:
+        table = _columns(dialects.read(path, found), path, how)
     code = table.code
     places = [str(i) for i in range(len(found.names))]  # the names that pandas gives to unnamed columns
     plain = code is not None and not code.derived and all(type(c) is Number and not c.marked for c in code.codes)
@@ -145,9 +152,55 @@ def _text(path: Path, how: Reading) -> Table:
 
 
 def _parquet(path: Path, how: Reading) -> Table:
+    from pyarrow import Table as Arrow
     from pyarrow import parquet
 
-    return _columns(parquet.read_table(path), path, how)
+    file = parquet.ParquetFile(path)
+    groups = range(file.metadata.num_row_groups)
+    if sum(file.metadata.row_group(k).total_byte_size for k in groups) <= SPILLED:
+        return _columns(file.read(), path, how)
+    return _spilled((Arrow.from_batches([batch]) for batch in file.iter_batches(ROWS_AT_ONCE)), path, how)
+
+
+def _spilled(parts: Iterator[Any], path: Path, how: Reading) -> Table:
+    """A table larger than memory: its columns are told by its first part, of 256 MB or so, and all rows, part by part,
+    are numbers in a temporary file, from which they are read where they are needed. No column is left out as one that
+    others tell: the first part does not show that it is in all rows."""
+    from pyarrow import concat_tables
+
+    head: list[Any] = []
+    for part in parts:
+        head.append(part)
+        if sum(each.nbytes for each in head) > HEAD:
+            break
+    first = _columns(concat_tables(head), path, how._replace(derived=False))
+    kind = np.float64 if needs_digits(first.x) else np.float32
+    alike = how._replace(like=first.code)
+    ys, groups, rows = [first.y], [first.groups], len(first.x)
+    share = sum(each.nbytes for each in head) / path.stat().st_size
+    with (
+        bar(f"reading {path.name}", rows / min(1.0, share)) as advance,
+        tempfile.TemporaryFile(prefix="monge-") as file,
+    ):
+        first.x.astype(kind).tofile(file)
+        advance(rows)
+        for part in parts:
+            try:
+                some = _columns(part, path, alike)
+            except BadInput as error:
+                raise BadInput(f"{error} (its columns are told by its first {rows:,} rows or so)") from error
+            some.x.astype(kind).tofile(file)
+            ys.append(some.y)
+            groups.append(some.groups)
+            rows += len(some.x)
+            advance(len(some.x))
+        file.flush()
+        x = np.memmap(file, kind, mode="r", shape=(rows, first.x.shape[1]))
+    return first._replace(x=x, y=_joined(ys), groups=_joined(groups))
+
+
+def _joined(parts: list[Any]) -> Any:
+    return None if parts[0] is None else np.concatenate(parts)
 
 
 def _arrow(path: Path, how: Reading) -> Table:
