@@ -23,7 +23,7 @@ from monge.files import ending_of
 from monge.progress import bar
 
 ARCHIVES = (".npz", ".h5", ".hdf5", ".nc", ".zarr")
-SPILLED, HEAD = 2**30, 2**28  # bytes from which on a table is not held in memory, and of its first part
+SPILLED, HEAD = 2**30, 2**26  # bytes from which on a table is not held in memory, and of its first part
 ROWS_AT_ONCE = 2**16
 UNREADABLE = (
     OSError,
@@ -163,7 +163,7 @@ def _parquet(path: Path, how: Reading) -> Table:
 
 
 def _spilled(parts: Iterator[Any], path: Path, how: Reading) -> Table:
-    """A table larger than memory: its columns are told by its first part, of 256 MB or so, and all rows, part by part,
+    """A table larger than memory: its columns are told by its first part, of 64 MB or so, and all rows, part by part,
     are numbers in a temporary file, from which they are read where they are needed. No column is left out as one that
     others tell: the first part does not show that it is in all rows."""
     from pyarrow import concat_tables
