@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
 
-from monge.data import dialects, load, readers
+from monge.data import load, readers, textfiles
 from monge.errors import BadInput
 
 DRAW = np.random.default_rng(0)
@@ -18,7 +18,7 @@ def small(monkeypatch):
     monkeypatch.setattr(readers, "SPILLED", 10_000)
     monkeypatch.setattr(readers, "HEAD", 20_000)
     monkeypatch.setattr(readers, "ROWS_AT_ONCE", 300)
-    monkeypatch.setattr(dialects, "PART_BYTES", 20_000)
+    monkeypatch.setattr(textfiles, "PART_BYTES", 20_000)
 
 
 def table(last="c"):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from monge.cli import frames, pictures
 from monge.cli.endings import TABLES
-from monge.data import Columns, Dialect, Labels, dialects
+from monge.data import Columns, Dialect, Labels, textfiles
 from monge.errors import BadInput
 from monge.files import ending_of, write_atomic
 from monge.models import Family
@@ -65,8 +65,9 @@ def write_samples(path: Path, x: Tensor, about: dict[str, Any], **drawn: float |
     if ending in TABLES:
         table = _table(x, about, int(drawn.get("seed") or 0))
         if ending != ".parquet":
-            own = TEXTS[ending] if about.get("dialect") is None else Dialect(**about["dialect"])
-            write_atomic(path, dialects.write(table, own, compressed=path.suffix == ".gz"))
+            same = about.get("dialect") is not None and ending == ending_of(Path(str(about.get("source"))))
+            own = Dialect(**about["dialect"]) if same else TEXTS[ending]
+            write_atomic(path, textfiles.write(table, own, compressed=path.suffix == ".gz"))
             return
         parquet.write_table(table, content)
     elif ending in frames.ENDINGS:

@@ -23,11 +23,10 @@ MOMENTS = (*DAYS, *(f"{day} {time}" for day in DAYS for time in ("%H:%M", "%H:%M
 WHOLE_DAY = "%Y%m%d"  # as a whole number
 EARLIEST, LATEST = 19000101, 21001231  # such numbers that are days
 AROUND = re.compile(  # what stands around a number: signs of money, %, and units such as USD, kg
-    r"^(?P<sign>[-+]?)(?P<before>(?:[A-Z]{3} ?|[^\w.,+\-]*))(?P<number>[-+]?\d[\d.,' ]*?)"
-    r"(?P<after> ?(?:[^\W\d]{1,4}|[^\w.,]*))$"
+    r"^(?P<sign>[-+]?)(?P<before>(?:[A-Z]{3} ?|[^\w.,+\-()]*))(?P<number>[-+]?\d[\d.,' ]*?)"
+    r"(?P<after> ?(?:[^\W\d]{1,4}|[^\w.,()]*))$"
 )
 UNPAD = r"\b0(\d)", r"\1"
-PADDED = re.compile(r"^0\d+$")
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ class Code:
 @dataclass(frozen=True)
 class Number(Code):
     """Numbers: whole ones, or of so many decimals, told without loss; as text with what stands before and after them,
-    marks of thousands and of decimals, and zeros in front up to a width."""
+    marks of thousands and of decimals, zeros in front up to a width, and whether a sign is behind what is before."""
 
     kind = "number"
     whole: bool = False
@@ -112,6 +111,7 @@ class Number(Code):
     thousands: str = ""
     point: str = "."
     width: int = 0
+    inside: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -154,7 +154,8 @@ class Number(Code):
         text = f"{abs(round(value, places)):,.{places}f}"
         text = text.replace(",", "\0").replace(".", self.point).replace("\0", self.thousands)
         sign = "-" if round(value, places) < 0 else ""
-        return f"{sign}{self.before}{text.zfill(self.width)}{self.after}"
+        signed = (self.before, sign) if self.inside else (sign, self.before)
+        return f"{''.join(signed)}{text.zfill(self.width)}{self.after}"
 
 
 @dataclass(frozen=True)
@@ -375,6 +376,13 @@ def _text(common: dict[str, Any], cells: Any, label: str) -> Code:
             "64 bits do not tell apart: leave it out, or subtract a constant"
         )
     padded: Number | None = None
+    if compute.all(compute.match_substring_regex(texts, r"^[-+]?\d+$")).as_py():
+        if not compute.any(compute.match_substring_regex(texts, r"^[-+]?0\d")).as_py():
+            return Number(**common | {"type": "int64"}, whole=True)
+        lengths = compute.min_max(compute.utf8_length(texts)).as_py()
+        if lengths["min"] == lengths["max"]:  # or 7 and 007, which are two, would be one
+            padded = Number(**common, whole=True, width=lengths["max"])
+            some = []
     for code in (*_formats(common, some), *_moments(common, some)):
         try:
             values = code.read(cells, label)
@@ -382,10 +390,8 @@ def _text(common: dict[str, Any], cells: Any, label: str) -> Code:
             continue
         if isinstance(code, Moment):
             return _moment(common, cells, code.format)
-        if isinstance(code, Number) and not code.width:
-            places = _decimals(values[~np.isnan(values)])
-            return replace(code, decimals=MOST_DECIMALS if places is None else places)
-        padded = cast(Number, code)
+        places = _decimals(values[~np.isnan(values)])
+        return replace(cast(Number, code), decimals=MOST_DECIMALS if places is None else places)
     counts = compute.value_counts(texts.drop_null())
     found = sorted((str(item["values"]), int(item["counts"].as_py())) for item in counts)
     ranked = sorted(found, key=lambda item: -item[1])
@@ -404,16 +410,13 @@ def _text(common: dict[str, Any], cells: Any, label: str) -> Code:
 
 
 def _formats(common: dict[str, Any], some: list[str]) -> Iterator[Number]:
-    """Numbers with something around them, or zeros before them."""
-    if all(text.isascii() and text.isdigit() for text in some) and any(PADDED.match(text) for text in some):
-        yield Number(**common, whole=True, width=max(map(len, some)))
-        return
+    """Numbers with something around them."""
     parts = [AROUND.match(text) for text in some]
     if not all(parts) or len({(p["before"], p["after"]) for p in parts if p}) != 1 or not parts[0]:
         return
     numbers = [p["number"].strip() for p in parts if p]
     marks = [[c for c in number if c in ".,' "] for number in numbers]
-    grouped = all(re.fullmatch(r"[-+]?\d{1,3}([.,' ]\d{3})*", number) for number in numbers)
+    grouped = all(re.fullmatch(r"[-+]?(\d{1,3}|[1-9]\d{0,2}([.,' ]\d{3})+)", number) for number in numbers)
     last = {each[-1] for each in marks if each}
     others = {c for each in marks for c in each[:-1]}
     point = next(iter(last)) if len(last) == 1 and not (others & last) else None
@@ -423,7 +426,8 @@ def _formats(common: dict[str, Any], some: list[str]) -> Iterator[Number]:
         point = "."
     thousands = others - {point}
     if point in (".", ",") and len(thousands) <= 1:
-        around: dict[str, Any] = {"before": parts[0]["before"], "after": parts[0]["after"]}
+        inside = bool(parts[0]["before"]) and any(p["number"][0] in "+-" for p in parts if p)
+        around: dict[str, Any] = {"before": parts[0]["before"], "after": parts[0]["after"], "inside": inside}
         yield Number(**common, **around, thousands=next(iter(thousands), ""), point=point)
 
 

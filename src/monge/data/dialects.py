@@ -1,30 +1,31 @@
-"""Tables as text: how one is written (what parts its cells, decimals, names, encoding) is found from its beginning."""
+"""How a table of text is written (what parts its cells, decimals, names, encoding), found from its beginning."""
 
 import csv
 import gzip
-import io
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from monge.errors import BadInput
 
-PART_BYTES = 2**25  # of a file that is read part by part
 LOOKED_AT, LINES = 2**18, 200  # bytes and lines of the beginning
+YEAR = 1000  # two numbers in a first line are names if they are as large as years
 DELIMITERS = "\t;|,"
 BLANKS = " "
 BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8"}
-INDICES = ("", "Unnamed: 0")  # names that pandas and R give to a column that numbers the rows
 PADDED, COMMA = re.compile(r"^0\d+$|^[-+]?\d{17,}$"), re.compile(r"^[-+]?\d+,\d+$")
+THOUSANDS = re.compile(r"^[-+]?[1-9]\d{0,2}(,\d{3})+$")
+SHORT = re.compile(r"^\d\d:\d\d$")  # a time without seconds
 
 
 class Dialect(NamedTuple):
     """What parts the cells of a row, the mark of decimals, the names of the columns, how many lines are before the
     first row, the encoding, columns that are texts though they look like numbers (zeros before them, or more digits
-    than numbers have), and whether the file names its columns."""
+    than numbers have), whether the file names its columns, whether cells go over several lines, and how columns of yes
+    and no, and of times, are written: the words of both, or "%H:%M"."""
 
     delimiter: str = ","
     decimal: str = "."
@@ -33,6 +34,8 @@ class Dialect(NamedTuple):
     encoding: str = "utf-8"
     texts: tuple[str, ...] = ()
     header: bool = True
+    lines: bool = False
+    looks: Mapping[str, Sequence[str]] = {}
 
     def to_dict(self) -> dict[str, Any]:
         return self._asdict()
@@ -43,7 +46,7 @@ def dialect(path: Path) -> Dialect:
 
     Raises BadInput for two columns of one name.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         head = file.read(LOOKED_AT)
     encoding = next((name for mark, name in BOMS.items() if head.startswith(mark)), "utf-8")
     try:
@@ -52,15 +55,19 @@ def dialect(path: Path) -> Dialect:
         whole = encoding == "utf-8" and error.start < len(head) - 4  # not a letter that is cut in two
         encoding = "cp1252" if whole else encoding
         text = head.decode(encoding, "ignore").removeprefix("\ufeff")
-    lines = text.splitlines()
+    lines = text.splitlines(keepends=True)
     lines = lines[:-1] if len(head) == LOOKED_AT and len(lines) > 1 else lines
     empty = next((i for i, line in enumerate(lines) if line.strip()), 0)
-    lines = [line for line in lines[empty : empty + LINES] if line.strip()]
+    lines = lines[empty : empty + LINES]
+    lines = lines if '"' in text else [line for line in lines if line.strip()]
     if not lines:
         raise BadInput(f"{path} has no rows: give a table with samples in it")
     numbered = lines[0].lstrip().startswith("#")
     lines[0] = lines[0].lstrip().removeprefix("#").strip() if numbered else lines[0]
-    delimiter, rows = _parted(lines)
+    try:
+        delimiter, rows = _parted(lines)
+    except csv.Error as error:
+        raise BadInput(f"{path} is no table that can be read ({error}): check its quotes") from error
     first, rest = rows[0], rows[1:]
     named = len(rest) > 0 and len(first) == len(rest[0]) - 1
     header = named or numbered or _is_header(first, rest, path)
@@ -70,127 +77,98 @@ def dialect(path: Path) -> Dialect:
     if twice is not None:
         raise BadInput(f"{path} has two columns {twice!r}: give each a name of its own")
     cells = list(zip(*(row for row in rest if len(row) == len(names)), strict=True)) or [()] * len(names)
-    comma = delimiter != "," and any(COMMA.match(cell.strip()) for column in cells for cell in column)
-    texts = tuple(
-        name for name, column in zip(names, cells, strict=False) if any(PADDED.match(cell.strip()) for cell in column)
-    )
-    return Dialect(delimiter, "," if comma else ".", names, empty + header, encoding, texts, header)
-
-
-def read(path: Path, how: Dialect) -> Any:
-    """The Arrow table in a file of text. Columns that number the rows are left out, which is told."""
-    import pyarrow
-    from pyarrow import compute
-    from pyarrow import csv as arrow
-
-    options = _options(how)
-    with _opened(path) as file:
-        if how.delimiter == BLANKS:
-            content = re.sub(rb"[ \t]+", b",", re.sub(rb"(?m)^[ \t]+|[ \t]+\r?$", b"", file.read()))
-            table = arrow.read_csv(io.BytesIO(content), **options)
-        else:
-            table = arrow.read_csv(file, **options)
-    for name in INDICES:
-        if name in table.schema.names:
-            column = table.column(name)
-            counts = pyarrow.types.is_integer(column.type) and compute.all(
-                compute.equal(compute.subtract(column, column[0]), pyarrow.array(range(len(column))))
+    comma = False
+    texts: list[str] = []
+    looks: dict[str, tuple[str, ...]] = {}
+    for name, column in zip(names, cells, strict=False):
+        some = [cell.strip() for cell in column if cell.strip()]
+        commas = [cell for cell in some if COMMA.match(cell)] if delimiter != "," else []
+        thousands = bool(commas) and all(map(THOUSANDS.match, commas))
+        comma = comma or (bool(commas) and not thousands)
+        if thousands:
+            warnings.warn(
+                f"{path}: the commas of {name!r}, as in {commas[0]}, are read as marks of thousands", stacklevel=2
             )
-            if counts and counts.as_py() and column[0].as_py() in (0, 1):
-                warnings.warn(f"{path}: the column {name!r} numbers the rows, and is left out", stacklevel=2)
-                table = table.drop_columns([name])
-    return table
+        if thousands or any(map(PADDED.match, some)):
+            texts.append(name)
+        if some and all(cell.lower() in ("true", "false") for cell in some):
+            upper, title = some[0].isupper(), some[0][0].isupper()
+            looks[name] = ("FALSE", "TRUE") if upper else ("False", "True") if title else ("false", "true")
+        if some and all(map(SHORT.match, some)):
+            looks[name] = ("%H:%M",)
+    over = any("\n" in cell for row in rows for cell in row)
+    decimal, names = "," if comma else ".", tuple(names)
+    return Dialect(delimiter, decimal, names, empty + header, encoding, tuple(texts), header, over, looks)
 
 
-def parts(path: Path, how: Dialect) -> Iterator[Any]:
-    """The same, part after part, of a file that is not to be held in memory.
-
-    Raises BadInput for cells parted by blanks."""
-    import pyarrow
-    from pyarrow import csv as arrow
-
-    if how.delimiter == BLANKS:
-        raise BadInput(f"{path} is too large for cells that blanks part: write it with commas")
-    with _opened(path) as file:
-        for batch in arrow.open_csv(file, **_options(how, block_size=PART_BYTES)):
-            yield pyarrow.Table.from_batches([batch])
-
-
-def _options(how: Dialect, **reading: Any) -> dict[str, Any]:
-    import pyarrow
-    from pyarrow import csv as arrow
-
-    named = {"column_names": how.names, "skip_rows": how.skipped, "encoding": how.encoding}
-    return {
-        "read_options": arrow.ReadOptions(**named, **reading),
-        "parse_options": arrow.ParseOptions(delimiter="," if how.delimiter == BLANKS else how.delimiter),
-        "convert_options": arrow.ConvertOptions(
-            strings_can_be_null=True,
-            decimal_point=how.decimal,
-            column_types={name: pyarrow.string() for name in how.texts},
-        ),
-    }
-
-
-def write(table: Any, how: Dialect, *, compressed: bool = False) -> bytes:
-    """An Arrow table as text, as such a file was written, in UTF-8."""
-    import pyarrow
-    from pyarrow import csv as arrow
-
-    if how.decimal != ".":
-        for i, field in enumerate(table.schema):
-            if pyarrow.types.is_floating(field.type):
-                cells = [None if v is None else repr(v).replace(".", how.decimal) for v in table.column(i).to_pylist()]
-                table = table.set_column(i, field.name, pyarrow.array(cells, pyarrow.string()))
-    names, content = io.StringIO(), io.BytesIO()
-    if how.header:
-        csv.writer(names, delimiter=how.delimiter, lineterminator="\n").writerow(table.schema.names)
-    for style in "none", "needed":  # that is, where some text has the delimiter, or a quote, in it
-        try:
-            options = arrow.WriteOptions(include_header=False, delimiter=how.delimiter, quoting_style=style)
-            arrow.write_csv(table, content, options)
-            break
-        except pyarrow.ArrowInvalid:
-            content = io.BytesIO()
-    text = names.getvalue().encode() + content.getvalue()
-    return gzip.compress(text, mtime=0) if compressed else text
-
-
-def _opened(path: Path) -> Any:
+def opened(path: Path) -> Any:
+    """A file of text, also one that is compressed, as bytes."""
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
 def _parted(lines: Sequence[str]) -> tuple[str, list[list[str]]]:
-    """What parts the cells, so that all lines have as many, and more than one; and the cells."""
-    for delimiter in DELIMITERS:
-        rows = list(csv.reader(lines, delimiter=delimiter))
-        if _even(rows):
-            return delimiter, rows
-    rows = [line.split() for line in lines]
-    if _even(rows) and any(all(_is_number(row[i]) for row in rows[1:]) for i in range(len(rows[-1]))) and rows[1:]:
+    """What parts the cells, so that all lines have as many, and more than one; and the cells.
+
+    Of several such marks the one is taken by which most cells are numbers, then the one that makes most cells.
+    """
+    found = []
+    for place, delimiter in enumerate(DELIMITERS):
+        rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
+        if _even(rows, delimiter):
+            cells = [cell.strip() for row in rows[1:] or rows for cell in row]
+            numbers = sum(_is_number(cell) or (delimiter != "," and bool(COMMA.match(cell))) for cell in cells)
+            found.append((numbers / len(cells), len(rows[-1]), -place, delimiter, rows))
+    if found:
+        *_, delimiter, rows = max(found, key=lambda each: each[:3])
+        return delimiter, rows
+    rows = [line.split() for line in lines if line.strip()]
+    body = rows[1:]
+    if body and _even(rows, BLANKS) and any(all(map(_is_number, column)) for column in zip(*body, strict=False)):
         return BLANKS, rows
-    return ",", list(csv.reader(lines))
+    rows = [row for row in csv.reader(lines, delimiter=";") if row]
+    if all(len(row) == 1 for row in rows) and any(COMMA.match(row[0].strip()) for row in rows[1:]):
+        return ";", rows  # one column, of decimal commas
+    return ",", [row for row in csv.reader(lines) if row]
 
 
-def _even(rows: Sequence[Sequence[str]]) -> bool:
-    widths = {len(row) for row in rows[1:]} or {len(rows[0])}
-    return len(widths) == 1 and len(rows[0]) - max(widths) in (0, -1) and max(widths) > 1
+def _even(rows: Sequence[Sequence[str]], delimiter: str) -> bool:
+    """Whether all rows have as many cells, two or more; the last may be cut off, and the first one shorter, where it
+    has no name for names of rows (not where commas part them, or numbers of decimal commas would be two)."""
+    body = rows[1:-1] if len(rows) > LINES // 2 else rows[1:]
+    widths = {len(row) for row in body} or {len(rows[0])}
+    shorter = len(rows[0]) - max(widths)
+    return len(widths) == 1 and max(widths) > 1 and (shorter == 0 or (shorter == -1 and delimiter != ","))
 
 
 def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]], path: Path) -> bool:
-    """Whether the first line names the columns."""
-    if not all(map(_is_number, first)):
-        again = [{row[i].strip() for row in rest if i < len(row)} for i in range(len(first))]
-        return not any(
-            cell.strip() in column for cell, column in zip(first, again, strict=True) if not _is_number(cell)
-        )
-    if len(first) > 1 and _counts(first) and not any(_counts(row) for row in rest[:2]):
-        warnings.warn(
-            f"{path}: the first line, {', '.join(first[:3])}, ..., is taken for names of columns, not for a row",
-            stacklevel=3,
-        )
+    """Whether the first line names the columns: none of its cells is like those below it, or its numbers count."""
+    columns = [[row[i].strip() for row in rest if i < len(row)] for i in range(len(first))]
+    first = [cell.strip() for cell in first]
+    both = list(zip(first, columns, strict=True))
+    numbers = [cell for cell, column in both if _is_number(cell) and all(map(_is_number, column))]
+    told = f"{path}: the first line, {', '.join(first[:3])}{', ...' * (len(first) > 3)}, is taken for"
+    if len(numbers) > 1 and _counts(numbers) and not any(_counts(_numbers(row)) for row in rest[:2]):
+        warnings.warn(f"{told} names of columns, not for a row", stacklevel=3)
         return True
-    return False
+    if all(map(_is_number, first)):
+        return False
+    texts = [(cell, column) for cell, column in both if cell and not _is_number(cell)]
+    alike = bool(numbers) or any(
+        cell in column or (bool(re.search(r"\d", cell)) and {_shape(each) for each in column} == {_shape(cell)})
+        for cell, column in texts
+    )
+    if alike:
+        warnings.warn(f"{told} a row, not for names of columns", stacklevel=3)
+    return not alike
+
+
+def _shape(cell: str) -> str:
+    """Of a date, a time, a code: every digit the same."""
+    return re.sub(r"\d", "0", cell)
+
+
+def _numbers(row: Sequence[str]) -> list[str]:
+    return [cell for cell in row if _is_number(cell)]
 
 
 def _counts(cells: Sequence[str]) -> bool:
@@ -199,10 +177,10 @@ def _counts(cells: Sequence[str]) -> bool:
         values = [float(cell) for cell in cells]
     except ValueError:
         return False
-    steps = [b - a for a, b in pairwise(values)]
+    steps = [b - a for a, b in pairwise(values)] or [0.0]
     whole = all(value == int(value) for value in values)
     even = all(abs(step - steps[0]) <= 1e-6 * abs(steps[0]) for step in steps)
-    return steps[0] != 0 and even and (whole or len(values) > 2)
+    return steps[0] != 0 and even and (len(values) > 2 or (whole and min(values) >= YEAR))
 
 
 def _is_number(text: str) -> bool:

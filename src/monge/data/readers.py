@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from monge.data import archives, dialects, formats
+from monge.data import archives, formats, textfiles
 from monge.data.archives import choose
 from monge.data.codes import Number
 from monge.data.columns import Columns, without_missing
+from monge.data.dialects import dialect
 from monge.data.formats import FORMATS, SOUNDS
 from monge.data.images import STACKS, read_folder, read_stack
 from monge.data.layout import Table, needs_digits
@@ -139,11 +140,11 @@ def _zarr(path: Path, how: Reading, key: str | None) -> Table:
 
 
 def _text(path: Path, how: Reading) -> Table:
-    found = dialects.dialect(path)
+    found = dialect(path)
     if path.stat().st_size > SPILLED:
-        table = _spilled(dialects.parts(path, found), path, how)
+        table = _spilled(textfiles.parts(path, found), path, how)
     else:
-        table = _columns(dialects.read(path, found), path, how)
+        table = _columns(textfiles.read(path, found), path, how)
     code = table.code
     places = [str(i) for i in range(len(found.names))]  # the names that pandas gives to unnamed columns
     plain = code is not None and not code.derived and all(type(c) is Number and not c.marked for c in code.codes)
