@@ -132,6 +132,21 @@ def test_groups_and_missing_rows_go_from_fit_to_audit(monge, tmp_path):
     assert "of height" in out + (tmp_path / "run" / "verdict.json").read_text()
 
 
+def test_tables_are_compared_by_name_with_missing_cells_left_out(monge, tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal([0, 3], size=(400, 2)).round(3)
+    for name, order in (("h.csv", (0, 1)), ("g.csv", (1, 0))):
+        rows = [f"{row[order[0]]},{row[order[1]]}" for row in x]
+        rows[3] = f",{x[3, 1]}" if order[0] == 0 else f"{x[3, 1]},"
+        (tmp_path / name).write_text(",".join("ab"[i] for i in order) + "\n" + "\n".join(rows) + "\n")
+    given = ["distance", tmp_path / "g.csv", tmp_path / "h.csv"]
+    assert monge(*given)[0] == 2
+    status, _, err = monge(*given, "--drop-missing", "--json", tmp_path / "d.json")
+    assert (status, json.loads((tmp_path / "d.json").read_text())["value"] < 0.3) == (0, True), err
+    given = ["audit", "--generated", tmp_path / "g.csv", "--holdout", tmp_path / "h.csv"]
+    assert monge(*given, "--columns", "a,b", "--missing", "learn")[0] in (0, 3)
+
+
 def test_categories_go_through_fit_sample_and_audit_by_name(monge, tmp_path):
     rng = np.random.default_rng(0)
     colour = rng.choice(["blue", "green", "red"], 600, p=[0.2, 0.3, 0.5])

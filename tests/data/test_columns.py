@@ -192,3 +192,110 @@ def test_a_label_column_is_the_label_of_each_row(tmp_path):
         data.load(tmp_path / "t.csv", label_column="color")
     with pytest.raises(BadInput, match="label_column 'colour' was given with an array"):
         data.load(np.zeros((3, 2)), label_column="colour")
+
+
+def test_what_does_not_vary_and_names_that_would_be_one_are_refused():
+    with pytest.raises(BadInput, match="has no column that varies"):
+        Columns.fit(pa.table({"a": [1.0] * 30, "b": [2] * 30}), "t")
+    twice = pa.table({"a": [1.0, None] * 20, "a is missing": [0.5 * i for i in range(40)]})
+    with pytest.raises(BadInput, match="two columns would be told by one of the name 'a is missing': rename"):
+        Columns.fit(twice, "t", learn_missing=True)
+
+
+def test_signs_behind_what_is_before_and_codes_of_several_lengths():
+    money = pa.table({"m": ["$-5.25", "$3.00", "$17.50", "$-0.75"]})
+    found = Columns.fit(money, "t")
+    assert found.encode(money, "t")[:, 0].tolist() == [-5.25, 3.0, 17.5, -0.75]
+    assert found.decode(found.encode(money, "t")).equals(money)
+    codes = pa.table({"c": ["007", "7", "007", "7", "012", "012"] * 2})
+    assert Columns.fit(codes, "t").names == ("c=007", "c=012", "c=7")
+    with pytest.raises(BadInput, match="column 'm' is not numeric"):
+        Columns.fit(pa.table({"m": [f"({i}.50)" for i in range(30)]}), "t")
+
+
+def test_rows_without_a_label_or_with_a_blank_text_are_left_out(tmp_path):
+    path = tmp_path / "t.parquet"
+    cells = {"x": [0.5, 1.5, 2.5, 4.0, 5.0, 7.0], "c": ["a", " ", "a", "b", "b", "a"], "y": ["u", "u", None, *"vuu"]}
+    parquet.write_table(pa.table(cells), path)
+    found = data.load(path, label_column="y", drop_missing=True)
+    assert (found.x[:, 0].tolist(), found.y.tolist()) == ([0.5, 4.0, 5.0, 7.0], [0, 1, 0, 0])
+
+
+def test_labels_of_yes_and_no_are_names_and_moments_are_no_labels(tmp_path):
+    path = tmp_path / "t.parquet"
+    day = pa.array(np.datetime64("2020-01-01") + np.arange(30))
+    parquet.write_table(pa.table({"x": np.arange(30) / 7, "on": [True, False, False] * 10, "day": day}), path)
+    found = data.load(path, label_column="on")
+    assert (found.classes, found.y[:3].tolist()) == (("False", "True"), [1, 0, 0])
+    labels = data.Labels.of(found)
+    assert labels.encode("True", 1).tolist() == labels.encode(True, 1).tolist() == [1]
+    with pytest.raises(BadInput, match="labels are Python objects: give whole numbers, texts"):
+        data.load(path, label_column="day")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.datetime64("2023-01-01T00:00:00") + np.arange(3000) * np.timedelta64(45, "m"),
+        np.random.default_rng(0).integers(10**8, 2 * 10**9, 3000),
+        np.exp(np.random.default_rng(0).normal(11, 2, 3000)).round(2),
+    ],
+    ids=["minutes", "ids", "cents"],
+)
+def test_every_number_comes_back_to_its_last_digit(tmp_path, values):
+    table = pa.table({"v": values, "w": np.arange(3000) / 7})
+    parquet.write_table(table, tmp_path / "t.parquet")
+    table = parquet.read_table(tmp_path / "t.parquet")  # of Parquet's own types
+    found = data.load(tmp_path / "t.parquet")
+    assert found.wide
+    assert found.code.decode(found.x.numpy()).column("v").combine_chunks().equals(table.column("v").combine_chunks())
+
+
+def test_one_far_value_makes_no_sum_of_others():
+    draw = np.random.default_rng(0)
+    revenue = draw.uniform(0, 1000, 3000)
+    revenue[7] = 1e10
+    fee = revenue + draw.integers(0, 5, 3000)
+    assert Columns.fit(pa.table({"revenue": revenue, "fee": fee}), "t").derived == ()
+    exact = Columns.fit(pa.table({"revenue": revenue, "fee": revenue + 2}), "t")
+    assert exact.statement.endswith("fee = revenue + 2")
+
+
+def test_the_clock_keeps_its_zeros_and_days_lose_them():
+    table = pa.table({"t": ["8/12/2020 01:00", "17/1/2020 13:05", "3/2/2021 00:30", "28/11/2019 09:00"]})
+    found = Columns.fit(table, "t")
+    assert found.decode(found.encode(table, "t")).equals(table)
+
+
+def test_types_of_parquet_come_back():
+    from decimal import Decimal
+
+    cells = {"d": [Decimal("1.50"), Decimal("2.25"), Decimal("-7.75"), Decimal("0.10")]}
+    table = pa.table(cells | {"c": pa.array(["a", "b", "b", "a"]).dictionary_encode()})
+    found = Columns.fit(table, "t")
+    back = found.decode(found.encode(table, "t"))
+    assert back.schema.field("d").type == table.schema.field("d").type
+    assert back.column("d").to_pylist() == cells["d"]
+    assert pa.types.is_dictionary(back.schema.field("c").type)
+
+
+def test_an_infinite_cell_and_another_type_are_refused_by_name(tmp_path):
+    path = tmp_path / "t.parquet"
+    parquet.write_table(pa.table({"a": [1.0, float("inf"), 2.0]}), path)
+    with pytest.raises(BadInput, match="column 'a' is infinite in row 2"):
+        data.load(path)
+    parquet.write_table(pa.table({"a": [1.0, 2.5, 2.0]}), path)
+    real = data.load(path)
+    parquet.write_table(pa.table({"a": pa.array([1, 2, 3], pa.date32())}), path)
+    with pytest.raises(BadInput, match=r"column 'a' is date32\[day\] and holds what is no number"):
+        data.load(path, like=real)
+    fine = pa.array([1, 2, 3], pa.timestamp("ns"))
+    with pytest.raises(BadInput, match="finer than microseconds in places: round it"):
+        Columns.fit(pa.table({"t": fine}), "t")
+
+
+def test_an_index_of_pandas_is_left_out_and_told(tmp_path):
+    path = tmp_path / "t.parquet"
+    parquet.write_table(pa.table({"x": [1.5, 2.5, 4.0], "__index_level_0__": [7, 3, 5]}), path)
+    with pytest.warns(UserWarning, match="'__index_level_0__' is an index of rows, and is left out"):
+        assert data.load(path).columns == ("x",)

@@ -130,3 +130,14 @@ def test_missing_cells_that_blanks_part_are_told(tmp_path):
     found = data.load(tmp_path / "t.txt", missing="learn")
     lines = textfiles.write(found.code.decode(found.x.double().numpy()), found.dialect).decode().splitlines()
     assert lines[2] == "NA 3"
+
+
+def test_a_letter_far_on_that_is_no_utf8_is_told(tmp_path):
+    text = "a,t\n" + "1,Paris\n2,Rome\n" * 40_000 + "3,Orl\xe9ans\n4,Orl\xe9ans\n" * 5
+    with pytest.warns(UserWarning, match="is no UTF-8, and is read as Windows-1252"):
+        found = table(tmp_path, text, encoding="cp1252")
+    assert "t=Orléans" in found.columns
+
+
+def test_the_country_na_is_a_text(tmp_path):
+    assert table(tmp_path, "a,c\n1,NA\nNA,FR\n3,NA\n4,FR\n", missing="learn").columns == ("a", "a is missing", "c=NA")

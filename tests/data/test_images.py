@@ -81,3 +81,14 @@ def test_deep_pictures_are_drawn_as_deep_and_real_values_as_none(tmp_path):
     unit = load(DRAW.random((20, 1, 8, 8)), kind="images")
     with pytest.raises(BadInput, match="samples of real values are not levels of pictures"):
         write_samples(tmp_path / "unit", unit.x, unit.describe())
+
+
+def test_labels_within_one_part_of_a_data_set_are_labels(tmp_path):
+    for name in "ab":
+        folder(tmp_path / "set" / "train" / name)
+    assert load(tmp_path / "set").classes == ("a", "b")
+
+
+def test_four_channels_last_are_told():
+    with pytest.warns(UserWarning, match=r"is read as 4 channels that stand last"):
+        assert load(DRAW.integers(0, 255, (9, 8, 8, 4), dtype=np.uint8)).event_shape == (4, 8, 8)

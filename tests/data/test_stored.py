@@ -100,3 +100,27 @@ def test_channels_last_and_packed_numbers_are_read_by_blocks_too(tmp_path, monke
     assert np.allclose(load(tmp_path / "x.h5", key="t").batch([7])[:, 0], packed[7:8, ..., 0] / 2)
     with pytest.raises(monge.errors.BadInput, match="stays in its file are not left out one by one"):
         load(tmp_path / "x.h5", key="t", drop_missing=True)
+
+
+def test_rows_are_taken_in_the_order_that_is_asked_for_and_split_in_that_of_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "IN_MEMORY", 1000)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["x"] = X
+    there = load(tmp_path / "x.h5")
+    assert np.array_equal(there.take([2, 0, 5]).x, X[[2, 0, 5]])
+    train, _ = there.split(0.5)
+    assert train.x[:, 0, 0, 0].tolist() == [v for v in X[:, 0, 0, 0].tolist() if v in set(train.x[:, 0, 0, 0].tolist())]
+
+
+def test_cells_that_are_filled_far_from_the_beginning_are_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "IN_MEMORY", 1000)
+    monkeypatch.setattr("monge.data.stored.BLOCK_BYTES", 1000)
+    values = np.random.default_rng(0).integers(0, 99, (300, 20), dtype=np.int16)
+    values[250, 3] = -1
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["x"] = values
+        file["x"].attrs["_FillValue"] = np.int16(-1)
+    with pytest.raises(
+        monge.errors.BadInput, match=r"1 NaN or infinite value in 1 of 300 rows, the first at \[250, 3\]"
+    ):
+        load(tmp_path / "x.h5")

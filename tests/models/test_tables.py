@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from pyarrow import parquet
 
 import monge
@@ -60,3 +61,18 @@ def test_digits_of_a_wide_column_are_drawn(tmp_path):
     x = monge.Diffusion().fit(samples, steps=60, show=False).sample(500, show=False)
     assert len(x[:, 0].unique()) == 500
     assert abs(float(x[:, 0].mean()) - when.mean()) < 5 * when.std() / 500**0.5
+
+
+def test_the_density_of_a_text_is_its_probability():
+    """E log p(x, k) = E log p(x) + E log P(k) for x normal and k independent of it, by quadrature-free averages."""
+    draw = np.random.default_rng(2)
+    n = 2000
+    table = pa.table({"x": draw.normal(size=n), "k": draw.choice(["a", "b", "c"], n, p=[0.6, 0.3, 0.1])})
+    code = monge.data.Columns.fit(table, "t")
+    x = torch.from_numpy(code.encode(table, "t")).float()
+    samples = monge.data.Samples(x, columns=code.names, code=code)
+    model = monge.RealNVP().fit(samples, steps=400, show=False)
+    p = np.array([0.6, 0.3, 0.1])
+    right = -0.5 * np.log(2 * np.pi * np.e) + (p * np.log(p)).sum()
+    found = model.log_prob(x[:1000]).value.mean()
+    assert right - 1.5 < float(found) < right + 0.1  # three times log 5 higher before it was counted

@@ -1,7 +1,7 @@
 """Arguments that several commands take."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,3 +16,18 @@ Nfe = Annotated[int | None, typer.Option(min=1, help="Calls of the network for e
 Label = Annotated[str | None, typer.Option(help="Only samples of this label, or with this vector: 3, cat, 0.5,1.")]
 Alpha = Annotated[float | None, typer.Option(min=0.0, help="0 deterministic, 1 reversed diffusion.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Samples worked on at a time.")]
+Columns = Annotated[str | None, typer.Option(help="The columns of tables to take, as in a,b,c; else all.")]
+DropMissing = Annotated[bool, typer.Option("--drop-missing", help="Leave out rows with missing values.")]
+Missing = Annotated[
+    str | None, typer.Option(help="learn: tell cells of a table that are missing by a column beside theirs.")
+]
+
+
+LabelColumn = Annotated[str | None, typer.Option(help="A column of a table that is each row's label.")]
+
+
+def reading(columns: str | None, label_column: str | None, drop_missing: bool, missing: str | None) -> dict[str, Any]:
+    """How tables are read, as `monge.data.load` has it."""
+    names = None if columns is None else [name.strip() for name in columns.split(",")]
+    asked = {"columns": names, "label_column": label_column, "drop_missing": drop_missing, "missing": missing}
+    return {name: value for name, value in asked.items() if value}

@@ -6,7 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
-from monge.cli.arguments import BatchSize, Force, Resume, Seed, Steps
+from monge.cli.arguments import (
+    BatchSize,
+    Columns,
+    DropMissing,
+    Force,
+    LabelColumn,
+    Missing,
+    Resume,
+    Seed,
+    Steps,
+    reading,
+)
 from monge.cli.runs import Run, read_json
 from monge.errors import BadInput
 
@@ -106,12 +117,10 @@ def fit(
     group: Annotated[
         str | None, typer.Option(help="A column that says which rows belong together; they are never split.")
     ] = None,
-    label_column: Annotated[str | None, typer.Option(help="A column of a table that is each row's label.")] = None,
-    columns: Annotated[str | None, typer.Option(help="The columns of a table to learn, as in a,b,c; else all.")] = None,
-    drop_missing: Annotated[bool, typer.Option("--drop-missing", help="Leave out rows with missing values.")] = False,
-    missing: Annotated[
-        str | None, typer.Option(help="learn: draw cells of a table missing, where and as often as they are.")
-    ] = None,
+    label_column: LabelColumn = None,
+    columns: Columns = None,
+    drop_missing: DropMissing = False,
+    missing: Missing = None,
     crop: Annotated[
         int | None, typer.Option(min=1, help="Learn squares of so many pixels, cut out of pictures of any sizes.")
     ] = None,
@@ -145,10 +154,7 @@ def fit(
     samples = data.load(
         source,
         group=group,
-        label_column=label_column,
-        columns=None if columns is None else [name.strip() for name in columns.split(",")],
-        drop_missing=drop_missing,
-        missing=missing,
+        **reading(columns, label_column, drop_missing, missing),
         derived=True,
         crop=crop,
     )

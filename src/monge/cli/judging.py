@@ -4,11 +4,11 @@ import shlex
 from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from monge.cli.arguments import Force, Seed
+from monge.cli.arguments import Columns, DropMissing, Force, LabelColumn, Missing, Seed, reading
 from monge.cli.runs import Run
 from monge.errors import BadInput
 from monge.files import refuse_overwrite, write_atomic
@@ -34,6 +34,10 @@ def audit(
         int | None,
         typer.Option(min=1, help="Rows of generated and of held-out data that are compared at most; 10,000."),
     ] = None,
+    columns: Columns = None,
+    label_column: LabelColumn = None,
+    drop_missing: DropMissing = False,
+    missing: Missing = None,
     seed: Seed = 0,
     json: Annotated[Path | None, typer.Option("--json", help="Write the verdict as JSON, too.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write the report here.")] = None,
@@ -49,14 +53,20 @@ def audit(
     Exit status: 0 pass, 1 fail, 3 undecided. A RUN's samples are those of RUN/samples.npz, if it holds n of them, else
     2,000 (or n) new ones, drawn with the seed and kept there. RUN/verdict.json and the report are written anew.
     """
+    how = reading(columns, label_column, drop_missing, missing)
     if plan is not None:
-        return _plan(plan, n, seed, margin or [], folders or [generated, holdout, train, data, json, html, rows])
+        others: list[object] = [*(folders or []), generated, holdout, train, data, json, html, rows]
+        return _plan(plan, n, seed, margin or [], others, how)
     for path in (json, html):
         if path is not None:
             refuse_overwrite(path, force=force)
     if folders:
         if generated or holdout or train:
             raise BadInput("give a RUN, or --generated and --holdout, not both")
+        if how:
+            raise BadInput(
+                "a RUN knows how its table was read: leave --columns, --label-column, --missing and the like out"
+            )
         if len(folders) > 1:
             return _audit_runs(folders, n, seed, data, json, html, margin or [], rows)
         run = Run(folders[0])
@@ -78,21 +88,33 @@ def audit(
         from monge.cli.table import tell
         from monge.cli.verdicts import judge_files, margins_of
 
-        verdict, x, y = judge_files(generated, holdout, train, n, seed, margins_of(margin or []), rows)
+        verdict, x, y = judge_files(
+            generated,
+            holdout,
+            train,
+            n,
+            seed,
+            margins_of(margin or []),
+            rows,
+            how,
+        )
         if json is not None:
             write_atomic(json, verdict.to_json() + "\n")
         if html is not None:
-            told = {"generated": x.fingerprint, "held out": y.fingerprint}
+            prints = {"generated": x.fingerprint, "held out": y.fingerprint}
             learned = ["--train", train] if train else []
+            read = {"--columns": columns, "--label-column": label_column, "--missing": missing}
+            told = [part for name, value in read.items() if value for part in (name, value)]
+            told += ["--drop-missing"] * drop_missing
             command = shlex.join(
-                ["monge", "audit", "--generated", generated, "--holdout", holdout, *learned, "--seed", str(seed)]
+                ["monge", "audit", "--generated", generated, "--holdout", holdout, *learned, *told, "--seed", str(seed)]
             )
             report.write(
                 verdict,
                 html,
                 samples=x,
                 holdout=y,
-                provenance={"commands": [command], "fingerprints": told},
+                provenance={"commands": [command], "fingerprints": prints},
                 title=f"{x.name} against {y.name}",
                 force=force,
             )
@@ -102,7 +124,9 @@ def audit(
     return STATUS[verdict.status]
 
 
-def _plan(source: str, n: int | None, seed: int, margin: list[str], others: Sequence[object]) -> int:
+def _plan(
+    source: str, n: int | None, seed: int, margin: list[str], others: Sequence[object], how: dict[str, Any]
+) -> int:
     """Tell what an audit against these held-out data would see."""
     if any(other is not None for other in others):
         raise BadInput("--plan is of held-out data alone, with -n, --margin and --seed: leave out the rest")
@@ -113,7 +137,7 @@ def _plan(source: str, n: int | None, seed: int, margin: list[str], others: Sequ
     from monge.cli.verdicts import margins_of
     from monge.evaluation import plan
 
-    tell_plan(plan(data.load(source), n=n, margins=margins_of(margin), seed=seed))
+    tell_plan(plan(data.load(source, **how), n=n, margins=margins_of(margin), seed=seed))
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from monge.cli.arguments import Force, Seed
+from monge.cli.arguments import Columns, DropMissing, Force, LabelColumn, Missing, Seed, reading
 from monge.errors import BadInput
 from monge.files import refuse_overwrite, write_atomic
 
@@ -26,6 +26,10 @@ def distance(
     metric: Annotated[MetricName, typer.Option(help="Which distance.")] = MetricName.w2,
     n: Annotated[int | None, typer.Option("-n", min=1, help="Rows of each at most.")] = None,
     epsilon: Annotated[float | None, typer.Option(help="Of sinkhorn, in squared units of the data.")] = None,
+    columns: Columns = None,
+    label_column: LabelColumn = None,
+    drop_missing: DropMissing = False,
+    missing: Missing = None,
     seed: Seed = 0,
     json: Annotated[Path | None, typer.Option("--json", help="Write the numbers as JSON, too.")] = None,
     force: Force = False,
@@ -51,8 +55,9 @@ def distance(
         MetricName.sinkhorn: lambda: evaluation.SinkhornDivergence(epsilon),
         MetricName.energy: evaluation.Energy,
     }
-    real = data.load(b)
-    samples = load_like(a, real.kind, real.event_shape, like=real)
+    how = reading(columns, label_column, drop_missing, missing)
+    real = data.load(b, **how)
+    samples = load_like(a, real.kind, real.event_shape, like=real, **how)
     found = evaluation.distance(samples, real, made[metric](), n=n, seed=seed, show=True)
     if json is not None:
         write_atomic(json, dumps(found._asdict() | {"seed": seed}, indent=2, allow_nan=False) + "\n")

@@ -2,9 +2,10 @@
 
 import inspect
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -171,6 +172,9 @@ def _commands(run: Run, record: dict[str, Any], n: int, drawn: dict[str, Any] | 
     options = [*shlex.split(length), "--seed", str(record.get("seed", 0)), "--holdout", str(held)]
     for name in ("batch_size", "validation", "patience"):
         options += [f"--{name.replace('_', '-')}", str(training[name])] if training.get(name) is not None else []
+    for name, value in about.get("reading", {}).items():  # `derived` is what fit does
+        told = ",".join(value) if isinstance(value, list) else str(value)
+        options += [] if name == "derived" else [f"--{name.replace('_', '-')}", *([told] if value is not True else [])]
     options += as_options(record["settings"], family)
     source = shlex.quote(str(about["source"]))
     return [
@@ -214,11 +218,12 @@ def judge_files(
     seed: int,
     margins: Margins | None = None,
     rows: int | None = None,
+    reading: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[Verdict, Samples, Samples]:
-    """Audit samples of any origin: (verdict, generated, held out)."""
-    y = data.load(holdout)
-    x = load_like(generated, y.kind, y.event_shape, like=y)
-    t = load_like(train, y.kind, y.event_shape, like=y) if train is not None else None
+    """Audit samples of any origin: (verdict, generated, held out). reading: of tables, as `load` has it."""
+    y = data.load(holdout, **reading)
+    x = load_like(generated, y.kind, y.event_shape, like=y, **reading)
+    t = load_like(train, y.kind, y.event_shape, like=y, **reading) if train is not None else None
     order = torch.randperm(len(x), generator=rng.generator(seed, "audit", "some"))
     drawn = x if n is None else x.take(order[:n].sort().values.tolist())
     verdict = audit(drawn, holdout=y, train=t, seed=seed, margins=margins, rows=rows or ROWS)

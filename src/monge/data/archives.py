@@ -17,7 +17,8 @@ from monge.progress import bar
 
 Array = NDArray[np.generic]
 LABELS, SAMPLES = "y", "x"
-PACKING = "scale_factor", "add_offset", "_FillValue", "missing_value", "_netcdf4coordinates", "_netcdf4dimid"
+PACKING = {"scale_factor", "add_offset", "_FillValue", "missing_value"}  # attributes that are not told
+OF_FORMAT = {"CLASS", "NAME", "DIMENSION_LABELS", "_Netcdf4Coordinates", "_Netcdf4Dimid", "_ARRAY_DIMENSIONS"}
 BARE = "This is a netCDF dimension"  # of an axis that has no places
 MOST_PLACES = 2**16  # coordinates along an axis that are kept
 IN_MEMORY = 2**28  # bytes of an array, up to which it is read at once
@@ -74,7 +75,7 @@ def choose(path: Path, nodes: Sequence[Node], key: str | None, label: str | None
     y = named.get(x.beside(label or LABELS))
     if label is not None and y is None:
         raise BadInput(f"{path} has no array {x.beside(label)!r} beside {chosen}: it has {', '.join(named)}")
-    y = None if y is x or (y is not None and y.is_axis) else y
+    y = None if y is x or (y is not None and y.is_axis and label is None) else y
     of_chains = x.axes[:2] == CHAINS
     rows = x.shape[0] * x.shape[1] if of_chains else x.shape[0] if x.shape else 0
     if y is not None and (not y.shape or y.shape[0] != rows):
@@ -132,7 +133,7 @@ def _told(attributes: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in attributes.items():
         value = _text(value) if isinstance(value, bytes) else value
         value = value.item() if isinstance(value, np.generic) else value
-        if isinstance(value, str | int | float) and name not in PACKING and name == name.lower():
+        if isinstance(value, str | int | float) and name not in PACKING | OF_FORMAT:
             found[name] = value
     return found
 
@@ -225,7 +226,7 @@ def _stored(dataset: Any, attributes: dict[str, Any], path: Path) -> Any:
     size = int(np.prod(dataset.shape)) * dataset.dtype.itemsize
     refuse_bomb(path, dataset.name, stored() if stored else dataset.nbytes_stored(), size)
     if size > IN_MEMORY and dataset.ndim > 1:
-        return Stored(dataset, partial(_unpacked, attributes=attributes))
+        return Stored(dataset, partial(_unpacked, attributes=attributes, always=True))
     values: Array = np.empty(dataset.shape, dataset.dtype)
     rows = max(1, CHUNK_BYTES // max(1, values[:1].nbytes))
     with bar(f"reading {path.name}", len(values)) as advance:
@@ -235,9 +236,13 @@ def _stored(dataset: Any, attributes: dict[str, Any], path: Path) -> Any:
     return _unpacked(values, attributes)
 
 
-def _unpacked(values: Array, attributes: dict[str, Any]) -> Array:
-    """Numbers that are packed as NetCDF's conventions have it: filled cells are NaN, scale and offset applied."""
+def _unpacked(values: Array, attributes: dict[str, Any], always: bool = False) -> Array:
+    """Numbers that are packed as NetCDF's conventions have it: filled cells are NaN, scale and offset applied. always:
+    that cells may be filled is enough to have real numbers, as of one block of many."""
     wide: NDArray[Any] = values
+    filled = any(name in attributes for name in ("_FillValue", "missing_value"))
+    if always and filled and values.dtype.kind != "f":
+        wide = values.astype(np.float32 if values.dtype.itemsize <= 2 else np.float64)
     for name in ("_FillValue", "missing_value"):
         fill = np.asarray(attributes.get(name, np.nan))
         if fill.dtype.kind in "biuf" and fill.size == 1 and not np.isnan(float(fill.ravel()[0])):

@@ -53,6 +53,11 @@ class Code:
         return (self.name,)
 
     @property
+    def step(self) -> float:
+        """Between two numbers that are told apart, 0 where that is not known."""
+        return 0.0
+
+    @property
     def names(self) -> tuple[str, ...]:
         return (*self.own, self.mark) if self.marked else self.own
 
@@ -114,6 +119,10 @@ class Number(Code):
     inside: bool = False
 
     @property
+    def step(self) -> float:
+        return 1.0 if self.whole else 0.0 if self.decimals is None else 10.0**-self.decimals
+
+    @property
     def is_text(self) -> bool:
         return bool(self.before or self.after or self.thousands or self.width or self.point != ".")
 
@@ -133,8 +142,12 @@ class Number(Code):
                 )
         try:
             found: Array = cells.cast(pyarrow.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
-        except pyarrow.ArrowInvalid as error:
-            raise BadInput(f"{label}: column {self.name!r} holds what is no number ({error})") from error
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
+            told = f"{label}: column {self.name!r} is {cells.type}"
+            raise BadInput(f"{told} and holds what is no number: correct it, or leave it out") from error
+        if np.isinf(found).any():
+            at = int(np.isinf(found).argmax())
+            raise BadInput(f"{label}: column {self.name!r} is infinite in row {at + 1}: drop or repair such rows")
         return found
 
     def write(self, values: Array) -> Any:
@@ -169,6 +182,10 @@ class Moment(Code):
     padded: bool = True
     is_number: bool = False
 
+    @property
+    def step(self) -> float:
+        return 1.0
+
     def read(self, cells: Any, label: str) -> Array:
         try:
             return _microseconds(cells, self.format) / UNITS[self.unit]
@@ -191,7 +208,9 @@ class Moment(Code):
         if not self.format:
             return _cast(moments, self.type)
         told = compute.strftime(moments.cast(pyarrow.timestamp("s"), safe=False), format=self.format)
-        told = told if self.padded else compute.replace_substring_regex(told, *UNPAD)
+        if not self.padded:  # of the day, not of the clock
+            ends = r"\b0(\d)([/.\- ])" if ":" in self.format or "%H" in self.format else r"\b0(\d)([/.\- ]|$)"
+            told = compute.replace_substring_regex(told, ends, r"\1\2")
         return told.cast(pyarrow.int64()) if self.is_number else told
 
 
@@ -250,7 +269,7 @@ class Text(Code):
         told = np.array(self.all, dtype=object)[np.where(empty, 0, values).astype(int)]
         if self.type == "bool":
             return pyarrow.array(told == "true", mask=empty)
-        return pyarrow.array(told, pyarrow.string(), mask=empty)
+        return _cast(pyarrow.array(told, pyarrow.string(), mask=empty), self.type)
 
 
 def _some(n: int, of: int, *path: Any) -> NDArray[np.int64]:
@@ -265,7 +284,12 @@ def _cast(values: Any, name: str) -> Any:
     import pyarrow
 
     zoned = re.fullmatch(r"timestamp\[(\w+), tz=(.+)\]", name)
+    decimal = re.fullmatch(r"decimal128\((\d+), (\d+)\)", name)
     try:
+        if decimal:
+            return values.cast(pyarrow.decimal128(*map(int, decimal.groups())), safe=False)
+        if name.startswith("dictionary<values=string"):
+            return values.dictionary_encode()
         kind = pyarrow.timestamp(*zoned.groups()) if zoned else pyarrow.type_for_alias(name)
         return values.cast(kind, safe=False)
     except (ValueError, pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
@@ -355,7 +379,13 @@ def _whole(common: dict[str, Any], cells: Any, label: str) -> Code:
 
 
 def _moment(common: dict[str, Any], cells: Any, format: str, is_number: bool = False) -> Moment:
-    micro = _microseconds(cells, format)
+    try:
+        micro = _microseconds(cells, format)
+    except Exception as error:
+        if format:
+            raise
+        told = f"column {common['name']!r} is {cells.type}, finer than microseconds in places"
+        raise BadInput(f"{told}: round it, or leave it out") from error
     micro = micro[~np.isnan(micro)]
     if np.abs(micro).max() > LARGEST:
         raise BadInput(f"column {common['name']!r} holds moments too far from 1970 for a microsecond to be told")
@@ -382,7 +412,7 @@ def _text(common: dict[str, Any], cells: Any, label: str) -> Code:
         lengths = compute.min_max(compute.utf8_length(texts)).as_py()
         if lengths["min"] == lengths["max"]:  # or 7 and 007, which are two, would be one
             padded = Number(**common, whole=True, width=lengths["max"])
-            some = []
+        some = []
     for code in (*_formats(common, some), *_moments(common, some)):
         try:
             values = code.read(cells, label)

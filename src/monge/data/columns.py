@@ -1,5 +1,6 @@
 """A table as numbers, column by column and by name, and numbers as such a table again."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,8 @@ from monge.data import codes
 from monge.data.codes import Code, Moment, Number, Text, code_of
 from monge.errors import BadInput
 
-EXACT = 1e-9  # of a column's range, within which it is a sum of others
+EXACT = 1e-9  # of a column's middle range, or .001 of its own step, within which it is a sum of others
+EPS = float(np.finfo(np.float64).eps)
 LOOKED_AT = 10_000  # rows by which sums are found, before all are held against them
 ROWS_AT_ONCE = 4096
 MOST_SUMMED = 400  # columns among which sums are looked for
@@ -87,12 +89,22 @@ class Columns:
             derived = (*_sums(found, values), *_functions(found, values))
         apart = {each.code.name for each in derived}
         kept = tuple(code for code in found if code.name not in apart)
+        if not kept:
+            raise BadInput(f"{label} has no column that varies: there is nothing to learn, so give others")
+        name, times = Counter(name for code in kept for name in code.names).most_common(1)[0]
+        if times > 1:
+            raise BadInput(f"{label}: two columns would be told by one of the name {name!r}: rename one of them")
         return cls(kept, derived, names)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the columns of numbers."""
         return tuple(name for code in self.codes for name in code.names)
+
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """Of each column of numbers, between two that are told apart; 0 where that is not known."""
+        return tuple(code.step if name == code.name else 0.0 for code in self.codes for name in code.names)
 
     @property
     def blocks(self) -> tuple[tuple[int, int], ...]:
@@ -185,8 +197,9 @@ def without_missing(table: Any) -> Any:
         there = compute.is_valid(column)
         if pyarrow.types.is_floating(column.type):
             there = compute.and_(there, compute.invert(compute.fill_null(compute.is_nan(column), True)))
-        elif pyarrow.types.is_string(column.type):
-            there = compute.and_(there, compute.fill_null(compute.not_equal(column, ""), False))
+        elif pyarrow.types.is_string(column.type) or pyarrow.types.is_large_string(column.type):
+            bare = compute.utf8_trim_whitespace(column)
+            there = compute.and_(there, compute.fill_null(compute.not_equal(bare, ""), False))
         whole = compute.and_(whole, there)
     return whole
 
@@ -235,7 +248,9 @@ def _sum(code: Code, kept: Sequence[Code], values: Mapping[str, Array], wide: fl
     factors = np.where(told, _round(factors), 0.0)
     constant = float(_round(np.array([np.median(v - A @ factors)]))[0])
     found = Derived(code, {c.name: float(f) for c, f in zip(kept, factors, strict=True) if f}, constant)
-    return found if np.abs(found.of(values) - v).max() <= EXACT * wide else None
+    low, high = np.quantile(v, [0.25, 0.75])
+    near = 1e-3 * code.step if code.step else EXACT * float(high - low)
+    return found if np.abs(found.of(values) - v).max() <= max(near, 8 * EPS * float(np.abs(v).max())) else None
 
 
 def _round(numbers: Array) -> Array:

@@ -53,7 +53,9 @@ def dialect(path: Path) -> Dialect:
         text = head.decode(encoding + "-sig" * (encoding == "utf-8"), "strict")
     except UnicodeDecodeError as error:
         whole = encoding == "utf-8" and error.start < len(head) - 4  # not a letter that is cut in two
-        encoding = "cp1252" if whole else encoding
+        if whole:
+            warnings.warn(f"{path} is no UTF-8, and is read as Windows-1252", stacklevel=2)
+            encoding = "cp1252"
         text = head.decode(encoding, "ignore").removeprefix("\ufeff")
     lines = text.splitlines(keepends=True)
     lines = lines[:-1] if len(head) == LOOKED_AT and len(lines) > 1 else lines
@@ -126,7 +128,8 @@ def _parted(lines: Sequence[str]) -> tuple[str, list[list[str]]]:
     if body and _even(rows, BLANKS) and any(all(map(_is_number, column)) for column in zip(*body, strict=False)):
         return BLANKS, rows
     rows = [row for row in csv.reader(lines, delimiter=";") if row]
-    if all(len(row) == 1 for row in rows) and any(COMMA.match(row[0].strip()) for row in rows[1:]):
+    alone = all(len(row) == 1 for row in rows) and ("," not in rows[0][0] or bool(COMMA.match(rows[0][0])))
+    if alone and any(COMMA.match(row[0].strip()) for row in rows[1:]):
         return ";", rows  # one column, of decimal commas
     return ",", [row for row in csv.reader(lines) if row]
 

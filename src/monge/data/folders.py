@@ -36,6 +36,8 @@ def listed(
         return paths, None, None
     if "" in classes:
         raise BadInput(f"{folder} has {what}s of its own and others in {classes[1]}/: put all in subfolders, or none")
+    if len(classes) == 1 and classes[0].lower() in PARTS and any(p.parent != folder / classes[0] for p in paths):
+        return listed(folder / classes[0], endings, what)  # the labels are in it
     if len(classes) > 1 and all(name.lower() in PARTS for name in classes):
         raise BadInput(
             f"{folder} has {', '.join(f'{name}/' for name in classes)}, which are parts of a data set and no labels: "

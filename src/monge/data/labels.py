@@ -119,7 +119,8 @@ class Labels:
 
     def _number(self, label: Any) -> int:
         names = self.names or ()
-        as_name = str(int(label)) if isinstance(label, int) or _is_whole(label) else label
+        is_number = (isinstance(label, int) and not isinstance(label, bool)) or _is_whole(label)
+        as_name = str(int(label)) if is_number else str(label) if isinstance(label, bool) else label
         if as_name in names:  # a name that looks like a number is a name
             number = names.index(str(as_name))
         elif any(name.strip().isdigit() for name in names) or (isinstance(label, str) and not label.strip().isdigit()):

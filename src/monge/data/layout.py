@@ -143,6 +143,13 @@ def arrange(x: Tensor, kind: str | None, integral: bool, label: str) -> tuple[Te
         x = x.unsqueeze(1)
     elif x.ndim == 4 and kind != "fields" and x.shape[3] in (1, 3) and x.shape[1] > 3 and x.shape[2] > 3:
         x = x.permute(0, 3, 1, 2)
+    elif x.ndim == 4 and kind is None and x.shape[3] in (2, 4) and x.shape[1] == x.shape[2] > 4:
+        warnings.warn(
+            f"{label} has shape {list(x.shape)}, which is read as {x.shape[3]} channels that stand last; give "
+            "kind='fields' for channels first",
+            stacklevel=2,
+        )
+        x = x.permute(0, 3, 1, 2)
     pixels = x.ndim == 4 and x.shape[1] in (1, 3)
     if kind == "images" and not pixels:
         raise BadInput(f"{label} has {x.shape[1]} channels {list(x.shape)}, and images have 1 or 3: give kind='fields'")
@@ -191,7 +198,7 @@ def assemble(
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             symbols = kind == "sequences"
-            wide = table.code is not None and needs_digits(x)
+            wide = table.code is not None and needs_digits(x, table.code)
             tensor = (
                 x
                 if isinstance(x, Stored)
@@ -244,11 +251,15 @@ def _is_whole(table: Table) -> bool:
     return bool(codes) and all(isinstance(code, Number) and code.whole and not code.marked for code in codes)
 
 
-def needs_digits(x: NDArray[Any]) -> bool:
-    """Whether some column has values that float32 does not tell apart, or too coarsely for its range."""
-    for column in x[:: len(x) // DIGIT_ROWS + 1].T:
+def needs_digits(x: NDArray[Any], code: Columns) -> bool:
+    """Whether some column of a table has numbers that float32 does not tell as they are, by the step between them; or,
+    where none is known, does not tell apart, or too coarsely for their range."""
+    x = x[:: len(x) // DIGIT_ROWS + 1]
+    for column, step in zip(x.T, code.steps, strict=True):
         narrow = column.astype(np.float32)
         wide = float(column.max() - column.min())
+        if step and np.abs(narrow - column).max() > step / 4:
+            return True
         if 0 < wide < COARSEST * float(np.spacing(np.abs(narrow).max())):
             return True
         if len(np.unique(narrow)) < LEFT * len(np.unique(column)):
@@ -281,6 +292,11 @@ def labels(table: Table) -> tuple[Tensor | None, tuple[str, ...] | None]:
     (tensor([1, 0, 1]), ('a', 'b'))
     """
     y, classes = table.y, table.classes
+    if y is not None and y.dtype.kind == "b":
+        y = y.astype(str)
+    if y is not None and y.dtype.kind not in "biufUS":
+        what = CONTENTS.get(y.dtype.kind, str(y.dtype))
+        raise BadInput(f"labels are {what}: give whole numbers, texts, or real numbers as vectors")
     if y is None or y.ndim not in (1, 2) or len(y) != len(table.x) or y.dtype.kind not in "biufUS":
         return None, None
     if y.dtype.kind in "US":

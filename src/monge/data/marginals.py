@@ -1,5 +1,6 @@
 """What single channels, or columns of a table, need before they are scaled: integers, atoms at a limit, heavy tails."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -207,6 +208,13 @@ class Marginals:
         low, high, lower, upper = (self._like(x, name) for name in ("low", "high", "lower", "upper"))
         x = torch.where((lower > 1) & (x < low), low, x)
         return torch.where((upper > 1) & (x > high), high, x)
+
+    @property
+    def log_volume(self) -> float:
+        """log of the volume over which a row of integers and texts is spread, whose density times it is the row's
+        probability: less than 0 where there are texts, in nats."""
+        columns = [c for block in self.blocks for c in range(*block)]
+        return math.log(NARROW) * sum(float(self.step[c]) > 0 for c in columns)
 
     @property
     def noise_of_blocks(self) -> float:

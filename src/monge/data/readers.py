@@ -1,6 +1,7 @@
 """One reader for each kind of file: path to `Table`. Nothing is ever unpickled."""
 
 import tempfile
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from monge.files import ending_of
 from monge.progress import bar
 
 ARCHIVES = (".npz", ".h5", ".hdf5", ".nc", ".zarr")
+INDICES = ("__index_level_0__",)  # columns that pandas adds
 SPILLED, HEAD = 2**30, 2**26  # bytes from which on a table is not held in memory, and of its first part
 ROWS_AT_ONCE = 2**16
 UNREADABLE = (
@@ -175,7 +177,8 @@ def _spilled(parts: Iterator[Any], path: Path, how: Reading) -> Table:
         if sum(each.nbytes for each in head) > HEAD:
             break
     first = _columns(concat_tables(head), path, how._replace(derived=False))
-    kind = np.float64 if needs_digits(first.x) else np.float32
+    assert first.code is not None
+    kind = np.float64 if needs_digits(first.x, first.code) else np.float32
     alike = how._replace(like=first.code)
     ys, groups, rows = [first.y], [first.groups], len(first.x)
     share = sum(each.nbytes for each in head) / path.stat().st_size
@@ -219,25 +222,30 @@ def _arrow(path: Path, how: Reading) -> Table:
 def _columns(table: Any, path: Path, how: Reading) -> Table:
     """An Arrow table in numbers, by what is asked of it."""
     names = list(map(str, table.schema.names))
-    apart = [name for name in (how.group, how.label_column) if name is not None]
+    for name in INDICES:
+        if name in names and name not in (how.columns or ()):
+            warnings.warn(f"{path}: the column {name!r} is an index of rows, and is left out", stacklevel=2)
+            table = table.drop_columns([name])
+    names = list(map(str, table.schema.names))
+    label = None if how.like is not None and how.label_column not in names else how.label_column
+    apart = [name for name in (how.group, label) if name is not None]
     for name in (*apart, *(how.columns or ())):
         if name not in names:
             raise BadInput(f"{path} has no column {name!r}: its columns are {', '.join(names)}")
+    kept = [name for name in (how.columns or names) if name not in apart]
+    if how.drop_missing:
+        table = table.filter(without_missing(table.select([*kept, *apart])))
     cells = {name: table.column(name) for name in apart}
     for name, column in cells.items():
         if column.null_count:
             what = "group" if name == how.group else "label"
             raise BadInput(f"{path}: {column.null_count} of {len(column)} rows have no {name!r}: give each a {what}")
-    kept = [name for name in (how.columns or names) if name not in apart]
     if not kept:
         raise BadInput(f"{path} has no column but {', '.join(map(repr, apart))}: give values to learn from beside it")
     table = table.select(kept)
-    if how.drop_missing:
-        whole = without_missing(table)
-        table, cells = table.filter(whole), {name: column.filter(whole) for name, column in cells.items()}
     options = {"derive": how.derived, "learn_missing": how.missing == "learn"}
     code = how.like or Columns.fit(table, str(path), **options)
-    y = None if how.label_column is None else np.asarray(cells[how.label_column].to_pylist())
+    y = None if label is None else np.asarray(cells[label].to_pylist())
     groups = None if how.group is None else np.array([str(value) for value in cells[how.group].to_pylist()])
     return Table(code.encode(table, str(path)), y, columns=code.names, groups=groups, code=code)
 

@@ -264,8 +264,11 @@ class Samples:
             "fingerprint": self.fingerprint,
             "of": self.split_record,
         }
-        train = self._part(order[held:], {"part": "train", **record})
-        return train, self._part(order[:held], {"part": "holdout", **record})
+        parts = order[held:], order[:held]
+        if self.block is not None:  # in the order of the file, or each row would be a block to read
+            parts = parts[0].sort().values, parts[1].sort().values
+        train = self._part(parts[0], {"part": "train", **record})
+        return train, self._part(parts[1], {"part": "holdout", **record})
 
     def describe(self) -> dict[str, Any]:
         """What a run keeps in its `model.json` to say which data it learned from.
@@ -314,7 +317,6 @@ class Samples:
         return rows % n if self._rows is None else self._rows[rows]
 
     def _part(self, indices: Tensor, split_record: dict[str, Any] | None) -> "Samples":
-        indices = indices if self.block is None else indices.sort().values  # or each row would be a block to read
         return Samples(
             self._table,
             None if self.y is None else self.y[indices],

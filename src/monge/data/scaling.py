@@ -190,8 +190,10 @@ class Scaling:
 
     @property
     def log_det(self) -> float:
-        """log |det dz/dx| of one sample, in nats, but for the bend of heavy tails: minus the sum of log scale."""
-        return -float(self.scale.log().sum()) * (math.prod(self.event_shape) // self.scale.numel())
+        """log |det dz/dx| of one sample, in nats, but for the bend of heavy tails: minus the sum of log scale; and what
+        makes the density of texts, which are spread over less than a step, their probability."""
+        volume = 0.0 if self.marginals is None else self.marginals.log_volume
+        return volume - float(self.scale.log().sum()) * (math.prod(self.event_shape) // self.scale.numel())
 
     def log_dets(self, z: Shaped[Tensor, "n *event"]) -> Float[Tensor, " n"]:
         """log |det dz/dx| of each sample, from scaled samples, in nats."""

@@ -24,7 +24,7 @@ def read(path: Path, how: Dialect) -> Any:
     import pyarrow
     from pyarrow import compute
 
-    table = _read(path, how)
+    table, how = _readable(path, how)
     whole = [field.name for field in table.schema if pyarrow.types.is_integer(field.type)]
     if whole and _has_padded(path, how):  # beyond the beginning of the file: as they stand there
         again = _read(path, how._replace(texts=(*how.texts, *whole)))
@@ -35,10 +35,7 @@ def read(path: Path, how: Dialect) -> Any:
     for name in INDICES:
         if name in table.schema.names:
             column = table.column(name)
-            counts = pyarrow.types.is_integer(column.type) and compute.all(
-                compute.equal(compute.subtract(column, column[0]), pyarrow.array(range(len(column))))
-            )
-            if counts and counts.as_py() and column[0].as_py() in (0, 1):
+            if pyarrow.types.is_integer(column.type) and len(column.drop_null().unique()) == len(column):
                 warnings.warn(f"{path}: the column {name!r} numbers the rows, and is left out", stacklevel=2)
                 table = table.drop_columns([name])
     return table
@@ -86,6 +83,18 @@ def _read(path: Path, how: Dialect) -> Any:
         return arrow.read_csv(io.BytesIO(content), **_options(how))
 
 
+def _readable(path: Path, how: Dialect) -> tuple[Any, Dialect]:
+    """The table, and its dialect: Windows-1252, which is told, if some letter beyond the beginning is no UTF-8."""
+    import pyarrow
+
+    table = _read(path, how)
+    if how.encoding == "utf-8" and any(pyarrow.types.is_binary(field.type) for field in table.schema):
+        warnings.warn(f"{path} is no UTF-8, and is read as Windows-1252", stacklevel=3)
+        how = how._replace(encoding="cp1252")
+        table = _read(path, how)
+    return table, how
+
+
 def _has_padded(path: Path, how: Dialect) -> bool:
     """Whether some cell may begin with a zero and another digit."""
     starts = np.frombuffer(f'{how.delimiter}\n" \t'.encode(), np.uint8)
@@ -112,7 +121,6 @@ def _options(how: Dialect, **reading: Any) -> dict[str, Any]:
             delimiter="," if how.delimiter == BLANKS else how.delimiter, newlines_in_values=how.lines
         ),
         "convert_options": arrow.ConvertOptions(
-            strings_can_be_null=True,
             decimal_point=how.decimal,
             column_types={name: pyarrow.string() for name in how.texts},
         ),

@@ -35,7 +35,12 @@ def refuse_singular(samples: Samples) -> None:
             f"column{'s' * (len(constant) > 1)} {', '.join(map(str, constant[:5]))} of {samples.name} never var"
             f"{'y' if len(constant) > 1 else 'ies'}: a likelihood grows without bound there; leave out what is constant"
         )
-    column, value, share = _largest_atom(x)
+    spread = [c for block in (samples.code.blocks if samples.code else ()) for c in range(*block)]  # texts
+    kept = torch.tensor([c for c in range(x.shape[1]) if c not in set(spread)], dtype=torch.int64)
+    if not len(kept):
+        return
+    place, value, share = _largest_atom(x[:, kept])
+    column = int(kept[place])
     if share > SPIKE:
         warnings.warn(
             f"column {column} of {samples.name} is {value:g} in {share:.0%} of the rows: at such atoms a likelihood "
