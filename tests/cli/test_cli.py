@@ -132,6 +132,14 @@ def test_groups_and_missing_rows_go_from_fit_to_audit(monge, tmp_path):
     assert "of height" in out + (tmp_path / "run" / "verdict.json").read_text()
 
 
+def test_what_is_told_of_the_data_is_kept_with_the_run(monge, tmp_path):
+    rows = np.random.default_rng(0).normal(size=(300, 2)).round(3)
+    (tmp_path / "t.csv").write_text(",a,b\n" + "".join(f"{i},{a},{b}\n" for i, (a, b) in enumerate(rows)))
+    with pytest.warns(UserWarning, match="the column '' numbers the rows"):
+        assert monge("fit", tmp_path / "t.csv", "--out", tmp_path / "run", "--steps", 2)[0] == 0
+    assert "the column '' numbers the rows, and is left out" in " ".join(monge("info", tmp_path / "run")[1].split())
+
+
 def test_tables_are_compared_by_name_with_missing_cells_left_out(monge, tmp_path):
     rng = np.random.default_rng(0)
     x = rng.normal([0, 3], size=(400, 2)).round(3)

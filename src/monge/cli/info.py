@@ -27,6 +27,7 @@ def info(folder: RunFolder) -> int:
         "source": about.get("source") or "an array",
         "held out": _listed(about.get("split")) or "nothing",
         "fingerprint": about.get("fingerprint"),
+        "told of the data": "; ".join(about.get("notes", [])) or None,
         "scaling": record.get("scaling", {}).get("statement"),
         "training": _listed(record.get("training")),
         "seed": record.get("seed"),

@@ -67,6 +67,7 @@ class Samples:
     columns: the names of vectors' d columns, where a file tells them. code: how the columns of a table are told in
         these, and come back (`monge.data.Columns`). dialect: how the file of text was written that it came from.
     frame: what an archive says of the array: its name, axes, their coordinates, units and other attributes.
+    notes: what was told while the source was read, which is kept with a run.
     groups: [n] int64, which rows belong together and are never split; or None.
     source: what `load` was given, when that was a string: `load(source, **reading)` makes the same data again.
     split_record: how `split` cut these rows, None for data that were not cut.
@@ -92,6 +93,7 @@ class Samples:
     dialect: Dialect | None
     frame: dict[str, Any] | None
     groups: Int[Tensor, " n"] | None
+    notes: tuple[str, ...]
     reading: dict[str, Any]
     split_record: dict[str, Any] | None
     _table: Tensor | Events
@@ -113,6 +115,7 @@ class Samples:
         dialect: Dialect | None = None,
         frame: dict[str, Any] | None = None,
         groups: Tensor | None = None,
+        notes: tuple[str, ...] = (),
         reading: dict[str, Any] | None = None,
         split_record: dict[str, Any] | None = None,
         rows: Tensor | None = None,
@@ -141,6 +144,7 @@ class Samples:
             dialect=dialect,
             frame=frame,
             groups=groups,
+            notes=notes,
             reading=reading or {},
             split_record=split_record,
             _table=x,
@@ -214,6 +218,11 @@ class Samples:
         tensor([4., 0.])
         """
         return self._part(torch.as_tensor(indices, dtype=torch.int64), self.split_record)
+
+    def noted(self, *notes: str) -> "Samples":
+        """These, and what else there is to tell of them."""
+        self.__dict__["notes"] = (*self.notes, *notes)
+        return self
 
     @cached_property
     def fingerprint(self) -> str:
@@ -292,6 +301,7 @@ class Samples:
             "limits": None if self.limits is None else list(self.limits),
             "source": self.source,
             "reading": self.reading,
+            "notes": list(self.notes),
             "path": _resolved(self.source),
             "fingerprint": self.fingerprint,
             "split": self.split_record,
@@ -331,6 +341,7 @@ class Samples:
             dialect=self.dialect,
             frame=self.frame,
             groups=None if self.groups is None else self.groups[indices],
+            notes=self.notes,
             reading=self.reading,
             split_record=split_record,
             rows=self._at(indices),

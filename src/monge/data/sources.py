@@ -77,8 +77,10 @@ def load(
     """
     ready = builtin(source) if isinstance(source, str) else source if isinstance(source, Samples) else None
     if ready is not None:
-        if key or kind or name or group or crop:
-            raise BadInput(f"{ready.name} has its own kind and name: load it without key, kind, name, group and crop")
+        if key or kind or name or group or crop or label_column or columns or missing:
+            raise BadInput(
+                f"{ready.name} has its own kind and name: load it without key, kind, name, crop, and options of tables"
+            )
         if isinstance(source, str) and Path(source).exists():
             warnings.warn(
                 f"{source} is built in, and that is taken; for the file or folder here give ./{source}", stacklevel=2
@@ -97,7 +99,15 @@ def load(
             None if like is None else like.code,
             crop is not None,
         )
-        return _load_path(str(source), key, kind, name, varying, how, crop, like is not None and like.wide)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            wide = like is not None and like.wide
+            samples = _load_path(str(source), key, kind, name, varying, how, crop, wide)
+        for warning in told:
+            warnings.warn(warning.message, warning.category, stacklevel=2)
+        notes = [str(warning.message) for warning in told if warning.category is UserWarning]
+        notes += [samples.code.statement] if samples.code is not None and samples.code.statement else []
+        return samples.noted(*notes)
     if key is not None:
         raise BadInput(f"key {key!r} was given with an array: keys are for archives (npz, h5, zarr)")
     for what, given in (("group", group), ("label_column", label_column), ("columns", columns), ("missing", missing)):
