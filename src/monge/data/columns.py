@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monge.data import codes
-from monge.data.codes import Code, Moment, Number, Text, code_of
+from monge.data.codes import Code, Moment, Number, Text
+from monge.data.coding import code_of
 from monge.errors import BadInput
 
 EXACT = 1e-9  # of a column's middle range, or .001 of its own step, within which it is a sum of others
