@@ -141,7 +141,7 @@ def test_the_likelihood_of_a_denoiser_can_be_learned_by(gradients):
     D = Neural(MLP(2, width=8)).double()
     for p in D.parameters():
         p.data += 0.3 * rng.normal(tuple(p.shape), 0, "p", dtype=F)
-    x, options = start(3, 2), {"sigma_min": 0.1, "sigma_max": 5.0, **FINE}
+    x, options = start(2, 2), {"sigma_min": 0.3, "sigma_max": 2.0, **FINE}
     bias = [p for p in D.parameters() if p.ndim == 1][-1]
     value = log_prob(D, x, gradients=gradients, **options).value.sum()
     (slope,) = torch.autograd.grad(value, bias)
