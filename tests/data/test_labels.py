@@ -40,6 +40,7 @@ def test_a_name_that_looks_like_a_number_is_a_name() -> None:
     labels = Labels.of(Samples(torch.eye(4), torch.tensor([0, 1, 2, 2]), classes=("10", "2", "7")))
     for label in ("2", 2, 2.0, np.int64(2)):
         assert labels.encode(label, 1).tolist() == [1]
+    assert labels.encode(torch.tensor([1, 2]), 2).tolist() == [1, 2]  # as Samples.y has them
     for label in ("1", 1, 0, "0", "2.0"):
         with pytest.raises(BadInput, match=r"no label .*: the model was trained on 10, 2, 7"):
             labels.encode(label, 1)

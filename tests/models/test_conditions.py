@@ -206,3 +206,17 @@ def test_the_mixture_of_the_labelled_laws_is_the_law_of_all(model):
     x = labelled(400).x
     gap = law.log_prob(x).value - model.log_prob(x).value
     assert abs(gap.mean()) < 4 * gap.std() / 20 + 0.1
+
+
+def test_classes_whose_names_look_like_numbers_are_drawn_by_name():
+    y = torch.arange(600) % 3
+    x = torch.tensor([[0.0, 0], [20, 0], [0, 20]])[y] + torch.randn(600, 2, generator=torch.Generator().manual_seed(0))
+    model = monge.Diffusion().fit(Samples(x, y, classes=("10", "2", "7")), steps=220, show=False)
+    for label in (2, "2"):
+        assert float((model.sample(50, label=label, show=False).mean(0) - torch.tensor([20.0, 0.0])).abs().max()) < 5
+    assert float(model.sample(300, show=False).mean()) > 4  # of all
+    with pytest.raises(BadInput, match="no label '1': the model was trained on 10, 2, 7"):
+        model.sample(2, label="1")
+    flow = monge.RealNVP().fit(Samples(x, y, classes=("10", "2", "7")), steps=3, show=False)
+    each = torch.stack([flow.log_prob(x[:5], label=name).value for name in ("10", "2", "7")])
+    torch.testing.assert_close(flow.log_prob(x[:5]).value, (each - torch.tensor(3.0).log()).logsumexp(0))

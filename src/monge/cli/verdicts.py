@@ -120,7 +120,7 @@ def _by_label(model: Family, seed: int) -> dict[str, Any]:
         return {}
     seen = labels.seen[:LABELS]
     each = EACH_CLOUD if model.record["data"]["kind"] == "vectors" else EACH
-    x = draw(model, len(seen) * each, seed, label=[label for label in seen for _ in range(each)])
+    x = draw(model, len(seen) * each, seed, label=torch.tensor(seen).repeat_interleave(each))
     return {labels.name(label): x[i * each : (i + 1) * each] for i, label in enumerate(seen)}
 
 

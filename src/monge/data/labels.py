@@ -103,7 +103,7 @@ class Labels:
 
     def encode(self, label: Any, n: int) -> Shaped[Tensor, " n *k"]:
         """What a person asks for, as a network is told, one for each of n: a label or its name, n of them, or a vector
-        or image.
+        or image. Where names look like numbers, a number is a name; a tensor holds labels as `Samples.y` does.
 
         Raises BadInput for a label that no row had, and for a number of labels or of values that does not fit; warns of
         a vector beyond those seen.
@@ -111,14 +111,15 @@ class Labels:
         return self._labels(label, n) if self.count else self._events(label, n)
 
     def _labels(self, label: Any, n: int) -> Tensor:
+        as_numbered = isinstance(label, Tensor)  # as `Samples.y` has them; else as a person says them
         each = label.tolist() if hasattr(label, "tolist") else label
         each = [each] if isinstance(each, str) or not isinstance(each, Sequence) else list(each)
         if len(each) not in (1, n):
             raise BadInput(f"give one label, or one for each of {n} samples, not {len(each)}")
-        return torch.tensor([self._number(one) for one in each]).expand(n)
+        return torch.tensor([self._number(one, as_numbered) for one in each]).expand(n)
 
-    def _number(self, label: Any) -> int:
-        names = self.names or ()
+    def _number(self, label: Any, as_numbered: bool) -> int:
+        names = () if as_numbered else self.names or ()
         is_number = (isinstance(label, int) and not isinstance(label, bool)) or _is_whole(label)
         as_name = str(int(label)) if is_number else str(label) if isinstance(label, bool) else label
         if as_name in names:  # a name that looks like a number is a name

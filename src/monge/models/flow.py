@@ -162,7 +162,7 @@ class Flow(Family):
         told = self.encode_labels(label, len(x), needed=self.labels is not None and not self.labels.count)
         if told is None and self.labels is not None:
             terms = [
-                self._chunked(scaled, self.encode_labels(kind, len(x))) + math.log(share)
+                self._chunked(scaled, self.encode_labels(torch.tensor(kind), len(x))) + math.log(share)
                 for kind, share in zip(self.labels.seen, self.labels.shares, strict=True)
             ]
             value = torch.stack(terms).logsumexp(0)
