@@ -217,6 +217,6 @@ def test_classes_whose_names_look_like_numbers_are_drawn_by_name():
     assert float(model.sample(300, show=False).mean()) > 4  # of all
     with pytest.raises(BadInput, match="no label '1': the model was trained on 10, 2, 7"):
         model.sample(2, label="1")
-    flow = monge.RealNVP().fit(Samples(x, y, classes=("10", "2", "7")), steps=3, show=False)
+    flow = monge.RealNVP(labels=True).fit(Samples(x, y, classes=("10", "2", "7")), steps=3, show=False)
     each = torch.stack([flow.log_prob(x[:5], label=name).value for name in ("10", "2", "7")])
     torch.testing.assert_close(flow.log_prob(x[:5]).value, (each - torch.tensor(3.0).log()).logsumexp(0))
