@@ -21,8 +21,6 @@ DropMissing = Annotated[bool, typer.Option("--drop-missing", help="Leave out row
 Missing = Annotated[
     str | None, typer.Option(help="learn: tell cells of a table that are missing by a column beside theirs.")
 ]
-
-
 LabelColumn = Annotated[str | None, typer.Option(help="A column of a table that is each row's label.")]
 
 

@@ -8,9 +8,10 @@ from monge.data.fields import c_alpha, gaussian_field, power_law_spectrum
 from monge.data.images import Layers, is_gray, read_image, read_layers
 from monge.data.labels import Labels
 from monge.data.planar import banana, checkerboard, moons, pinwheel, rings
-from monge.data.samples import RowView, Samples
+from monge.data.samples import Samples
 from monge.data.scaling import Scaling
 from monge.data.sources import load
+from monge.data.stored import RowView
 
 __all__ = [
     "BUILTINS",

@@ -5,51 +5,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Int, Shaped
-from numpy.typing import NDArray
 from torch import Tensor
 
 from monge import rng
 from monge.data.columns import Columns
 from monge.data.dialects import Dialect
-from monge.data.stored import Stored
+from monge.data.splitting import equal_rows, whole_groups
+from monge.data.stored import Events, RowView, Stored
 from monge.errors import BadInput
 
 AXES = {"vectors": (2,), "images": (4,), "fields": (3, 4, 5), "sequences": (2,)}  # of x, for each kind
-REPEATED = 0.2  # share of equal rows above which they may fall on both sides of a split
-COMPARED_BYTES = 2**28  # above which equal rows are not looked for
 FINGERPRINT_BYTES = 2**26  # a fingerprint stays cheap on a memory map
-
-
-class Events(Protocol):
-    """A table of events that makes its rows where it is indexed, as a tensor would give them."""
-
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    ndim: int
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: Any) -> Tensor: ...
-    def element_size(self) -> int: ...
-
-
-class RowView:
-    """Some rows of an array, in some order, read where they are indexed: what `Samples.view` gives."""
-
-    def __init__(self, table: Any, rows: Tensor) -> None:
-        self._table, self._rows = table, rows.numpy()
-        self.shape, self.dtype, self.ndim = (len(rows), *table.shape[1:]), np.asarray(table[:1]).dtype, table.ndim
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: Any) -> NDArray[Any]:
-        found: NDArray[Any] = np.asarray(self._table[self._rows[index]])
-        return found
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -152,7 +122,7 @@ class Samples:
         )
 
     @property
-    def view(self) -> "RowView":
+    def view(self) -> RowView:
         """The rows as a read-only array [n, *event] that is read where it is indexed, and nowhere else.
 
         >>> Samples(torch.arange(6.0).reshape(3, 2)).take([2, 0]).view[:1]
@@ -259,9 +229,9 @@ class Samples:
                 "both need one at least, so change the fraction or give more data"
             )
         order = torch.randperm(n, generator=rng.generator(seed, "data", "split"))
-        together = self.groups if self.groups is not None else self._equal_rows()
+        together = self.groups if self.groups is not None else equal_rows(self._table, self._at(torch.arange(n)))
         if together is not None:
-            order, held = _unsplit(order, held, together)
+            order, held = whole_groups(order, held, together)
             if held in (0, n):
                 raise BadInput(
                     f"the {n} samples of {self.name} are of groups so large that all fall on one side: give more groups"
@@ -307,17 +277,6 @@ class Samples:
             "split": self.split_record,
         }
 
-    def _equal_rows(self) -> Int[Tensor, " n"] | None:
-        """A number for each row that equal rows share, where some rows are equal, and not many; None for more than
-        256 MiB, which are not read for it."""
-        if len(self) * self._table.element_size() * self._table[:1].numel() > COMPARED_BYTES:
-            return None
-        step = max(1, 2**20 // max(1, self._table[:1].numel()))
-        hashes = [_hashes(self._table[rows]) for rows in torch.split(self._at(torch.arange(len(self))), step)]
-        _, which, count = torch.unique(torch.cat(hashes), return_inverse=True, return_counts=True)
-        share = float((count[which] > 1).double().mean())
-        return which if 0 < share <= REPEATED else None
-
     def _at(self, indices: Tensor | Sequence[int]) -> Tensor:
         """Rows of the table behind these rows of the samples."""
         rows = torch.as_tensor(indices, dtype=torch.int64)
@@ -346,33 +305,6 @@ class Samples:
             split_record=split_record,
             rows=self._at(indices),
         )
-
-
-def _unsplit(order: Tensor, held: int, together: Tensor) -> tuple[Tensor, int]:
-    """The order and the number held out, whole groups: as many as come nearest to `held` rows, in the order of the
-    first row of each. Groups of one row are split as rows are."""
-    together = torch.unique(together, return_inverse=True)[1]
-    n, groups = len(order), int(together.max()) + 1
-    first = torch.full((groups,), n).scatter_reduce(0, together, torch.arange(n), "amin")
-    place = torch.empty(n, dtype=torch.int64).scatter_(0, order, torch.arange(n))
-    ranked = place[first].argsort()
-    sizes = torch.bincount(together, minlength=groups)[ranked].cumsum(0)
-    chosen = torch.zeros(groups, dtype=torch.bool)
-    chosen[ranked[: int((sizes - held).abs().argmin()) + 1]] = True
-    aside = chosen[together[order]]
-    return torch.cat([order[aside], order[~aside]]), int(aside.sum())
-
-
-def _hashes(rows: Tensor) -> Int[Tensor, " n"]:
-    """A 64-bit number for each row, equal for equal rows."""
-    flat = rows.cpu().contiguous().flatten(1).view(torch.uint8).numpy()
-    words = np.zeros((len(flat), -(-flat.shape[1] // 8) * 8), np.uint8)
-    words[:, : flat.shape[1]] = flat
-    factors = np.random.default_rng(0).integers(1, 2**63, words.shape[1] // 8, dtype=np.uint64) * 2 + 1
-    with np.errstate(over="ignore"):
-        mixed = words.view(np.uint64)
-        mixed = (mixed ^ (mixed >> np.uint64(29))) * factors
-        return torch.from_numpy((mixed ^ (mixed >> np.uint64(32))).sum(1, dtype=np.uint64).view(np.int64))
 
 
 def _check_symbols(x: Any, quantum: float | None, limits: tuple[float, float] | None) -> tuple[float, float]:

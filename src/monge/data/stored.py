@@ -1,9 +1,10 @@
-"""Arrays larger than memory, which stay in their files and are read by blocks of rows."""
+"""Tables of events that are read where they are indexed, and arrays larger than memory among them, which stay in their
+files and are read by blocks of rows."""
 
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,6 +14,34 @@ from torch import Tensor
 BLOCK_BYTES = 2**21  # of a block, about, and whole chunks of the file
 WINDOW = 16  # blocks whose rows are shuffled together
 KEPT = 3 * WINDOW  # blocks in memory: those of a window, of the next one, and of who looks elsewhere
+
+
+@runtime_checkable
+class Events(Protocol):
+    """A table of events that makes its rows where it is indexed, as a tensor would give them."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    ndim: int
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: Any) -> Tensor: ...
+    def element_size(self) -> int: ...
+
+
+class RowView:
+    """Some rows of an array, in some order, read where they are indexed: what `Samples.view` gives."""
+
+    def __init__(self, table: Any, rows: Tensor) -> None:
+        self._table, self._rows = table, rows.numpy()
+        self.shape, self.dtype, self.ndim = (len(rows), *table.shape[1:]), np.asarray(table[:1]).dtype, table.ndim
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        found: NDArray[Any] = np.asarray(self._table[self._rows[index]])
+        return found
 
 
 class Stored:
