@@ -159,18 +159,22 @@ def test_categories_go_through_fit_sample_and_audit_by_name(monge, tmp_path):
     rng = np.random.default_rng(0)
     colour = rng.choice(["blue", "green", "red"], 600, p=[0.2, 0.3, 0.5])
     size = rng.normal(size=600) + (colour == "red")
-    rows = "".join(f"{s:.5f},{c}\n" for s, c in zip(size, colour, strict=True))
-    (tmp_path / "t.csv").write_text("size,colour\n" + rows)
-    assert monge("fit", tmp_path / "t.csv", "--out", tmp_path / "run", "--steps", 20)[0] == 0
+    rows = "".join(f"{s:.5f},{c},{1 + (c == 'red')}\n" for s, c in zip(size, colour, strict=True))
+    (tmp_path / "t.csv").write_text("size,colour,times\n" + rows)
+    given = ("fit", tmp_path / "t.csv", "--weights", "times", "--out", tmp_path / "run", "--steps", 20)
+    status, out, err = monge(*given)
+    assert (status, "these 600 rows are worth" in out) == (0, True), err
     assert monge("sample", tmp_path / "run", "-n", 150, "-o", tmp_path / "new.csv")[0] == 0
     from pyarrow import csv
 
     drawn = csv.read_csv(tmp_path / "new.csv")
     assert drawn.column_names == ["size", "colour"]
     assert set(drawn["colour"].to_pylist()) <= {"blue", "green", "red"}
-    status, out, _ = monge("audit", "--generated", tmp_path / "new.csv", "--holdout", tmp_path / "t.csv")
+    given = ("audit", "--generated", tmp_path / "new.csv", "--holdout", tmp_path / "t.csv", "--weights", "times")
+    status, out, _ = monge(*given)
     assert status in (0, 1, 3)
-    assert "150 generated · 600 held out" in out
+    assert "150 generated" in out
+    assert "of 600 held-out rows with weights" in " ".join(out.split())
 
 
 def test_audit_of_a_run_judges_against_what_it_did_not_see(monge, run_folder, tmp_path):

@@ -21,11 +21,15 @@ DropMissing = Annotated[bool, typer.Option("--drop-missing", help="Leave out row
 Missing = Annotated[
     str | None, typer.Option(help="learn: tell cells of a table that are missing by a column beside theirs.")
 ]
+Weights = Annotated[str | None, typer.Option(help="A column of a table that says how much each row counts.")]
 LabelColumn = Annotated[str | None, typer.Option(help="A column of a table that is each row's label.")]
 
 
-def reading(columns: str | None, label_column: str | None, drop_missing: bool, missing: str | None) -> dict[str, Any]:
+def reading(
+    columns: str | None, label_column: str | None, weights: str | None, drop_missing: bool, missing: str | None
+) -> dict[str, Any]:
     """How tables are read, as `monge.data.load` has it."""
     names = None if columns is None else [name.strip() for name in columns.split(",")]
-    asked = {"columns": names, "label_column": label_column, "drop_missing": drop_missing, "missing": missing}
+    asked: dict[str, Any] = {"columns": names, "label_column": label_column, "weights": weights}
+    asked |= {"drop_missing": drop_missing, "missing": missing}
     return {name: value for name, value in asked.items() if value}

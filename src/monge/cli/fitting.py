@@ -16,6 +16,7 @@ from monge.cli.arguments import (
     Resume,
     Seed,
     Steps,
+    Weights,
     reading,
 )
 from monge.cli.runs import Run, read_json
@@ -118,6 +119,7 @@ def fit(
         str | None, typer.Option(help="A column that says which rows belong together; they are never split.")
     ] = None,
     label_column: LabelColumn = None,
+    weights: Weights = None,
     columns: Columns = None,
     drop_missing: DropMissing = False,
     missing: Missing = None,
@@ -154,12 +156,12 @@ def fit(
     samples = data.load(
         source,
         group=group,
-        **reading(columns, label_column, drop_missing, missing),
+        **reading(columns, label_column, weights, drop_missing, missing),
         derived=True,
         crop=crop,
     )
-    if samples.code is not None and samples.code.statement:
-        typer.echo(samples.code.statement)
+    for statement in samples.statements:
+        typer.echo(statement)
     train = samples.split(holdout, SPLIT_SEED)[0] if holdout else samples
     held = len(samples) - len(train)
     if 0 < held < HELD_OUT_AT_LEAST:

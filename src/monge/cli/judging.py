@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from monge.cli.arguments import Columns, DropMissing, Force, LabelColumn, Missing, Seed, reading
+from monge.cli.arguments import Columns, DropMissing, Force, LabelColumn, Missing, Seed, Weights, reading
 from monge.cli.runs import Run
 from monge.errors import BadInput
 from monge.files import refuse_overwrite, write_atomic
@@ -36,6 +36,7 @@ def audit(
     ] = None,
     columns: Columns = None,
     label_column: LabelColumn = None,
+    weights: Weights = None,
     drop_missing: DropMissing = False,
     missing: Missing = None,
     seed: Seed = 0,
@@ -53,7 +54,7 @@ def audit(
     Exit status: 0 pass, 1 fail, 3 undecided. A RUN's samples are those of RUN/samples.npz, if it holds n of them, else
     2,000 (or n) new ones, drawn with the seed and kept there. RUN/verdict.json and the report are written anew.
     """
-    how = reading(columns, label_column, drop_missing, missing)
+    how = reading(columns, label_column, weights, drop_missing, missing)
     if plan is not None:
         others: list[object] = [*(folders or []), generated, holdout, train, data, json, html, rows]
         return _plan(plan, n, seed, margin or [], others, how)
@@ -103,7 +104,7 @@ def audit(
         if html is not None:
             prints = {"generated": x.fingerprint, "held out": y.fingerprint}
             learned = ["--train", train] if train else []
-            read = {"--columns": columns, "--label-column": label_column, "--missing": missing}
+            read = {"--columns": columns, "--label-column": label_column, "--weights": weights, "--missing": missing}
             told = [part for name, value in read.items() if value for part in (name, value)]
             told += ["--drop-missing"] * drop_missing
             command = shlex.join(

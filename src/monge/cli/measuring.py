@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from monge.cli.arguments import Columns, DropMissing, Force, LabelColumn, Missing, Seed, reading
+from monge.cli.arguments import Columns, DropMissing, Force, LabelColumn, Missing, Seed, Weights, reading
 from monge.errors import BadInput
 from monge.files import refuse_overwrite, write_atomic
 
@@ -28,6 +28,7 @@ def distance(
     epsilon: Annotated[float | None, typer.Option(help="Of sinkhorn, in squared units of the data.")] = None,
     columns: Columns = None,
     label_column: LabelColumn = None,
+    weights: Weights = None,
     drop_missing: DropMissing = False,
     missing: Missing = None,
     seed: Seed = 0,
@@ -55,7 +56,7 @@ def distance(
         MetricName.sinkhorn: lambda: evaluation.SinkhornDivergence(epsilon),
         MetricName.energy: evaluation.Energy,
     }
-    how = reading(columns, label_column, drop_missing, missing)
+    how = reading(columns, label_column, weights, drop_missing, missing)
     real = data.load(b, **how)
     samples = load_like(a, real.kind, real.event_shape, like=real, **how)
     found = evaluation.distance(samples, real, made[metric](), n=n, seed=seed, show=True)

@@ -49,14 +49,15 @@ class Scan(NamedTuple):
 
 class Table(NamedTuple):
     """What a source holds: rows, or pictures of several sizes, labels, the labels' names, the columns' names, the group
-    of each row, how columns are told in numbers (`Columns`), how a file of text was written, what an archive says of
-    its array, and which kind the format is of."""
+    and the weight of each row, how columns are told in numbers (`Columns`), how a file of text was written, what an
+    archive says of its array, and which kind the format is of."""
 
     x: Any
     y: NDArray[np.generic] | None = None
     classes: tuple[str, ...] | None = None
     columns: tuple[str, ...] | None = None
     groups: NDArray[np.generic] | None = None
+    weights: NDArray[np.generic] | None = None
     code: Columns | None = None
     dialect: Dialect | None = None
     frame: dict[str, Any] | None = None
@@ -72,8 +73,8 @@ class Table(NamedTuple):
         whole = np.concatenate(
             [~np.isnan(self.x[i : i + rows]).reshape(-1, self.x[0].size).any(1) for i in range(0, len(self.x), rows)]
         )
-        x, y, groups = (None if part is None else part[whole] for part in (self.x, self.y, self.groups))
-        return self if whole.all() or x is None else self._replace(x=x, y=y, groups=groups)
+        parts = {"x": self.x, "y": self.y, "groups": self.groups, "weights": self.weights}
+        return self._replace(**{name: part[whole] for name, part in parts.items() if part is not None})
 
 
 def scan(x: NDArray[np.generic] | Stored, label: str, *, varying: bool = True) -> Scan:
@@ -241,6 +242,7 @@ def assemble(
         dialect=table.dialect,
         frame=table.frame,
         groups=None if table.groups is None else torch.from_numpy(np.unique(table.groups, return_inverse=True)[1]),
+        weights=None if table.weights is None else torch.from_numpy(table.weights),
         reading=reading,
     )
 

@@ -42,12 +42,14 @@ UNREADABLE = (
 
 class Reading(NamedTuple):
     """How a source is to be read, beside its key: columns of a table that say which rows belong together (group) and
-    what each row is (label_column), those that are values (columns), whether rows with missing cells are left out,
-    what is done about missing cells else ("learn", or None: they are refused), whether columns that others tell are
-    left out (derived), another table whose columns these are (like); whether pictures may differ in size (cropped)."""
+    what each row is (label_column), how much it counts (weights), those that are values (columns), whether rows with
+    missing cells are left out, what is done about missing cells else ("learn", or None: they are refused), whether
+    columns that others tell are left out (derived), another table whose columns these are (like); whether pictures may
+    differ in size (cropped)."""
 
     group: str | None = None
     label_column: str | None = None
+    weights: str | None = None
     columns: tuple[str, ...] | None = None
     drop_missing: bool = False
     missing: str | None = None
@@ -58,8 +60,8 @@ class Reading(NamedTuple):
     @property
     def of_table(self) -> dict[str, Any]:
         """What only tables have, that is asked for."""
-        asked = {"group": self.group, "label_column": self.label_column, "columns": self.columns}
-        return {name: value for name, value in (asked | {"missing": self.missing}).items() if value is not None}
+        names = "group", "label_column", "weights", "columns", "missing"
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 def read(path: Path, key: str | None = None, how: Reading | None = None) -> Table:
@@ -180,7 +182,7 @@ def _spilled(parts: Iterator[Any], path: Path, how: Reading) -> Table:
     assert first.code is not None
     kind = np.float64 if needs_digits(first.x, first.code) else np.float32
     alike = how._replace(like=first.code)
-    ys, groups, rows = [first.y], [first.groups], len(first.x)
+    apart, rows = [first], len(first.x)
     share = sum(each.nbytes for each in head) / path.stat().st_size
     with (
         bar(f"reading {path.name}", rows / min(1.0, share)) as advance,
@@ -194,17 +196,16 @@ def _spilled(parts: Iterator[Any], path: Path, how: Reading) -> Table:
             except BadInput as error:
                 raise BadInput(f"{error} (its columns are told by its first {rows:,} rows or so)") from error
             some.x.astype(kind).tofile(file)
-            ys.append(some.y)
-            groups.append(some.groups)
+            apart.append(some._replace(x=None))
             rows += len(some.x)
             advance(len(some.x))
         file.flush()
         x = np.memmap(file, kind, mode="r", shape=(rows, first.x.shape[1]))
-    return first._replace(x=x, y=_joined(ys), groups=_joined(groups))
-
-
-def _joined(parts: list[Any]) -> Any:
-    return None if parts[0] is None else np.concatenate(parts)
+    beside = {name: [getattr(part, name) for part in apart] for name in ("y", "groups", "weights")}
+    joined: dict[str, Any] = {
+        name: None if parts[0] is None else np.concatenate(parts) for name, parts in beside.items()
+    }
+    return first._replace(x=x, **joined)
 
 
 def _arrow(path: Path, how: Reading) -> Table:
@@ -227,27 +228,33 @@ def _columns(table: Any, path: Path, how: Reading) -> Table:
             warnings.warn(f"{path}: the column {name!r} is an index of rows, and is left out", stacklevel=2)
             table = table.drop_columns([name])
     names = list(map(str, table.schema.names))
-    label = None if how.like is not None and how.label_column not in names else how.label_column
-    apart = [name for name in (how.group, label) if name is not None]
-    for name in (*apart, *(how.columns or ())):
+    asked = {"group": how.group, "label": how.label_column, "weight": how.weights}
+    if how.like is not None:  # of samples that are held against others, which have these
+        asked = {what: name for what, name in asked.items() if what == "group" or name in names}
+    apart = {what: name for what, name in asked.items() if name is not None}
+    for name in (*apart.values(), *(how.columns or ())):
         if name not in names:
             raise BadInput(f"{path} has no column {name!r}: its columns are {', '.join(names)}")
-    kept = [name for name in (how.columns or names) if name not in apart]
+    kept = [name for name in (how.columns or names) if name not in apart.values()]
     if how.drop_missing:
-        table = table.filter(without_missing(table.select([*kept, *apart])))
-    cells = {name: table.column(name) for name in apart}
-    for name, column in cells.items():
+        table = table.filter(without_missing(table.select([*kept, *apart.values()])))
+    cells = {what: table.column(name) for what, name in apart.items()}
+    for what, column in cells.items():
         if column.null_count:
-            what = "group" if name == how.group else "label"
-            raise BadInput(f"{path}: {column.null_count} of {len(column)} rows have no {name!r}: give each a {what}")
+            told = f"{column.null_count} of {len(column)} rows have no {apart[what]!r}"
+            raise BadInput(f"{path}: {told}: give each a {what}")
     if not kept:
-        raise BadInput(f"{path} has no column but {', '.join(map(repr, apart))}: give values to learn from beside it")
+        told = ", ".join(map(repr, apart.values()))
+        raise BadInput(f"{path} has no column but {told}: give values to learn from beside it")
     table = table.select(kept)
     options = {"derive": how.derived, "learn_missing": how.missing == "learn"}
     code = how.like or Columns.fit(table, str(path), **options)
-    y = None if label is None else np.asarray(cells[label].to_pylist())
-    groups = None if how.group is None else np.array([str(value) for value in cells[how.group].to_pylist()])
-    return Table(code.encode(table, str(path)), y, columns=code.names, groups=groups, code=code)
+    y = np.asarray(cells["label"].to_pylist()) if "label" in cells else None
+    groups = np.array([str(value) for value in cells["group"].to_pylist()]) if "group" in cells else None
+    weights = None
+    if "weight" in cells:
+        weights = Number(apart["weight"]).read(cells["weight"].combine_chunks(), str(path))
+    return Table(code.encode(table, str(path)), y, columns=code.names, groups=groups, weights=weights, code=code)
 
 
 READERS: dict[str, Callable[[Path, Reading, str | None], Table]] = {

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Int, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from monge import rng
+from monge.data import weights as by_weight
 from monge.data.columns import Columns
 from monge.data.dialects import Dialect
 from monge.data.splitting import equal_rows, whole_groups
@@ -39,6 +40,8 @@ class Samples:
     frame: what an archive says of the array: its name, axes, their coordinates, units and other attributes.
     notes: what was told while the source was read, which is kept with a run.
     groups: [n] int64, which rows belong together and are never split; or None.
+    weights: [n] float64, how much each row counts, 0 or more; or None, all the same. A model learns the law so weighted
+        (`by_weight`), and an audit judges by it (`thinned`).
     source: what `load` was given, when that was a string: `load(source, **reading)` makes the same data again.
     split_record: how `split` cut these rows, None for data that were not cut.
 
@@ -63,6 +66,7 @@ class Samples:
     dialect: Dialect | None
     frame: dict[str, Any] | None
     groups: Int[Tensor, " n"] | None
+    weights: Float[Tensor, " n"] | None
     notes: tuple[str, ...]
     reading: dict[str, Any]
     split_record: dict[str, Any] | None
@@ -85,6 +89,7 @@ class Samples:
         dialect: Dialect | None = None,
         frame: dict[str, Any] | None = None,
         groups: Tensor | None = None,
+        weights: Tensor | None = None,
         notes: tuple[str, ...] = (),
         reading: dict[str, Any] | None = None,
         split_record: dict[str, Any] | None = None,
@@ -101,6 +106,11 @@ class Samples:
             limits = _check_symbols(x, quantum, limits)
         if y is not None:
             _check_labels(y, x.shape, n, classes)
+        if weights is not None:
+            weights = torch.as_tensor(weights, dtype=torch.float64)
+            if weights.shape != (n,):
+                raise BadInput(f"weights are [{n}], one a sample, and came as {list(weights.shape)}")
+            by_weight.check(weights, name)
         self.__dict__.update(
             y=y,
             kind=kind,
@@ -114,6 +124,7 @@ class Samples:
             dialect=dialect,
             frame=frame,
             groups=groups,
+            weights=weights,
             notes=notes,
             reading=reading or {},
             split_record=split_record,
@@ -188,6 +199,38 @@ class Samples:
         tensor([4., 0.])
         """
         return self._part(torch.as_tensor(indices, dtype=torch.int64), self.split_record)
+
+    def by_weight(self, seed: int = 0) -> "Samples":
+        """As many rows, each as often as it weighs, those of one row being one group; these, where all weigh the same.
+
+        >>> data = Samples(torch.tensor([[0.0], [1.0]]), weights=torch.tensor([0.0, 1.0]))
+        >>> data.by_weight().x.tolist(), data.by_weight().groups.tolist()
+        ([[1.0], [1.0]], [1, 1])
+        """
+        if self.weights is None:
+            return self
+        rows = by_weight.as_often(self.weights, seed)
+        found = self.take(rows)
+        found.__dict__.update(weights=None, groups=rows if self.groups is None else found.groups)
+        return found
+
+    def thinned(self, seed: int = 0) -> "Samples":
+        """Independent samples of the law that is meant, none of them twice: of rows with weights so many as a chance of
+        w / max w leaves; these, where all weigh the same."""
+        if self.weights is None:
+            return self
+        found = self.take(by_weight.kept(self.weights, seed))
+        found.__dict__.update(weights=None)
+        return found
+
+    @property
+    def statements(self) -> tuple[str, ...]:
+        """In words: which columns are not learned, and what weighted rows are worth."""
+        found = [] if self.code is None else [self.code.statement]
+        if self.weights is not None:
+            worth = by_weight.worth(self.weights)
+            found.append(f"weights: these {len(self):,} rows are worth {worth:,.0f} that count the same")
+        return tuple(filter(None, found))
 
     def noted(self, *notes: str) -> "Samples":
         """These, and what else there is to tell of them."""
@@ -300,6 +343,7 @@ class Samples:
             dialect=self.dialect,
             frame=self.frame,
             groups=None if self.groups is None else self.groups[indices],
+            weights=None if self.weights is None else self.weights[indices],
             notes=self.notes,
             reading=self.reading,
             split_record=split_record,

@@ -28,6 +28,7 @@ def load(
     name: str | None = None,
     group: str | None = None,
     label_column: str | None = None,
+    weights: str | None = None,
     columns: Sequence[str] | None = None,
     drop_missing: bool = False,
     missing: str | None = None,
@@ -55,7 +56,8 @@ def load(
         and smooth. See `monge.data.layout.arrange`.
     group: a column of a .csv or .parquet that says which rows belong together (a patient, a day): not one of the
         values, and `split` keeps such rows on one side.
-    label_column: a column of a table that is the label of each row. columns: those of a table that are values.
+    label_column: a column of a table that is the label of each row; weights: one that says how much each counts, 0 or
+        more (`Samples.weights`). columns: those of a table that are values.
     like: samples of a table whose columns these are, in any order; those missing or beyond them are refused by name.
     crop: cut squares of so many pixels out of images of any sizes, each at a place and a flip of its own; 48 where
         sizes differ. Images are the groups that are never split.
@@ -77,7 +79,7 @@ def load(
     """
     ready = builtin(source) if isinstance(source, str) else source if isinstance(source, Samples) else None
     if ready is not None:
-        if key or kind or name or group or crop or label_column or columns or missing:
+        if key or kind or name or group or crop or label_column or weights or columns or missing:
             raise BadInput(
                 f"{ready.name} has its own kind and name: load it without key, kind, name, crop, and options of tables"
             )
@@ -92,6 +94,7 @@ def load(
         how = Reading(
             group,
             label_column,
+            weights,
             None if columns is None else tuple(columns),
             drop_missing,
             missing,
@@ -106,11 +109,11 @@ def load(
         for warning in told:
             warnings.warn(warning.message, warning.category, stacklevel=2)
         notes = [str(warning.message) for warning in told if warning.category is UserWarning]
-        notes += [samples.code.statement] if samples.code is not None and samples.code.statement else []
-        return samples.noted(*notes)
+        return samples.noted(*notes, *samples.statements)
     if key is not None:
         raise BadInput(f"key {key!r} was given with an array: keys are for archives (npz, h5, zarr)")
-    for what, given in (("group", group), ("label_column", label_column), ("columns", columns), ("missing", missing)):
+    of_table = {"group": group, "label_column": label_column, "weights": weights}
+    for what, given in (of_table | {"columns": columns, "missing": missing}).items():
         if given is not None:
             raise BadInput(f"{what} {given!r} was given with an array: it is of a table, .csv or .parquet")
     label = name or "the array"

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from monge.data import Samples
+from monge.data.weights import kept
 from monge.errors import BadInput
 from monge.evaluation.decision import Finding, decisive, judge
 from monge.evaluation.defects import Margins
@@ -28,6 +29,7 @@ from monge.evaluation.rows import (
     Source,
     blocks,
     by_name,
+    by_weight,
     common_scale,
     refuse_non_finite,
     seeded_order,
@@ -36,7 +38,7 @@ from monge.evaluation.rows import (
 from monge.evaluation.split import Labels, Naming, Split
 from monge.evaluation.statistics.resampling import CONFIDENCE
 from monge.evaluation.verdict import SECTIONS, Evidence, Sight, Verdict
-from monge.evaluation.warnings import warnings_of, warnings_of_grid
+from monge.evaluation.warnings import warnings_of, warnings_of_grid, warnings_of_weights
 from monge.progress import bar
 
 ROWS = 10_000
@@ -67,7 +69,8 @@ def audit(
         `Samples`, arrays or tensors [n, *event] of one event shape, in the data's units; only x and holdout are
         bounded below, by 100 rows. `Samples` and memory-mapped arrays are read a block at a time. Where holdout has
         labels, they are looked for in x, and compared with those of x, if it has any; and where holdout is known to
-        hold integers (`Samples.quantum`), x is rounded to them, after what is off the grid was told.
+        hold integers (`Samples.quantum`), x is rounded to them, after what is off the grid was told. Of rows with
+        weights so many are compared as are left when each is kept with a chance in proportion.
     rows: at most this many rows of x and of holdout, chosen by `seed`; exact copies are always sought in the whole of
         train.
     margins: the smallest defects that must not pass, `Margins(mass=0.05, ...)`.
@@ -104,18 +107,22 @@ def audit(
     start = time.perf_counter()
     if not 0 < level < 1:
         raise BadInput(f"level={level:g}: give a chance between 0 and 1, such as 0.05")
+    given = x, holdout
+    x, holdout = by_weight(x, seed), by_weight(holdout, seed)
     arrays: dict[str, Source] = {"generated": to_array("generated", x), "holdout": to_array("holdout", holdout)}
     if train is not None:
         arrays["train"] = to_array("train", train)
     _check(arrays, rows)
     columns = _columns("holdout", holdout)
-    for name, given in (("generated", x), ("train", train)):
+    for name, samples in (("generated", x), ("train", train)):
         if name in arrays:
-            arrays[name] = by_name(name, arrays[name], _columns(name, given), columns)
-    warnings = warnings_of_grid(arrays["generated"], holdout)
+            arrays[name] = by_name(name, arrays[name], _columns(name, samples), columns)
+    warnings = warnings_of_weights(given, (x, holdout)) + warnings_of_grid(arrays["generated"], holdout)
     if getattr(holdout, "quantum", None) is not None and getattr(holdout, "limits", None) is not None:
         arrays["generated"] = Rounded(arrays["generated"], holdout.quantum, holdout.limits[0])
     order = {name: seeded_order(array, seed, "audit", name)[:rows] for name, array in arrays.items()}
+    if isinstance(train, Samples) and train.weights is not None:  # copies are sought in all
+        order["train"] = order["train"][np.isin(order["train"], kept(train.weights, seed).numpy())]
     split = _split(arrays, order, _labels(x, holdout, order), holdout, seed)
     looks = Looks(split)
     chosen = [*lines]

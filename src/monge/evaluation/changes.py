@@ -99,6 +99,16 @@ def _gaussian_waves(pool: Pool, share: float) -> Tensor:
     return torch.where(pool.atoms, events, made)
 
 
+def _apart(pool: Pool, share: float) -> Tensor:
+    """Vectors whose columns, those of one text together, are taken each from a row of its own."""
+    events, n = pool.events.clone(), len(pool.events)
+    for owner in sorted(set(pool.owners)):
+        own = [i for i, other in enumerate(pool.owners) if other == owner]
+        order = torch.randperm(n, generator=rng.generator(pool.seed, "planted", "apart", owner))
+        events[:, own] = events[order][:, own]
+    return events
+
+
 def long_waves(space: tuple[int, ...]) -> Bool[Tensor, "*space"]:
     """Which frequencies are the longest waves: |k| <= 1, along each axis.
 
@@ -116,9 +126,11 @@ CHANGES: dict[str, Callable[[Pool, float], Tensor]] = {
     "blur": _blurred,
     "outliers": _noise,
     "waves": _gaussian_waves,
+    "apart": _apart,
 }
 REPLACED = (
     "outliers",
     "waves",
+    "apart",
     "mislabelled",
 )  # of a share of the events, which are not changed a little, but replaced

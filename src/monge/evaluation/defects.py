@@ -13,7 +13,8 @@ class Margins:
     mass: of the real samples missing from one region, or of one label. repeats: of generated samples that repeat
     another. copies: of generated samples that are training samples. variance: lost along the leading directions. blur:
     of the small-scale power lost. outliers: of generated samples that are white noise. waves: of generated fields whose
-    long waves are Gaussian, where those of real ones are not.
+    long waves are Gaussian, where those of real ones are not. association: of generated vectors whose columns are drawn
+    one by one, each from the real ones.
 
     Raises BadInput for a share that is not between 0 and 1.
 
@@ -28,6 +29,7 @@ class Margins:
     blur: float = 0.10
     outliers: float = 0.01
     waves: float = 0.50
+    association: float = 0.20
 
     def __post_init__(self) -> None:
         for name, share in vars(self).items():
@@ -63,6 +65,9 @@ CONCERNS = {
     "blur": Concern("blur", "{} of the {} power lost", "the power at some scales is wrong"),
     "outliers": Concern("outliers", "{} {}", "there are outliers"),
     "waves": Concern("waves", "{} of samples with {}", "averages over fields are wrong"),
+    "association": Concern(
+        "association", "{} of samples with {}", "columns go together otherwise than in real samples"
+    ),
     "labels": Concern("mass", "{} of samples with {}", "labels are not those that are recognised"),
 }
 DEFECTS = (
@@ -83,6 +88,7 @@ DEFECTS = (
     Defect("blur", "blur", "small-scale"),
     Defect("outliers", "outliers", "outliers"),
     Defect("waves", "waves", "Gaussian long waves"),
+    Defect("apart", "association", "columns drawn one by one"),
     Defect("mislabelled", "labels", "the label of another"),
 )
 CONCERN = {defect.name: defect.concern for defect in DEFECTS}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from monge import ot, progress, rng
 from monge.errors import BadInput
-from monge.evaluation.rows import refuse_non_finite, to_array
+from monge.evaluation.rows import by_weight, refuse_non_finite, to_array
 from monge.evaluation.statistics.energy import energy_distance, energy_test
 from monge.evaluation.statistics.resampling import Interval, Z, two_regime_interval
 from monge.evaluation.statistics.sliced import sliced_test
@@ -150,7 +150,7 @@ def distance(
     most = metric.rows if n is None else n
     clouds = []
     for name, cloud in (("the first cloud", x), ("the second cloud", real)):
-        rows = to_array(name, cloud)
+        rows = to_array(name, by_weight(cloud, seed))
         refuse_non_finite(name, rows)
         if min(len(rows), most) < NEEDED:
             raise BadInput(f"{name} has {min(len(rows), most)} rows, and a distance with its interval needs {NEEDED}")

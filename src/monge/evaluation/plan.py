@@ -10,7 +10,7 @@ from monge.errors import BadInput
 from monge.evaluation.auditing import NEEDED, ROWS, audit, shaping_of
 from monge.evaluation.defects import CONCERNS, DEFECTS, Defect, Margins
 from monge.evaluation.outcomes import best_line, needs
-from monge.evaluation.rows import to_array
+from monge.evaluation.rows import by_weight, to_array
 from monge.evaluation.verdict import Verdict
 
 
@@ -52,6 +52,7 @@ def plan(
     >>> found.held_out, [need.kind for need in found.needs][:1]
     (400, ['cluster'])
     """
+    holdout = by_weight(holdout, seed)
     rows = to_array("holdout", holdout)
     if len(rows) < 2 * NEEDED:
         raise BadInput(f"a plan needs {2 * NEEDED} held-out rows, and there are {len(rows)}: hold out more")

@@ -12,6 +12,7 @@ from torch import Tensor
 from monge.evaluation.changes import CHANGES, REPLACED
 from monge.evaluation.defects import CONCERN, CONCERNS, DEFECTS, Margins
 from monge.evaluation.descriptors import Descriptor, describe, spaces
+from monge.evaluation.descriptors.columns import associations
 from monge.evaluation.looks import Looks
 from monge.evaluation.missing import REPLICATES, weights
 from monge.evaluation.pool import Pool
@@ -20,6 +21,7 @@ from monge.evaluation.statistics.resampling import numpy_generator
 POOL_ROWS = 2000
 AIMED_ROWS = 1000  # shaping rows in which a defect is planted, to aim at it
 GAUSSIAN = 0.3  # skewness or excess kurtosis of means of fields below which their long waves are called Gaussian
+TIED, SURELY = 0.3, 5.0  # rank correlation of columns that go together, and standard errors that it is at least
 SURE = 3.0  # standard errors of these by which they must differ from zero
 UNLIKE = 0.8  # of the largest scale: columns above have one scale, nearly
 Counts = NDArray[np.int64]
@@ -50,6 +52,8 @@ class Planting:
             return len(split.counted[0].flatten()) > 1 and len(split.event) == 1
         if defect == "raw variance":
             return len(split.event) == 1 and len(split.raw) > 1 and bool(split.raw.min() < UNLIKE)
+        if defect == "apart":
+            return self.tied
         return defect != "copies" or split.train is not None
 
     @cached_property
@@ -61,6 +65,21 @@ class Planting:
         n = len(means)
         usual = ((skew, (6 / n) ** 0.5), (kurtosis, (24 / n) ** 0.5))
         return any(bool((np.abs(of(means)) > max(GAUSSIAN, SURE * error)).any()) for of, error in usual)
+
+    @property
+    def _owners(self) -> tuple[int, ...]:
+        split = self.looks.split
+        return split.owners if len(split.event) == 1 else ()
+
+    @cached_property
+    def tied(self) -> bool:
+        """Whether some columns of shaping vectors clearly go together."""
+        split = self.looks.split
+        if len(split.event) > 1:
+            return False
+        products = self.looks.of(associations(split.owners)).shaping.double()
+        error = products.std(0) / len(products) ** 0.5
+        return bool((products.mean(0).abs() > torch.clamp(SURELY * error, min=TIED)).any())
 
     def share(self, defect: str, factor: float = 1.0) -> float:
         margin = CONCERNS[CONCERN[defect]].margin
@@ -97,9 +116,9 @@ class Planting:
         split = self.looks.split
         raw = torch.from_numpy(split.raw).float()
         if split.labels is None and split.learned is not None and len(split.learned) > len(split.counted):
-            return Pool(split.learned[:POOL_ROWS], None, split.seed, raw)
+            return Pool(split.learned[:POOL_ROWS], None, split.seed, raw, self._owners)
         labels = None if split.labels is None else split.labels.counted[:POOL_ROWS]
-        return Pool(split.counted[:POOL_ROWS], labels, split.seed, raw)
+        return Pool(split.counted[:POOL_ROWS], labels, split.seed, raw, self._owners)
 
     @cached_property
     def near(self) -> list[Tensor]:
@@ -117,7 +136,7 @@ class Planting:
     def _shaping_pool(self) -> Pool:
         split = self.looks.split
         rows = split.shaping[:AIMED_ROWS]
-        return Pool(rows, None, split.seed, torch.from_numpy(split.raw).float())
+        return Pool(rows, None, split.seed, torch.from_numpy(split.raw).float(), self._owners)
 
     @cached_property
     def changed(self) -> dict[str, Tensor]:

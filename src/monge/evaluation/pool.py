@@ -18,13 +18,14 @@ class Pool:
     """Real rows that stand in for both sides.
 
     events: [n, *event], standardised. labels: [n], or None. seed: of all draws. raw: [d], by which vectors are
-    multiplied to have their own units.
+    multiplied to have their own units. owners: of each column of vectors, the column of the table that it is of.
     """
 
     events: Float[Tensor, "n *event"]
     labels: Int[Tensor, " n"] | None
     seed: int
     raw: Float[Tensor, " d"] | None = None
+    owners: tuple[int, ...] = ()
 
     @cached_property
     def white(self) -> Float[Tensor, "n k"]:

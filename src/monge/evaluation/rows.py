@@ -86,6 +86,11 @@ def to_array(name: str, x: Any) -> Source:
     return rows
 
 
+def by_weight(x: Any, seed: int) -> Any:
+    """Samples as they came; of weighted ones those that are left when each is kept with a chance in proportion."""
+    return x.thinned(seed) if isinstance(x, Samples) else x
+
+
 def by_name(name: str, x: Source, columns: Sequence[str], wanted: Sequence[str]) -> Source:
     """Vectors with their columns in the order that is wanted, where both sides have names.
 

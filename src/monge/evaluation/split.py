@@ -51,6 +51,17 @@ class Naming:
         meant = self.meanings.get(self.columns[column]) if column < len(self.columns) else None
         return meant[1 + min(max(round(value), 0), 1)] if meant else None
 
+    def owners(self, d: int) -> tuple[int, ...]:
+        """Of each of d columns of numbers, which column of the table it is of.
+
+        >>> Naming(("a=x", "a=y", "b"), np.zeros(3), np.ones(3), {"a=x": ("a", "", ""), "a=y": ("a", "", "")}).owners(3)
+        (0, 0, 1)
+        """
+        names = [self.columns[i] if i < len(self.columns) else str(i) for i in range(d)]
+        of = [self.meanings[name][0] if name in self.meanings else name for name in names]
+        places = {name: place for place, name in enumerate(dict.fromkeys(of))}
+        return tuple(places[name] for name in of)
+
     def _value(self, what: str, value: str, where: str | None, column: str | None) -> str:
         at = int(column) - 1 if column and len(self.shift) > 1 else 0
         found = self.shift[at] + float(value) * self.scale[at]
@@ -86,6 +97,11 @@ class Split:
     @property
     def event(self) -> tuple[int, ...]:
         return tuple(self.counted.shape[1:])
+
+    @property
+    def owners(self) -> tuple[int, ...]:
+        """Of each value of a vector, the number of the column of a table that it is of: texts have several."""
+        return self.naming.owners(self.counted.shape[1])
 
     @property
     def sizes(self) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """What an audit should be told about the data before its numbers are read."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,16 @@ def warnings_of_grid(generated: Source, holdout: Any) -> list[str]:
             f"{limits[1]:g}"
         )
     return found
+
+
+def warnings_of_weights(given: Sequence[Any], judged: Sequence[Any]) -> list[str]:
+    """How many weighted rows are left of generated and of held-out ones."""
+    return [
+        f"of {len(before):,} {name} rows with weights {len(after):,} are compared, each kept with a chance in "
+        "proportion to its weight"
+        for name, before, after in zip(("generated", "held-out"), given, judged, strict=True)
+        if after is not before
+    ]
 
 
 def _of_shape(event: tuple[int, ...]) -> list[str]:

@@ -199,7 +199,7 @@ class Adversarial(Family):
 
     def learn(self, samples: Samples, training: Training | None, **options: Any) -> None:
         assert training is not None
-        rows = Rows(len(samples), training.batch_size, options["seed"], training.validation).held_out
+        rows = Rows.of(samples, training.batch_size, options["seed"], training.validation).held_out
         if not len(rows):
             rows = torch.randperm(len(samples), generator=rng.generator(options["seed"], "cells"))
         rows = rows[: max(2, min(HELD_ROWS, HELD_VALUES // math.prod(samples.event_shape)))]

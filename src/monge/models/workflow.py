@@ -79,7 +79,7 @@ def fit(
                 raise BadInput(f"{folder} keeps no checkpoint to go on from: fit into another folder, with out=")
             for name in DERIVED if writes else ():  # the weights stay until there are others
                 (folder / name).unlink(missing_ok=True)
-    model.fitted = False
+    model.fitted, samples = False, samples.by_weight(seed)
     if scaling is None:
         there = begun.get("scaling")  # as it was found then
         scaling = Scaling.fit(samples, bend=model.bends) if there is None else Scaling.from_dict(there)

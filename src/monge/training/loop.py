@@ -113,7 +113,7 @@ class _Loop:
             self.optimise(title, objective)
         for tensor in (*self.state.whole.parameters(), *self.state.average.values()) if fabric.world_size > 1 else ():
             torch.distributed.broadcast(tensor.detach(), 0)
-        self.rows = Rows(len(samples), settings.batch_size, seed, settings.validation, block=samples.block)
+        self.rows = Rows.of(samples, settings.batch_size, seed, settings.validation)
         self.step, self.elapsed = 0, 0.0
         self.lowest, self.lowest_at, self.misses = float("inf"), 0, 0
         self.sums: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=fabric.device))

@@ -5,6 +5,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from monge import rng
+from monge.data import Samples
+from monge.data.splitting import whole_groups
 from monge.data.stored import WINDOW
 from monge.errors import BadInput
 
@@ -13,7 +15,8 @@ class Rows:
     """Draw k of an endless list of seeded shuffles of 0..n-1, or of those rows that are not kept for validation.
 
     validation: share of the rows that no draw has; they are `held_out`, [] unless asked. block: rows that are read
-    together, of a table that stays in its file: blocks are shuffled, and the rows of 16 of them.
+    together, of a table that stays in its file: blocks are shuffled, and the rows of 16 of them. groups: of each row,
+    whose rows are kept for validation together, or not at all.
 
     Raises BadInput if the share leaves no row on one side.
 
@@ -23,25 +26,37 @@ class Rows:
     """
 
     def __init__(
-        self, n: int, batch_size: int, seed: int, validation: float = 0.0, *, block: int | None = None
+        self,
+        n: int,
+        batch_size: int,
+        seed: int,
+        validation: float = 0.0,
+        *,
+        block: int | None = None,
+        groups: Int[Tensor, " n"] | None = None,
     ) -> None:
         self.batch_size, self.seed, self.block = batch_size, seed, block
         order, held = torch.arange(n), 0
         if validation:
-            held = round(validation * n)
+            generator = rng.generator(seed, "validation")
+            order, held = torch.randperm(n, generator=generator), round(validation * n)
+            if groups is not None:
+                order, held = whole_groups(order, held, groups)
             if held in (0, n):
                 raise BadInput(
                     f"a validation share of {validation} of {n} rows leaves {n - held} to learn from and {held} to "
                     "judge by: both need one at least"
                 )
-            generator = rng.generator(seed, "validation")
-            order = torch.randperm(n, generator=generator)
             if block is not None:  # whole blocks aside
                 parts = torch.split(torch.arange(n), block)
                 order = torch.cat([parts[k] for k in torch.randperm(len(parts), generator=generator).tolist()])
         self.held_out: Int[Tensor, " m"] = order[:held]
         self._rows = order[held:] if block is None else order[held:].sort().values
         self._shuffles: dict[int, Tensor] = {}
+
+    @classmethod
+    def of(cls, samples: Samples, batch_size: int, seed: int, validation: float) -> "Rows":
+        return cls(len(samples), batch_size, seed, validation, block=samples.block, groups=samples.groups)
 
     def at(self, draw: int) -> Int[Tensor, " b"]:
         """The rows of a draw; every row once before any comes again."""

@@ -19,6 +19,7 @@ from monge.evaluation.descriptors import (
 )
 from monge.evaluation.lines import copies, distances
 from monge.evaluation.lines.base import BROAD, Measured, OneLine
+from monge.evaluation.lines.columns import PAIRS, UTILITY
 from monge.evaluation.lines.kernels import FRECHET, KERNEL
 from monge.evaluation.lines.labels import GIVEN, LABELS
 from monge.evaluation.lines.likelihood import likelihood_lines
@@ -147,6 +148,8 @@ LINES: tuple[Measured, ...] = (
     ),
     REGIONS,
     SLICED,
+    PAIRS,
+    UTILITY,
     LABELS,
     GIVEN,
     MeanLine(

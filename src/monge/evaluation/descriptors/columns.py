@@ -1,0 +1,103 @@
+"""Columns of vectors two by two: scores of each, and their products, whose means say what goes together with what."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from monge.evaluation.descriptors.base import Descriptor, Fitted
+from monge.evaluation.descriptors.values import DEGREES, VALUES, legendre_of_ranks
+
+MOST_SCORES = 48  # of all columns together
+
+
+class Scores(NamedTuple):
+    """Scores of mean 0 and variance 1 of real rows: Legendre polynomials of each value's rank. owner: the column of the
+    table that each is of; column, degree: of which polynomial in which column of numbers it is."""
+
+    measure: Fitted
+    owner: Int[Tensor, " s"]
+    column: Int[Tensor, " s"]
+    degree: Int[Tensor, " s"]
+
+
+def scores(real: Float[Tensor, "n d"], owners: Sequence[int], most: int = DEGREES) -> Scores:
+    """Up to `most` scores of each column of numbers, fewer where it has few values, and fewer of all where there are
+    many columns; of the first 48 that vary.
+
+    >>> scores(torch.tensor([[0.0, 3.0], [1.0, 3.0], [1.0, 3.0]]), (0, 1)).column.tolist()
+    [0]
+    """
+    legendre = legendre_of_ranks(real)
+    found = legendre(real)
+    column = torch.arange(real.shape[1]).repeat_interleave(DEGREES)
+    degree = torch.arange(1, DEGREES + 1).repeat(real.shape[1])
+    values = torch.tensor([len(torch.unique(each)) for each in real.T])
+    kept = (degree < values[column]) & (degree <= most)
+    at_most = next((k for k in range(most, 1, -1) if int((kept & (degree <= k)).sum()) <= MOST_SCORES), 1)
+    chosen = (kept & (degree <= at_most)).nonzero()[:MOST_SCORES, 0]
+    mean = found[:, chosen].mean(0)
+    deviation = found[:, chosen].std(0).clamp(min=1e-6)
+
+    def measure(x: Tensor) -> Tensor:
+        return (legendre(x)[:, chosen] - mean) / deviation
+
+    owner = torch.tensor(owners)[column[chosen]]
+    return Scores(Fitted(measure), owner, column[chosen], degree[chosen])
+
+
+def associations(owners: Sequence[int]) -> Descriptor:
+    """Products of the scores of two columns, one score of each: of numbers the rank, of texts whether it is that one,
+    so that means are rank correlations, correlation ratios and tables of shares, by kind."""
+
+    def fit(real: Tensor, seed: int) -> Fitted:
+        found = scores(real, owners, 1)
+        i, j = torch.triu_indices(len(found.owner), len(found.owner), 1)
+        apart = found.owner[i] != found.owner[j]
+        i, j = i[apart], j[apart]
+        names = tuple(
+            f"column {found.column[a] + 1} with column {found.column[b] + 1}"
+            for a, b in zip(i.tolist(), j.tolist(), strict=True)
+        )
+
+        def measure(x: Tensor) -> Tensor:
+            z = found.measure(x)
+            return z[:, i] * z[:, j]
+
+        return Fitted(measure, names)
+
+    return Descriptor("pairs of columns", fit, VALUES.applies, "n d^2", "what three columns show and no two", (VALUES,))
+
+
+def second_moments(owners: Sequence[int]) -> Descriptor:
+    """1 and all scores of a row, times one another: their means are all that regressions of one column on the others
+    need. `moments_of` brings means back to matrices."""
+
+    def fit(real: Tensor, seed: int) -> Fitted:
+        found = scores(real, owners)
+        i, j = torch.triu_indices(len(found.owner) + 1, len(found.owner) + 1)
+
+        def measure(x: Tensor) -> Tensor:
+            z = torch.cat([torch.ones(len(x), 1), found.measure(x)], 1)
+            return z[:, i] * z[:, j]
+
+        return Fitted(measure)
+
+    note = "how several columns together tell another, beyond the sum of what each tells"
+    return Descriptor("regressions on columns", fit, VALUES.applies, "n d^2", note, (VALUES,))
+
+
+def moments_of(means: Float[Tensor, "b k"]) -> Float[Tensor, "b s s"]:
+    """Symmetric matrices from the means of their upper triangles.
+
+    >>> moments_of(torch.tensor([[1.0, 2.0, 3.0]])).tolist()
+    [[[1.0, 2.0], [2.0, 3.0]]]
+    """
+    s = int(((8 * means.shape[1] + 1) ** 0.5 - 1) / 2)
+    i, j = torch.triu_indices(s, s)
+    full = means.new_zeros(len(means), s, s)
+    full[:, i, j] = means
+    full[:, j, i] = means
+    return full
