@@ -10,6 +10,7 @@ from pyarrow import parquet
 
 from monge import data
 from monge.data import Columns
+from monge.data.codes import Grouped
 from monge.errors import BadInput
 
 TEXT = "size,colour\n" + "".join(f"{i / 7},{'red' if i % 3 else 'blue'}\n" for i in range(12))
@@ -299,3 +300,44 @@ def test_an_index_of_pandas_is_left_out_and_told(tmp_path):
     parquet.write_table(pa.table({"x": [1.5, 2.5, 4.0], "__index_level_0__": [7, 3, 5]}), path)
     with pytest.warns(UserWarning, match="'__index_level_0__' is an index of rows, and is left out"):
         assert data.load(path).columns == ("x",)
+
+
+def many(n: int, k: int, seed: int) -> pa.Table:
+    """k shops, a third of them dear, of which some are much more frequent than others."""
+    draw = np.random.default_rng(seed)
+    shop = np.minimum(draw.exponential(k / 4, n).astype(int), k - 1)
+    dear = shop % 3 == 0
+    price = np.exp(draw.normal(size=n) * 0.2 + 3 * dear)
+    return pa.table({"shop": [f"shop {s:04d}" for s in shop], "price": price, "cash": np.where(dear, "no", "yes")})
+
+
+def test_many_texts_are_told_by_groups_of_alike_ones_and_come_back():
+    table = many(6000, 300, 0)
+    code = Columns.fit(table, "t", derive=False)
+    shop = code.codes[0]
+    assert isinstance(shop, Grouped)
+    assert len(shop.own) < 50
+    x = code.encode(table, "t")
+    assert code.decode(x).equals(table)
+    assert [stop - start for start, stop in code.blocks] == [32, 10, 1]
+    for start, stop in code.blocks[:2]:
+        assert (x[:, start:stop].sum(1) == 1).all()
+    names = shop.own[: code.blocks[0][1]]
+    assert names[0].startswith("shop like shop ")
+    dear = np.array([int(text[-4:]) % 3 == 0 for text in shop.texts])
+    often = np.array(shop.count) >= 20
+    groups = [dear[(np.array(shop.group) == g) & often] for g in range(len(names))]
+    share = np.array([each.mean() for each in groups if len(each)])
+    assert len(share) > 6
+    assert np.minimum(share, 1 - share).mean() < 0.1  # groups are of dear ones or of others; .33 by chance
+
+
+def test_a_number_that_a_group_does_not_have_is_drawn_as_often_as_its_texts_came():
+    texts, group, count = ("a", "b", "c", "d", "e"), (0, 0, 1, 1, 1), (30, 10, 5, 5, 50)
+    code = Grouped("k", "string", texts=texts, group=group, count=count)
+    assert code.place.tolist() == [0, 1, 1, 2, 0]
+    x = np.tile([1.0, 0.0, 0.0, 0.0, 1.0], (4000, 1))  # number 3 of the first group, which has two
+    drawn = code.decode(x, seed=1).to_pylist()
+    assert set(drawn) == {"a", "b"}
+    assert drawn.count("a") / 4000 == pytest.approx(0.75, abs=5 * (0.1875 / 4000) ** 0.5)
+    assert Columns.from_dict(json.loads(json.dumps(Columns((code,), (), ("k",)).to_dict()))).codes == (code,)

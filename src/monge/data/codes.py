@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -44,6 +45,17 @@ class Code:
     def step(self) -> float:
         """Between two numbers that are told apart, 0 where that is not known."""
         return 0.0
+
+    @property
+    def blocks(self) -> tuple[tuple[int, int], ...]:
+        """First and last, exclusive, of its own columns of which one is 1 and the others 0, or of one that is 0 or
+        1."""
+        return ()
+
+    @property
+    def meanings(self) -> dict[str, tuple[str, str]]:
+        """Of its own columns of 0 and 1 by their names: what 0, and what 1 stands for."""
+        return {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -205,8 +217,7 @@ class Moment(Code):
 @dataclass(frozen=True)
 class Text(Code):
     """Texts that come again: of two one column of 0 and 1, of more one each, never numbers on a line. Rare ones, of
-    fewer than 5 rows, or beyond the hundred most frequent, have one together, `pooled`, and are drawn as often as they
-    came."""
+    fewer than 5 rows, have one together, `pooled`, and are drawn as often as they came."""
 
     kind = "text"
     texts: tuple[str, ...] = ()
@@ -220,6 +231,17 @@ class Text(Code):
     def own(self) -> tuple[str, ...]:
         told = [*self.texts, *(["(rare)"] if self.pooled else [])]
         return tuple(f"{self.name}={text}" for text in (told[1:] if len(told) == 2 else told))
+
+    @property
+    def blocks(self) -> tuple[tuple[int, int], ...]:
+        return ((0, len(self.own)),)
+
+    @property
+    def meanings(self) -> dict[str, tuple[str, str]]:
+        if len(self.own) == 1:
+            return {self.own[0]: (self.texts[0], self.own[0].removeprefix(f"{self.name}="))}
+        told = {name: name.removeprefix(f"{self.name}=") for name in self.own}
+        return {name: (f"not {text}", text) for name, text in told.items()}
 
     def read(self, cells: Any, label: str) -> Array:
         import pyarrow
@@ -258,6 +280,64 @@ class Text(Code):
         if self.type == "bool":
             return pyarrow.array(told == "true", mask=empty)
         return _cast(pyarrow.array(told, pyarrow.string(), mask=empty), self.type)
+
+
+@dataclass(frozen=True)
+class Grouped(Text):
+    """More texts than have a column each: the group that a text is in, of texts that go with the same in other columns
+    (`monge.data.groups`), and its number there, those of most rows first: about 2 sqrt(K) columns of 0 and 1 for K
+    texts. A number that a group does not have is drawn as often as its texts came.
+
+    group, count: of each text the number of its group, and of its rows.
+    """
+
+    kind = "groups"
+    group: tuple[int, ...] = ()
+    count: tuple[int, ...] = ()
+
+    @cached_property
+    def place(self) -> NDArray[np.int64]:
+        """The number of each text in its group."""
+        order = np.lexsort((-np.array(self.count), np.array(self.group)))
+        starts = np.searchsorted(np.array(self.group)[order], np.array(self.group)[order])
+        found = np.empty(len(order), np.int64)
+        found[order] = np.arange(len(order)) - starts
+        return found
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        leaders = {g: text for text, g, place in zip(self.texts, self.group, self.place, strict=True) if place == 0}
+        groups = (f"{self.name} like {leaders[g]}" for g in range(len(leaders)))
+        return (*groups, *(f"{self.name}: number {k + 1} of its like" for k in range(int(self.place.max()) + 1)))
+
+    @property
+    def blocks(self) -> tuple[tuple[int, int], ...]:
+        groups = max(self.group) + 1
+        return (0, groups), (groups, len(self.own))
+
+    @property
+    def meanings(self) -> dict[str, tuple[str, str]]:
+        told = {name: name.removeprefix(self.name).removeprefix(":").strip() for name in self.own}
+        return {name: (f"not {text}", text) for name, text in told.items()}
+
+    def spread(self, values: Array) -> Array:
+        which = values.astype(int)
+        groups, places = (np.eye(int(max(each)) + 1) for each in (self.group, self.place))
+        found: Array = np.column_stack([groups[np.array(self.group)[which]], places[self.place[which]]])
+        return found
+
+    def gather(self, x: Array, seed: int) -> Array:
+        (_, edge), _ = self.blocks
+        of_group, place = x[:, :edge].argmax(1), x[:, edge:].argmax(1)
+        table = np.full((edge, x.shape[1] - edge), -1)
+        table[np.array(self.group), self.place] = np.arange(len(self.texts))
+        which: NDArray[np.int64] = table[of_group, place]
+        for group in np.unique(of_group[which < 0]):
+            members = np.flatnonzero(np.array(self.group) == group)
+            drawn = np.repeat(members, np.array(self.count)[members])
+            here = np.flatnonzero((which < 0) & (of_group == group))
+            which[here] = drawn[_some(len(here), len(drawn), seed, "like", self.name, int(group))]
+        return which.astype(np.float64)
 
 
 def _some(n: int, of: int, *path: Any) -> NDArray[np.int64]:
@@ -327,7 +407,7 @@ def microseconds(cells: Any, format: str) -> Array:
     return found
 
 
-KINDS: dict[str, type[Code]] = {kind.kind: kind for kind in (Number, Moment, Text)}
+KINDS: dict[str, type[Code]] = {kind.kind: kind for kind in (Number, Moment, Text, Grouped)}
 
 
 def from_dict(content: Mapping[str, Any]) -> Code:

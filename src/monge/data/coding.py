@@ -12,7 +12,7 @@ from monge.data.codes import LARGEST, UNITS, Array, Code, Moment, Number, Text, 
 from monge.errors import BadInput
 
 DIGITS = 16  # of whole numbers that float64 holds
-MOST_TEXTS, RARE, REPEATED = 100, 5, 2  # texts with a column of their own; rows of a rare one; rows a text on average
+RARE, REPEATED = 5, 2  # rows that a text has its column from; and that texts must have on average
 MOST_DECIMALS = 9
 LOOKED_AT = 200  # cells by which a format is found
 DAYS = ("%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%d-%b-%Y", "%d %b %Y")
@@ -110,10 +110,9 @@ def _text(common: dict[str, Any], cells: Any, label: str) -> Code:
         return replace(cast(Number, code), decimals=MOST_DECIMALS if places is None else places)
     counts = compute.value_counts(texts.drop_null())
     found = sorted((str(item["values"]), int(item["counts"].as_py())) for item in counts)
-    ranked = sorted(found, key=lambda item: -item[1])
-    kept = {text for text, count in ranked[:MOST_TEXTS] if count >= RARE} or {text for text, _ in ranked[:MOST_TEXTS]}
+    kept = {text for text, count in found if count >= RARE} or {text for text, _ in found}
     pooled = {text: count for text, count in found if text not in kept}
-    if REPEATED * len(found) > len(cells) or (len(found) > MOST_TEXTS and REPEATED * sum(pooled.values()) > len(cells)):
+    if REPEATED * len(found) > len(cells):
         if padded is not None:  # codes of which hardly any comes again
             return padded
         raise BadInput(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from monge.data import codes
 from monge.data.codes import Code, Moment, Number, Text
 from monge.data.coding import code_of
+from monge.data.groups import grouped
 from monge.errors import BadInput
 
 EXACT = 1e-9  # of a column's middle range, or .001 of its own step, within which it is a sum of others
@@ -89,7 +90,7 @@ class Columns:
             values = {code.name: code.read(table.column(code.name).combine_chunks(), label) for code in found}
             derived = (*_sums(found, values), *_functions(found, values))
         apart = {each.code.name for each in derived}
-        kept = tuple(code for code in found if code.name not in apart)
+        kept = tuple(grouped(code, found, table, label) for code in found if code.name not in apart)
         if not kept:
             raise BadInput(f"{label} has no column that varies: there is nothing to learn, so give others")
         name, times = Counter(name for code in kept for name in code.names).most_common(1)[0]
@@ -112,7 +113,7 @@ class Columns:
         """First and last, exclusive, of columns of which one is 1 and the others are 0, or of one that is 0 or 1."""
         found, at = [], 0
         for code in self.codes:
-            found += [(at, at + len(code.own))] if isinstance(code, Text) else []
+            found += [(at + start, at + stop) for start, stop in code.blocks]
             at += len(code.names)
             found += [(at - 1, at)] if code.marked else []
         return tuple(found)
@@ -120,12 +121,9 @@ class Columns:
     @property
     def meanings(self) -> dict[str, tuple[str, str, str]]:
         """Of columns of 0 and 1 by their names: the column in the file, and the texts that 0 and 1 stand for."""
-        found = {}
+        found: dict[str, tuple[str, str, str]] = {}
         for code in self.codes:
-            if isinstance(code, Text):
-                for name in code.own:
-                    text = name.removeprefix(f"{code.name}=")
-                    found[name] = (code.name, code.texts[0] if len(code.own) == 1 else f"not {text}", text)
+            found |= {name: (code.name, *told) for name, told in code.meanings.items()}
             if code.marked:
                 found[code.mark] = (code.name, "there", "missing")
         return found

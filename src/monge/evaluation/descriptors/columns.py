@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -24,8 +25,8 @@ class Scores(NamedTuple):
 
 
 def scores(real: Float[Tensor, "n d"], owners: Sequence[int], most: int = DEGREES) -> Scores:
-    """Up to `most` scores of each column of numbers, fewer where it has few values, and fewer of all where there are
-    many columns; of the first 48 that vary.
+    """Up to `most` scores of each column of numbers, fewer where it has few values; of all at most 48, in turn one of
+    each column of the table, ranks first and of texts the most frequent.
 
     >>> scores(torch.tensor([[0.0, 3.0], [1.0, 3.0], [1.0, 3.0]]), (0, 1)).column.tolist()
     [0]
@@ -35,9 +36,11 @@ def scores(real: Float[Tensor, "n d"], owners: Sequence[int], most: int = DEGREE
     column = torch.arange(real.shape[1]).repeat_interleave(DEGREES)
     degree = torch.arange(1, DEGREES + 1).repeat(real.shape[1])
     values = torch.tensor([len(torch.unique(each)) for each in real.T])
-    kept = (degree < values[column]) & (degree <= most)
-    at_most = next((k for k in range(most, 1, -1) if int((kept & (degree <= k)).sum()) <= MOST_SCORES), 1)
-    chosen = (kept & (degree <= at_most)).nonzero()[:MOST_SCORES, 0]
+    varying = ((degree < values[column]) & (degree <= most)).nonzero()[:, 0]
+    of = torch.tensor(owners)[column[varying]]
+    first = np.lexsort((-found[:, varying].var(0).numpy(), degree[varying].numpy(), of.numpy()))
+    turn = np.arange(len(first)) - np.searchsorted(of.numpy()[first], of.numpy()[first])
+    chosen = varying[torch.from_numpy(np.sort(first[np.argsort(turn, kind="stable")[:MOST_SCORES]]))]
     mean = found[:, chosen].mean(0)
     deviation = found[:, chosen].std(0).clamp(min=1e-6)
 
