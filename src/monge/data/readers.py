@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from monge.data import archives, formats, textfiles
+from monge.data import archives, formats, hub, textfiles
 from monge.data.archives import choose
 from monge.data.codes import Number
 from monge.data.columns import Columns, without_missing
@@ -74,7 +74,7 @@ def read(path: Path, key: str | None = None, how: Reading | None = None) -> Tabl
     how = how or Reading()
     if not path.exists():
         raise BadInput(f"no such file or folder: {path}")
-    ending = "/" if path.is_dir() and not _is_zarr(path) else ".zarr" if path.is_dir() else ending_of(path)
+    ending = _of_folder(path) if path.is_dir() else ending_of(path)
     if key is not None and ending not in ARCHIVES:
         raise BadInput(f"{path} holds one table, and key {key!r} was given: leave the key out")
     for name, value in how.of_table.items():
@@ -109,8 +109,11 @@ def _readable(path: Path) -> Iterator[None]:
         raise BadInput(f"{path} cannot be read ({reason}): if it is truncated or corrupt, write it again") from error
 
 
-def _is_zarr(path: Path) -> bool:
-    return path.suffix == ".zarr" or any((path / mark).exists() for mark in ("zarr.json", ".zarray", ".zgroup"))
+def _of_folder(path: Path) -> str:
+    """What a folder is read as: "/" are files."""
+    if path.suffix == ".zarr" or any((path / mark).exists() for mark in ("zarr.json", ".zarray", ".zgroup")):
+        return ".zarr"
+    return ".arrow" if hub.is_saved(path) else "/"
 
 
 def _npy(path: Path, how: Reading, key: str | None) -> Table:
@@ -148,7 +151,7 @@ def _text(path: Path, how: Reading) -> Table:
     if path.stat().st_size > SPILLED:
         table = _spilled(textfiles.parts(path, found), path, how)
     else:
-        table = _columns(textfiles.read(path, found), path, how)
+        table = tabled(textfiles.read(path, found), str(path), how)
     code = table.code
     places = [str(i) for i in range(len(found.names))]  # the names that pandas gives to unnamed columns
     plain = code is not None and not code.derived and all(type(c) is Number and not c.marked for c in code.codes)
@@ -163,7 +166,7 @@ def _parquet(path: Path, how: Reading) -> Table:
     file = parquet.ParquetFile(path)
     groups = range(file.metadata.num_row_groups)
     if sum(file.metadata.row_group(k).total_byte_size for k in groups) <= SPILLED:
-        return _columns(file.read(), path, how)
+        return tabled(file.read(), str(path), how)
     return _spilled((Arrow.from_batches([batch]) for batch in file.iter_batches(ROWS_AT_ONCE)), path, how)
 
 
@@ -178,7 +181,7 @@ def _spilled(parts: Iterator[Any], path: Path, how: Reading) -> Table:
         head.append(part)
         if sum(each.nbytes for each in head) > HEAD:
             break
-    first = _columns(concat_tables(head), path, how._replace(derived=False))
+    first = tabled(concat_tables(head), str(path), how._replace(derived=False))
     assert first.code is not None
     kind = np.float64 if needs_digits(first.x, first.code) else np.float32
     alike = how._replace(like=first.code)
@@ -192,7 +195,7 @@ def _spilled(parts: Iterator[Any], path: Path, how: Reading) -> Table:
         advance(rows)
         for part in parts:
             try:
-                some = _columns(part, path, alike)
+                some = tabled(part, str(path), alike)
             except BadInput as error:
                 raise BadInput(f"{error} (its columns are told by its first {rows:,} rows or so)") from error
             some.x.astype(kind).tofile(file)
@@ -209,19 +212,24 @@ def _spilled(parts: Iterator[Any], path: Path, how: Reading) -> Table:
 
 
 def _arrow(path: Path, how: Reading) -> Table:
-    """The file or the stream that Arrow writes (Feather, Hugging Face)."""
+    """The file or the stream that Arrow writes (Feather), or a folder of Hugging Face."""
     from pyarrow import ArrowInvalid, ipc, memory_map
 
+    if path.is_dir():
+        return tabled(hub.saved(path), str(path), how)
     with memory_map(str(path)) as file:
         try:
-            return _columns(ipc.open_file(file).read_all(), path, how)
+            return tabled(ipc.open_file(file).read_all(), str(path), how)
         except ArrowInvalid:
             file.seek(0)
-            return _columns(ipc.open_stream(file).read_all(), path, how)
+            return tabled(ipc.open_stream(file).read_all(), str(path), how)
 
 
-def _columns(table: Any, path: Path, how: Reading) -> Table:
-    """An Arrow table in numbers, by what is asked of it."""
+def tabled(table: Any, path: str, how: Reading) -> Table:
+    """An Arrow table in numbers, or the pictures in it, by what is asked of it. path: how it is called in messages."""
+    pictured = None if how.columns else hub.pictures_in(table)
+    if pictured is not None:
+        return hub.pictures(table, pictured, how.label_column, path, cropped=how.cropped)
     names = list(map(str, table.schema.names))
     for name in INDICES:
         if name in names and name not in (how.columns or ()):
@@ -248,13 +256,14 @@ def _columns(table: Any, path: Path, how: Reading) -> Table:
         raise BadInput(f"{path} has no column but {told}: give values to learn from beside it")
     table = table.select(kept)
     options = {"derive": how.derived, "learn_missing": how.missing == "learn"}
-    code = how.like or Columns.fit(table, str(path), **options)
+    code = how.like or Columns.fit(table, path, **options)
     y = np.asarray(cells["label"].to_pylist()) if "label" in cells else None
+    classes = None if y is None or y.dtype.kind not in "iu" else hub.names_of(table.schema, apart["label"])
     groups = np.array([str(value) for value in cells["group"].to_pylist()]) if "group" in cells else None
     weights = None
     if "weight" in cells:
-        weights = Number(apart["weight"]).read(cells["weight"].combine_chunks(), str(path))
-    return Table(code.encode(table, str(path)), y, columns=code.names, groups=groups, weights=weights, code=code)
+        weights = Number(apart["weight"]).read(cells["weight"].combine_chunks(), path)
+    return Table(code.encode(table, path), y, classes, columns=code.names, groups=groups, weights=weights, code=code)
 
 
 READERS: dict[str, Callable[[Path, Reading, str | None], Table]] = {

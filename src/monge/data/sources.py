@@ -13,7 +13,7 @@ from torch import Tensor
 from monge.data.builtin import BUILTINS, builtin
 from monge.data.crops import cropped, photographs, planes
 from monge.data.layout import Table, assemble
-from monge.data.readers import ENDINGS, Reading, read
+from monge.data.readers import ENDINGS, Reading, read, tabled
 from monge.data.samples import Samples
 from monge.doors import one_of
 from monge.errors import BadInput
@@ -45,6 +45,8 @@ def load(
         - a table, `.csv`, `.tsv` or `.txt` (and these `.gz`) however its cells are parted, or `.parquet`: moments are
           numbers of days, or finer, and texts that come again have a column of 0 and 1 each (`monge.data.Columns`,
           which brings back the table);
+        - a table in memory: a DataFrame of pandas or polars, a Table of Arrow, a Dataset of Hugging Face, or the folder
+          of its `save_to_disk`; where a column holds pictures, these are the samples, and a column `label` theirs;
         - a folder of images, its subfolders being labels; photographs of several sizes are cropped; a .tif or .gif of
           several pages;
         - a built-in: digits, patches, rings, moons, banana, checkerboard, pinwheel, gaussian-field,
@@ -88,7 +90,8 @@ def load(
                 f"{source} is built in, and that is taken; for the file or folder here give ./{source}", stacklevel=2
             )
         return ready
-    if isinstance(source, str | Path):
+    in_memory = hasattr(source, "__arrow_c_stream__") or hasattr(source, "with_format")
+    if isinstance(source, str | Path) or in_memory:
         if missing is not None:
             one_of(missing, ("learn",), "missing")
         how = Reading(
@@ -104,8 +107,10 @@ def load(
         )
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
-            wide = like is not None and like.wide
-            samples = _load_path(str(source), key, kind, name, varying, how, crop, wide)
+            asked: dict[str, Any] = {"kind": kind, "varying": varying}
+            asked |= {"crop": crop, "wide": like is not None and like.wide}
+            load_it = _load_table if in_memory else _load_path
+            samples = load_it(source if in_memory else str(source), key, name, how, **asked)
         for warning in told:
             warnings.warn(warning.message, warning.category, stacklevel=2)
         notes = [str(warning.message) for warning in told if warning.category is UserWarning]
@@ -125,16 +130,7 @@ def load(
     return samples if crop is None else cropped(samples, crop)
 
 
-def _load_path(
-    text: str,
-    key: str | None,
-    kind: str | None,
-    name: str | None,
-    varying: bool,
-    how: Reading,
-    crop: int | None,
-    wide: bool,
-) -> Samples:
+def _load_path(text: str, key: str | None, name: str | None, how: Reading, **asked: Any) -> Samples:
     if not text.strip():
         raise BadInput("an empty name was given for the data: give a file, a folder or a built-in name")
     path, wanted = Path(text), key
@@ -146,17 +142,28 @@ def _load_path(
         close = difflib.get_close_matches(text.split("?")[0], names, n=2, cutoff=0.5)
         nearest = f"did you mean {' or '.join(close)}? " if close else ""
         raise BadInput(f"no data {text!r}, neither built in nor a file here: {nearest}built in are {', '.join(names)}")
-    table = read(path, wanted, how)
+    about = {"name": name or path.stem, "label": str(path), "source": text}
+    return _assembled(read(path, wanted, how), how, about, **asked)
+
+
+def _load_table(source: Any, key: str | None, name: str | None, how: Reading, **asked: Any) -> Samples:
+    """A table in memory, of pandas, polars, Arrow or Hugging Face, which is not copied where that can be."""
+    import pyarrow
+
+    if key is not None:
+        raise BadInput(f"key {key!r} was given with a table: keys are for archives (npz, h5, zarr)")
+    table = source.with_format("arrow")[:] if hasattr(source, "with_format") else pyarrow.table(source)
+    label = name or "the table"
+    return _assembled(tabled(table, label, how), how, {"name": name or "table", "label": label}, **asked)
+
+
+def _assembled(
+    table: Table, how: Reading, about: dict[str, Any], *, kind: str | None, varying: bool, crop: int | None, wide: bool
+) -> Samples:
     derived = how.derived and table.code is not None
     asked = {**how.of_table, "drop_missing": how.drop_missing, "derived": derived, "crop": crop}
     reading = {name: list(value) if isinstance(value, tuple) else value for name, value in asked.items()}
-    about: dict[str, Any] = {
-        "name": name or path.stem,
-        "label": str(path),
-        "source": text,
-        "varying": varying,
-        "reading": {name: value for name, value in reading.items() if value},
-    }
+    about |= {"varying": varying, "reading": {name: value for name, value in reading.items() if value}}
     if isinstance(table.x, list):
         return photographs(table, crop, **about)
     table = table.without_missing() if how.drop_missing else table
