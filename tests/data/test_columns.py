@@ -10,7 +10,7 @@ from pyarrow import parquet
 
 from monge import data
 from monge.data import Columns
-from monge.data.codes import Grouped
+from monge.data.texts import Grouped
 from monge.errors import BadInput
 
 TEXT = "size,colour\n" + "".join(f"{i / 7},{'red' if i % 3 else 'blue'}\n" for i in range(12))

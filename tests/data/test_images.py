@@ -1,10 +1,14 @@
 """Pictures as people have them: pages, gray as colours, parts of a data set, links, names of built-in data."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
-from PIL import Image
+import torch
+from PIL import Image, ImageCms
 
-from monge.data import load
+from monge.data import albums, load, read_image, stored
 from monge.errors import BadInput
 
 DRAW = np.random.default_rng(0)
@@ -92,3 +96,58 @@ def test_labels_within_one_part_of_a_data_set_are_labels(tmp_path):
 def test_four_channels_last_are_told():
     with pytest.warns(UserWarning, match=r"is read as 4 channels that stand last"):
         assert load(DRAW.integers(0, 255, (9, 8, 8, 4), dtype=np.uint8)).event_shape == (4, 8, 8)
+
+
+def test_folders_larger_than_memory_stay_on_disk_and_are_the_same(tmp_path, monkeypatch):
+    inside = folder(tmp_path / "many", DRAW.integers(0, 255, (90, 9, 7), dtype=np.uint8), mode="RGB")
+    whole = load(inside)
+    monkeypatch.setattr(albums, "IN_MEMORY", 1000)
+    monkeypatch.setattr(stored, "BLOCK_BYTES", 1000)
+    left = load(inside)
+    assert left.block is not None
+    assert left.event_shape == (1, 9, 7)  # gray, stored as colours
+    assert torch.equal(left.x, whole.x)
+    assert (left.quantum, left.limits) == (whole.quantum, whole.limits)
+    assert torch.equal(left.batch([3, 80, 5]), whole.batch([3, 80, 5]))
+    train, held = left.split(0.2)
+    assert torch.equal(torch.cat([train.x, held.x]).sort(0).values, whole.x.sort(0).values)
+    Image.fromarray(DRAW.integers(0, 255, (9, 7, 3), dtype=np.uint8)).save(inside / "900.png")
+    with pytest.raises(BadInput, match=r"900.png has colours, and 100 others"):
+        albums.Album([*sorted(inside.iterdir())[:90], inside / "900.png", *[inside / "00.png"] * 300])[88:92]
+    Image.fromarray(LEVELS[0, :5]).convert("RGB").save(inside / "901.png")
+    with pytest.raises(BadInput, match=r"pictures differ: .* and 901.png is 5x7"):
+        load(inside)
+
+
+def test_other_colours_and_profiles_are_read_as_srgb(tmp_path):
+    levels = DRAW.integers(0, 255, (9, 7, 3), dtype=np.uint8)
+    picture = Image.fromarray(levels)
+    picture.convert("CMYK").save(tmp_path / "a.tif")
+    assert np.abs(np.moveaxis(read_image(tmp_path / "a.tif"), 0, -1).astype(int) - levels).max() <= 1
+    lab = ImageCms.profileToProfile(
+        picture, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+    )
+    lab.save(tmp_path / "lab.tif")
+    back = np.moveaxis(read_image(tmp_path / "lab.tif"), 0, -1).astype(int)
+    assert np.median(np.abs(back - levels)) <= 2
+    plain = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    picture.save(tmp_path / "s.png", icc_profile=plain)
+    assert np.array_equal(np.moveaxis(read_image(tmp_path / "s.png"), 0, -1), levels)
+    picture.save(tmp_path / "torn.png", icc_profile=b"no profile")
+    with pytest.raises(BadInput, match="colour profile that cannot be used"):
+        read_image(tmp_path / "torn.png")
+
+
+def test_colours_of_sixteen_bits_are_refused_and_not_cut_to_eight(tmp_path):
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in DRAW.integers(0, 65535, (4, 5, 3)))
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 5, 4, 16, 2, 0, 0, 0))
+    content = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    (tmp_path / "deep.png").write_bytes(content)
+    with pytest.raises(BadInput, match="colours of 16 bits, which are read as 8"):
+        read_image(tmp_path / "deep.png")
+    deep = DRAW.integers(0, 65535, (4, 5)).astype(np.uint16)
+    Image.fromarray(deep).save(tmp_path / "gray.png")
+    assert np.array_equal(read_image(tmp_path / "gray.png")[0], deep)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monge.data.layout import CHUNK_BYTES, Table
-from monge.data.stored import Stored
+from monge.data.stored import IN_MEMORY, Stored
 from monge.errors import BadInput
 from monge.progress import bar
 
@@ -21,7 +21,6 @@ PACKING = {"scale_factor", "add_offset", "_FillValue", "missing_value"}  # attri
 OF_FORMAT = {"CLASS", "NAME", "DIMENSION_LABELS", "_Netcdf4Coordinates", "_Netcdf4Dimid", "_ARRAY_DIMENSIONS"}
 BARE = "This is a netCDF dimension"  # of an axis that has no places
 MOST_PLACES = 2**16  # coordinates along an axis that are kept
-IN_MEMORY = 2**28  # bytes of an array, up to which it is read at once
 BOMB, LARGE = 500, 2**26  # times what is stored, and bytes, from which on an array is not expanded
 CHAINS = "chain", "draw"  # axes of draws of Markov chains, as ArviZ names them
 FEW_CHAINS = 5  # fewer are not held out whole

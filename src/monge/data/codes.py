@@ -1,9 +1,7 @@
 """How a column of a table is told in numbers, and how numbers are told as such a column again."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from functools import cached_property
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -89,7 +87,7 @@ class Code:
         if missing.any():
             there = values[~missing]
             values = values.copy()
-            values[missing] = there[_some(int(missing.sum()), len(there), "fill", self.name)]
+            values[missing] = there[some_of(int(missing.sum()), len(there), "fill", self.name)]
         columns = self.spread(values)
         return np.column_stack([columns, missing]) if self.marked else columns
 
@@ -158,9 +156,9 @@ class Number(Code):
             return pyarrow.array([None if gone else self._told(v) for v, gone in zip(values, empty, strict=True)])
         if self.whole:
             whole = np.where(empty, 0, values).round().astype(np.int64)
-            return _cast(pyarrow.array(whole, mask=empty), self.type)
+            return of_type(pyarrow.array(whole, mask=empty), self.type)
         rounded = values if self.decimals is None else values.round(self.decimals)
-        return _cast(pyarrow.array(rounded, mask=empty), self.type)
+        return of_type(pyarrow.array(rounded, mask=empty), self.type)
 
     def _told(self, value: float) -> str:
         places = self.decimals or 0
@@ -203,10 +201,10 @@ class Moment(Code):
         micro = np.where(empty, 0, values).round().astype(np.int64) * UNITS[self.unit]
         if self.type.startswith(("time32", "time64")):
             micro = micro.clip(0, UNITS["D"] - UNITS[self.unit])
-            return _cast(pyarrow.array(micro, pyarrow.time64("us"), mask=empty), self.type)
+            return of_type(pyarrow.array(micro, pyarrow.time64("us"), mask=empty), self.type)
         moments = pyarrow.array(micro.astype("datetime64[us]"), mask=empty)
         if not self.format:
-            return _cast(moments, self.type)
+            return of_type(moments, self.type)
         told = compute.strftime(moments.cast(pyarrow.timestamp("s"), safe=False), format=self.format)
         if not self.padded:  # of the day, not of the clock
             ends = r"\b0(\d)([/.\- ])" if ":" in self.format or "%H" in self.format else r"\b0(\d)([/.\- ]|$)"
@@ -214,140 +212,14 @@ class Moment(Code):
         return told.cast(pyarrow.int64()) if self.is_number else told
 
 
-@dataclass(frozen=True)
-class Text(Code):
-    """Texts that come again: of two one column of 0 and 1, of more one each, never numbers on a line. Rare ones, of
-    fewer than 5 rows, have one together, `pooled`, and are drawn as often as they came."""
-
-    kind = "text"
-    texts: tuple[str, ...] = ()
-    pooled: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def all(self) -> tuple[str, ...]:
-        return (*self.texts, *self.pooled)
-
-    @property
-    def own(self) -> tuple[str, ...]:
-        told = [*self.texts, *(["(rare)"] if self.pooled else [])]
-        return tuple(f"{self.name}={text}" for text in (told[1:] if len(told) == 2 else told))
-
-    @property
-    def blocks(self) -> tuple[tuple[int, int], ...]:
-        return ((0, len(self.own)),)
-
-    @property
-    def meanings(self) -> dict[str, tuple[str, str]]:
-        if len(self.own) == 1:
-            return {self.own[0]: (self.texts[0], self.own[0].removeprefix(f"{self.name}="))}
-        told = {name: name.removeprefix(f"{self.name}=") for name in self.own}
-        return {name: (f"not {text}", text) for name, text in told.items()}
-
-    def read(self, cells: Any, label: str) -> Array:
-        import pyarrow
-        from pyarrow import compute
-
-        texts = as_texts(cells)
-        codes = compute.index_in(texts, value_set=pyarrow.array(self.all, pyarrow.string()))
-        lost = compute.and_(compute.is_null(codes), compute.is_valid(texts))
-        if compute.any(lost).as_py():
-            unknown = texts.filter(lost)[0].as_py()
-            shown = ", ".join(self.all[:8]) + ", ..." * (len(self.all) > 8)
-            what = f"{label}: column {self.name!r} holds {unknown!r}"
-            raise BadInput(f"{what}, which is none of {shown}: correct it, or leave it out")
-        found: Array = codes.cast(pyarrow.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
-        return found
-
-    def spread(self, values: Array) -> Array:
-        of_pool = values.clip(max=len(self.texts)).astype(int)
-        one_hot = np.eye(len(self.texts) + bool(self.pooled))[of_pool]
-        found: Array = one_hot[:, 1:] if one_hot.shape[1] == 2 else one_hot
-        return found
-
-    def gather(self, x: Array, seed: int) -> Array:
-        which = (x[:, 0] > 0.5).astype(int) if len(self.own) == 1 and len(self.all) > 1 else x.argmax(1)
-        if not self.pooled:
-            return which.astype(np.float64)
-        count = np.array(list(self.pooled.values()))
-        rare = np.repeat(np.arange(len(count)), count)[_some(len(x), int(count.sum()), seed, "rare", self.name)]
-        return np.where(which == len(self.texts), len(self.texts) + rare, which).astype(np.float64)
-
-    def write(self, values: Array) -> Any:
-        import pyarrow
-
-        empty = np.isnan(values)
-        told = np.array(self.all, dtype=object)[np.where(empty, 0, values).astype(int)]
-        if self.type == "bool":
-            return pyarrow.array(told == "true", mask=empty)
-        return _cast(pyarrow.array(told, pyarrow.string(), mask=empty), self.type)
-
-
-@dataclass(frozen=True)
-class Grouped(Text):
-    """More texts than have a column each: the group that a text is in, of texts that go with the same in other columns
-    (`monge.data.groups`), and its number there, those of most rows first: about 2 sqrt(K) columns of 0 and 1 for K
-    texts. A number that a group does not have is drawn as often as its texts came.
-
-    group, count: of each text the number of its group, and of its rows.
-    """
-
-    kind = "groups"
-    group: tuple[int, ...] = ()
-    count: tuple[int, ...] = ()
-
-    @cached_property
-    def place(self) -> NDArray[np.int64]:
-        """The number of each text in its group."""
-        order = np.lexsort((-np.array(self.count), np.array(self.group)))
-        starts = np.searchsorted(np.array(self.group)[order], np.array(self.group)[order])
-        found = np.empty(len(order), np.int64)
-        found[order] = np.arange(len(order)) - starts
-        return found
-
-    @property
-    def own(self) -> tuple[str, ...]:
-        leaders = {g: text for text, g, place in zip(self.texts, self.group, self.place, strict=True) if place == 0}
-        groups = (f"{self.name} like {leaders[g]}" for g in range(len(leaders)))
-        return (*groups, *(f"{self.name}: number {k + 1} of its like" for k in range(int(self.place.max()) + 1)))
-
-    @property
-    def blocks(self) -> tuple[tuple[int, int], ...]:
-        groups = max(self.group) + 1
-        return (0, groups), (groups, len(self.own))
-
-    @property
-    def meanings(self) -> dict[str, tuple[str, str]]:
-        told = {name: name.removeprefix(self.name).removeprefix(":").strip() for name in self.own}
-        return {name: (f"not {text}", text) for name, text in told.items()}
-
-    def spread(self, values: Array) -> Array:
-        which = values.astype(int)
-        groups, places = (np.eye(int(max(each)) + 1) for each in (self.group, self.place))
-        found: Array = np.column_stack([groups[np.array(self.group)[which]], places[self.place[which]]])
-        return found
-
-    def gather(self, x: Array, seed: int) -> Array:
-        (_, edge), _ = self.blocks
-        of_group, place = x[:, :edge].argmax(1), x[:, edge:].argmax(1)
-        table = np.full((edge, x.shape[1] - edge), -1)
-        table[np.array(self.group), self.place] = np.arange(len(self.texts))
-        which: NDArray[np.int64] = table[of_group, place]
-        for group in np.unique(of_group[which < 0]):
-            members = np.flatnonzero(np.array(self.group) == group)
-            drawn = np.repeat(members, np.array(self.count)[members])
-            here = np.flatnonzero((which < 0) & (of_group == group))
-            which[here] = drawn[_some(len(here), len(drawn), seed, "like", self.name, int(group))]
-        return which.astype(np.float64)
-
-
-def _some(n: int, of: int, *path: Any) -> NDArray[np.int64]:
+def some_of(n: int, of: int, *path: Any) -> NDArray[np.int64]:
     """n whole numbers below `of`, at random."""
     seed, *rest = path if isinstance(path[0], int) else (0, *path)
     drawn: NDArray[np.int64] = (rng.uniform((n,), seed, "data", *rest).double().numpy() * of).astype(np.int64)
     return drawn.clip(max=of - 1)
 
 
-def _cast(values: Any, name: str) -> Any:
+def of_type(values: Any, name: str) -> Any:
     """To the type of the file, where it has such values."""
     import pyarrow
 
@@ -405,12 +277,3 @@ def microseconds(cells: Any, format: str) -> Array:
     whole = cells.cast(pyarrow.int64())
     found: Array = whole.cast(pyarrow.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float64)
     return found
-
-
-KINDS: dict[str, type[Code]] = {kind.kind: kind for kind in (Number, Moment, Text, Grouped)}
-
-
-def from_dict(content: Mapping[str, Any]) -> Code:
-    """What `Code.to_dict` wrote."""
-    named: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in content.items()}
-    return KINDS[named.pop("kind")](**named)

@@ -2,13 +2,14 @@
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 
-from monge.data.codes import LARGEST, UNITS, Array, Code, Moment, Number, Text, as_texts, microseconds
+from monge.data.codes import LARGEST, UNITS, Array, Code, Moment, Number, as_texts, microseconds
+from monge.data.texts import Grouped, Text
 from monge.errors import BadInput
 
 DIGITS = 16  # of whole numbers that float64 holds
@@ -172,3 +173,12 @@ def _decimals(values: Array) -> int | None:
             exact = values.round(places)
             return places if (np.abs(values - exact) <= 4e-16 * np.abs(values)).all() else None
     return None
+
+
+KINDS: dict[str, type[Code]] = {kind.kind: kind for kind in (Number, Moment, Text, Grouped)}
+
+
+def from_dict(content: Mapping[str, Any]) -> Code:
+    """What `Code.to_dict` wrote."""
+    named: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in content.items()}
+    return KINDS[named.pop("kind")](**named)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monge.data import codes
-from monge.data.codes import Code, Moment, Number, Text
-from monge.data.coding import code_of
+from monge.data.codes import Code, Moment, Number
+from monge.data.coding import code_of, from_dict
 from monge.data.groups import grouped
+from monge.data.texts import Text
 from monge.errors import BadInput
 
 EXACT = 1e-9  # of a column's middle range, or .001 of its own step, within which it is a sum of others
@@ -178,10 +178,10 @@ class Columns:
         """What `to_dict` wrote. Raises BadInput for anything else."""
         try:
             derived = tuple(
-                Derived(**each | {"code": codes.from_dict(each["code"]), "texts": tuple(each["texts"])})
+                Derived(**each | {"code": from_dict(each["code"]), "texts": tuple(each["texts"])})
                 for each in content["derived"]
             )
-            return cls(tuple(map(codes.from_dict, content["codes"])), derived, tuple(content["order"]))
+            return cls(tuple(map(from_dict, content["codes"])), derived, tuple(content["order"]))
         except (KeyError, TypeError) as error:
             raise BadInput(f"not columns as to_dict writes them ({error!r}): take them from a model.json") from error
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
-from monge.data.images import LARGE
+from monge.data.albums import LARGE
 from monge.data.layout import Table, labels, scan
 from monge.data.samples import Samples
 from monge.errors import BadInput

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monge.data.albums import stacked
 from monge.data.folders import listed
 from monge.data.images import ENDINGS as PICTURES
-from monge.data.images import read_image, stacked
+from monge.data.images import read_image
 from monge.data.layout import Table
 from monge.errors import BadInput
 from monge.progress import bar

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monge.data.codes import Array, Code, Grouped, Text
+from monge.data.codes import Array, Code
+from monge.data.texts import Grouped, Text
 
 MOST_TEXTS = 100  # that have a column each
 DOUBT = 10  # rows that the mean of all is worth, beside those of one text

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from monge.data.images import read_image, stacked
+from monge.data.albums import stacked
+from monge.data.images import read_image
 from monge.data.layout import Table
 from monge.errors import BadInput
 

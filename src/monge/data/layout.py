@@ -107,6 +107,8 @@ def scan(x: NDArray[np.generic] | Stored, label: str, *, varying: bool = True) -
             integral = integral and (chunk.dtype.kind != "f" or bool((chunk == np.floor(chunk)).all()))
             varies = varies or bool((chunk != first_row).any())
             advance(len(chunk))
+            if varies and chunk.dtype == np.uint8:  # which has no more to tell
+                break
     if wrong_values:
         raise BadInput(
             f"{label} has {wrong_values} NaN or infinite value{'s' * (wrong_values > 1)} in {wrong_rows} "

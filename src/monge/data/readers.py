@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from monge.data import archives, formats, hub, textfiles
+from monge.data.albums import STACKS, read_folder, read_stack
 from monge.data.archives import choose
 from monge.data.codes import Number
 from monge.data.columns import Columns, without_missing
 from monge.data.dialects import dialect
 from monge.data.formats import FORMATS, SOUNDS
-from monge.data.images import STACKS, read_folder, read_stack
 from monge.data.layout import Table, needs_digits
 from monge.data.stored import Stored
 from monge.errors import BadInput

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+IN_MEMORY = 2**28  # bytes of an array, up to which it is read at once
 BLOCK_BYTES = 2**21  # of a block, about, and whole chunks of the file
 WINDOW = 16  # blocks whose rows are shuffled together
 KEPT = 3 * WINDOW  # blocks in memory: those of a window, of the next one, and of who looks elsewhere
