@@ -288,8 +288,7 @@ def test_fields_of_skew_values_are_learned_bent_unless_for_denoising():
         monge.Diffusion(bend=True).fit(Samples(x.x.round(), kind="fields", quantum=1.0), steps=1, show=False)
     table = Samples(x.x[:, 0, :2])
     assert not monge.Diffusion(bend=False).fit(table, steps=1, show=False).scaling.bends
-    assert not any(m.bends for m in (monge.Diffusion(bend=False), monge.Diffusion(blind=True), monge.RealNVP()))
-    assert not monge.RealNVP(layers=2).fit(x, steps=2, show=False).scaling.marginals.bends
+    assert not any(m.bends for m in (monge.Diffusion(bend=False), monge.Diffusion(blind=True)))
 
 
 def test_a_small_table_is_not_learned_by_heart():

@@ -232,3 +232,18 @@ def test_latents_may_have_another_shape_than_events():
 def test_a_map_or_a_base_that_does_not_fit_is_refused(make, words):
     with pytest.raises(BadInput, match=words):
         make()
+
+
+def test_fields_of_heavy_tails_are_bent_and_the_density_counts_it():
+    """exp of white noise: log p(x) = log N(log x) - sum log x, of which a Gaussian of its moments misses .77 nats a
+    site."""
+    x = rng.normal((3000, 1, 4, 4), 0, "white").double().exp()
+    model = monge.SplineFlow(layers=2, net=SMALL).fit(Samples(x.float(), kind="fields"), steps=20, show=False)
+    assert model.scaling is not None
+    assert model.scaling.bends
+    new = rng.normal((1000, 1, 4, 4), 1, "white").double().exp()
+    exact = (-new.log().square() / 2 - math.log(2 * math.pi) / 2 - new.log()).sum((1, 2, 3))
+    gap = (exact - model.log_prob(new.float()).value.double()) / 16
+    assert 0 < float(gap.mean()) + 3 * float(gap.std()) / 1000**0.5
+    assert float(gap.mean()) < 0.05
+    assert float(model.sample(500, seed=0).min()) > -0.1

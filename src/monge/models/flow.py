@@ -69,6 +69,9 @@ class Flow(Family):
     A family of flows gives `transport(spec)`; those that map vectors take the values of images and fields as such
     (`monge.bijectors.Flattened`).
 
+    Columns and channels of fields that are skew or have heavy tails are learned bent (`monge.data.bends`), which the
+    density counts.
+
     Can `fit`, `sample`, `log_prob`, `encode`, `decode`, `save`. Raises BadInput, at `fit`, for a base on other events
     than the latents.
 
@@ -80,6 +83,7 @@ class Flow(Family):
     """
 
     exact_likelihood = True
+    bends = True
     bijector: Bijector
     base: Law
 
