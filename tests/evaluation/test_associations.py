@@ -9,6 +9,7 @@ from sklearn.linear_model import Ridge
 from monge.data import Samples
 from monge.data.columns import Columns
 from monge.evaluation import Margins, audit
+from monge.evaluation.descriptors import VALUES
 from monge.evaluation.descriptors.columns import associations, moments_of, scores, second_moments
 from monge.evaluation.lines.columns import PAIRS, RIDGE, UTILITY, Regressions
 from monge.evaluation.split import Naming
@@ -33,17 +34,16 @@ def drawn_apart(x: np.ndarray, share: float, seed: int) -> np.ndarray:
 
 def test_associations_of_numbers_are_rank_correlations():
     x = law(500, 0)
-    found = associations((0, 1, 2, 3)).fit(torch.from_numpy(x), 0)
+    found = associations(VALUES, (0, 1, 2, 3)).fit(torch.from_numpy(x), 0)
     expected = spearmanr(x).statistic[np.triu_indices(4, 1)]
     assert found(torch.from_numpy(x)).mean(0).numpy() == pytest.approx(expected, abs=0.003)  # 1/n of n - 1 and n
-    assert found.names[0] == "column 1 with column 2"
 
 
 def test_columns_of_one_text_are_no_pair_and_tell_of_no_other():
     g = np.random.default_rng(0)
     kind = g.integers(0, 3, 400)
     x = torch.from_numpy(np.column_stack([np.eye(3)[kind], kind + g.standard_normal(400)])).float()
-    assert len(associations((0, 0, 0, 1)).fit(x, 0).names) == 3
+    assert associations(VALUES, (0, 0, 0, 1)).fit(x, 0)(x).shape == (400, 3)
     naming = Naming(("k=a", "k=b", "k=c", "v"), np.zeros(4), np.ones(4), {f"k={t}": ("k", "no", t) for t in "abc"})
     assert naming.owners(4) == (0, 0, 0, 1)
     of = scores(x, (0, 0, 0, 1))
@@ -56,7 +56,7 @@ def test_columns_of_one_text_are_no_pair_and_tell_of_no_other():
 def test_what_is_explained_is_that_of_ridge_regressions_on_rows_not_learned_from():
     x, tested = torch.from_numpy(law(400, 1)), torch.from_numpy(law(300, 2))
     of = scores(tested, (0, 1, 2, 3))
-    moments = second_moments((0, 1, 2, 3)).fit(tested, 0)
+    moments = second_moments(VALUES, (0, 1, 2, 3)).fit(tested, 0)
     task = Regressions(moments_of(moments(tested).double().mean(0)[None])[0], of.owner, tuple("abcd"))
     found = task.explained(moments_of(moments(x).double().mean(0)[None]))[0]
     z, t = of.measure(x).double().numpy(), of.measure(tested).double().numpy()
@@ -116,3 +116,21 @@ def test_columns_are_told_by_the_names_of_the_table():
     assert pairs.status == utility.status == "fail"
     assert "age with job" in pairs.detail
     assert "of job" in utility.detail or "of age" in utility.detail
+
+
+def labelled(n: int, seed: int, turned: float = 0.0) -> Samples:
+    """Two columns that tell the label, a share of the labels being of other rows."""
+    g = np.random.default_rng(seed)
+    y = g.integers(0, 3, n)
+    x = np.stack([y + g.standard_normal(n), g.standard_normal(n)], 1)
+    y[: int(turned * n)] = g.permutation(y[: int(turned * n)])
+    return Samples(torch.from_numpy(x).float(), torch.from_numpy(y), classes=("boot", "coat", "shoe"))
+
+
+def test_a_label_that_is_given_is_a_column_of_the_table():
+    lines = audit(labelled(2000, 0), holdout=labelled(2000, 1), lines=LINES).lines
+    assert [line.status for line in lines] == ["pass", "undecided"]
+    pairs, utility = audit(labelled(2000, 2, turned=0.7), holdout=labelled(2000, 1), lines=LINES).lines
+    assert pairs.status == utility.status == "fail"
+    assert "with label" in pairs.detail
+    assert "of label" in utility.detail

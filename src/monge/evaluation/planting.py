@@ -1,6 +1,6 @@
 """Real rows with a reference defect in them, in place of the generated ones: what a line would have shown."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -9,11 +9,12 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monge import rng
 from monge.evaluation.changes import CHANGES, REPLACED
 from monge.evaluation.defects import CONCERN, CONCERNS, DEFECTS, Margins
-from monge.evaluation.descriptors import Descriptor, describe, spaces
+from monge.evaluation.descriptors import VALUES, Descriptor, Fitted, describe, spaces
 from monge.evaluation.descriptors.columns import associations
-from monge.evaluation.looks import Looks
+from monge.evaluation.looks import Features, Looks
 from monge.evaluation.missing import REPLICATES, weights
 from monge.evaluation.pool import Pool
 from monge.evaluation.statistics.resampling import numpy_generator
@@ -25,6 +26,7 @@ TIED, SURELY = 0.3, 5.0  # rank correlation of columns that go together, and sta
 SURE = 3.0  # standard errors of these by which they must differ from zero
 UNLIKE = 0.8  # of the largest scale: columns above have one scale, nearly
 Counts = NDArray[np.int64]
+LABELLED = replace(VALUES, name="values and labels")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +71,28 @@ class Planting:
     @property
     def _owners(self) -> tuple[int, ...]:
         split = self.looks.split
-        return split.owners if len(split.event) == 1 else ()
+        return split.naming.owners(split.event[0]) if len(split.event) == 1 else ()
+
+    def table(self) -> Descriptor:
+        """Vectors as they are, and beside them labels that are given, a column each: of both sides, of shaping rows,
+        and of rows whose columns are drawn one by one."""
+        split, labels = self.looks.split, self.looks.split.labels
+        if labels is None or labels.generated is None:
+            return VALUES
+        if LABELLED.name not in self.looks.cache:
+            self.looks.cache[LABELLED.name] = Features(
+                split.tabled(split.generated, labels.generated),
+                split.tabled(split.counted, labels.counted),
+                split.tabled(split.shaping, labels.shaping),
+                Fitted(lambda x: x),
+            )
+            for pool in (self.pool, self._shaping_pool):
+                assert pool.labels is not None
+                other = pool.labels[torch.randperm(len(pool.labels), generator=rng.generator(pool.seed, "apart"))]
+                shaping = pool is self._shaping_pool
+                self.changes[LABELLED.name, "", shaping] = split.tabled(pool.events, pool.labels)
+                self.changes[LABELLED.name, "apart", shaping] = split.tabled(CHANGES["apart"](pool, 1.0), other)
+        return LABELLED
 
     @cached_property
     def tied(self) -> bool:
@@ -77,7 +100,7 @@ class Planting:
         split = self.looks.split
         if len(split.event) > 1:
             return False
-        products = self.looks.of(associations(split.owners)).shaping.double()
+        products = self.looks.of(associations(self.table(), split.owners)).shaping.double()
         error = products.std(0) / len(products) ** 0.5
         return bool((products.mean(0).abs() > torch.clamp(SURELY * error, min=TIED)).any())
 
@@ -135,8 +158,8 @@ class Planting:
     @cached_property
     def _shaping_pool(self) -> Pool:
         split = self.looks.split
-        rows = split.shaping[:AIMED_ROWS]
-        return Pool(rows, None, split.seed, torch.from_numpy(split.raw).float(), self._owners)
+        rows, labels = split.shaping[:AIMED_ROWS], None if split.labels is None else split.labels.shaping[:AIMED_ROWS]
+        return Pool(rows, labels, split.seed, torch.from_numpy(split.raw).float(), self._owners)
 
     @cached_property
     def changed(self) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -100,8 +101,28 @@ class Split:
 
     @property
     def owners(self) -> tuple[int, ...]:
-        """Of each value of a vector, the number of the column of a table that it is of: texts have several."""
-        return self.naming.owners(self.counted.shape[1])
+        """Of each value of a vector, and of each label that is given, the number of the column of a table that it is
+        of: texts have several."""
+        found = self.naming.owners(self.counted.shape[1])
+        return (*found, *[max(found) + 1] * len(self.kinds))
+
+    @property
+    def kinds(self) -> Int[Tensor, " k"]:
+        """The labels that there are, where those of generated vectors are given."""
+        if self.labels is None or self.labels.generated is None:
+            return torch.zeros(0, dtype=torch.int64)
+        return torch.unique(torch.cat([self.labels.shaping, self.labels.counted, self.labels.generated]))
+
+    def column(self, number: int) -> str:
+        """The name of a column of numbers, or of a label beside them."""
+        d = self.counted.shape[1]
+        if number < d or self.labels is None:
+            return self.naming.named(f"column {number + 1}")
+        return f"label {self.labels.name(int(self.kinds[number - d]))}"
+
+    def tabled(self, vectors: Float[Tensor, "n d"], labels: Int[Tensor, " n"]) -> Float[Tensor, "n dk"]:
+        """Vectors, and beside them a column of 0 and 1 for each of their labels."""
+        return torch.cat([vectors, (labels[:, None] == self.kinds).float()], 1)
 
     @property
     def sizes(self) -> tuple[int, int]:

@@ -51,30 +51,31 @@ def scores(real: Float[Tensor, "n d"], owners: Sequence[int], most: int = DEGREE
     return Scores(Fitted(measure), owner, column[chosen], degree[chosen])
 
 
-def associations(owners: Sequence[int]) -> Descriptor:
+def pairs(found: Scores) -> tuple[Tensor, Tensor]:
+    """The first and the second score of each pair that are of two columns of the table."""
+    i, j = torch.triu_indices(len(found.owner), len(found.owner), 1)
+    apart = found.owner[i] != found.owner[j]
+    return i[apart], j[apart]
+
+
+def associations(base: Descriptor, owners: Sequence[int]) -> Descriptor:
     """Products of the scores of two columns, one score of each: of numbers the rank, of texts whether it is that one,
     so that means are rank correlations, correlation ratios and tables of shares, by kind."""
 
     def fit(real: Tensor, seed: int) -> Fitted:
         found = scores(real, owners, 1)
-        i, j = torch.triu_indices(len(found.owner), len(found.owner), 1)
-        apart = found.owner[i] != found.owner[j]
-        i, j = i[apart], j[apart]
-        names = tuple(
-            f"column {found.column[a] + 1} with column {found.column[b] + 1}"
-            for a, b in zip(i.tolist(), j.tolist(), strict=True)
-        )
+        i, j = pairs(found)
 
         def measure(x: Tensor) -> Tensor:
             z = found.measure(x)
             return z[:, i] * z[:, j]
 
-        return Fitted(measure, names)
+        return Fitted(measure)
 
-    return Descriptor("pairs of columns", fit, VALUES.applies, "n d^2", "what three columns show and no two", (VALUES,))
+    return Descriptor("pairs of columns", fit, VALUES.applies, "n d^2", "what three columns show and no two", (base,))
 
 
-def second_moments(owners: Sequence[int]) -> Descriptor:
+def second_moments(base: Descriptor, owners: Sequence[int]) -> Descriptor:
     """1 and all scores of a row, times one another: their means are all that regressions of one column on the others
     need. `moments_of` brings means back to matrices."""
 
@@ -89,7 +90,7 @@ def second_moments(owners: Sequence[int]) -> Descriptor:
         return Fitted(measure)
 
     note = "how several columns together tell another, beyond the sum of what each tells"
-    return Descriptor("regressions on columns", fit, VALUES.applies, "n d^2", note, (VALUES,))
+    return Descriptor("regressions on columns", fit, VALUES.applies, "n d^2", note, (base,))
 
 
 def moments_of(means: Float[Tensor, "b k"]) -> Float[Tensor, "b s s"]:

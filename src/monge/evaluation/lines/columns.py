@@ -9,7 +9,7 @@ from torch import Tensor
 
 from monge.evaluation.decision import Finding
 from monge.evaluation.descriptors import VALUES, Descriptor
-from monge.evaluation.descriptors.columns import associations, moments_of, scores, second_moments
+from monge.evaluation.descriptors.columns import associations, moments_of, pairs, scores, second_moments
 from monge.evaluation.lines.means import MeanLine, differences
 from monge.evaluation.looks import Features
 from monge.evaluation.prepared import Prepared
@@ -27,7 +27,7 @@ class PairsLine(MeanLine):
         return p.planting.tied
 
     def look(self, p: Prepared) -> Descriptor:
-        return associations(p.split.owners)
+        return associations(p.planting.table(), p.split.owners)
 
 
 def pairs_told(features: Features, p: Prepared) -> str:
@@ -35,7 +35,9 @@ def pairs_told(features: Features, p: Prepared) -> str:
     z, _ = differences(features)
     i = int(z.abs().argmax())
     mine, real = float(features.x[:, i].mean()), float(features.y[:, i].mean())
-    return f"{p.split.naming.named(features.fitted.names[i])}: {mine:+.2f} in yours, {real:+.2f} in real ones"
+    found = scores(p.looks.of(p.planting.table()).shaping, p.split.owners, 1)
+    first, second = (p.split.column(int(found.column[part[i]])) for part in pairs(found))
+    return f"{first} with {second}: {mine:+.2f} in yours, {real:+.2f} in real ones"
 
 
 class Regressions(NamedTuple):
@@ -84,9 +86,9 @@ class Regressions(NamedTuple):
 
 def regressions(features: Features, p: Prepared) -> Regressions:
     """Tested on the shaping rows, which are on neither side."""
-    of = scores(p.looks.of(VALUES).shaping, p.split.owners)
+    of = scores(p.looks.of(p.planting.table()).shaping, p.split.owners)
     tested = moments_of(features.shaping.double().mean(0)[None])[0]
-    names = {int(owner): f"column {int(column) + 1}" for owner, column in zip(of.owner, of.column, strict=True)}
+    names = {int(owner): p.split.column(int(column)) for owner, column in zip(of.owner, of.column, strict=True)}
     return Regressions(tested, of.owner, tuple(names[int(owner)] for owner in torch.unique(of.owner)))
 
 
@@ -98,7 +100,7 @@ class UtilityLine(MeanLine):
         return p.planting.tied
 
     def look(self, p: Prepared) -> Descriptor:
-        return second_moments(p.split.owners)
+        return second_moments(p.planting.table(), p.split.owners)
 
     def measure(self, p: Prepared) -> Finding:
         found, features = super().measure(p), self.features(p)
@@ -139,8 +141,7 @@ def utility_told(task: Regressions, features: Features, p: Prepared) -> str:
     """The column that is told worst by what learned from generated rows, beside real ones."""
     mine, real = (task.explained(moments_of(rows.double().mean(0)[None]))[0] for rows in (features.x, features.y))
     i = int((real - mine).argmax())
-    told = p.split.naming.named(task.names[i])
-    return f"of {told}, {mine[i]:.0%} is explained by what learned from yours, {real[i]:.0%} from real rows"
+    return f"of {task.names[i]}, {mine[i]:.0%} is explained by what learned from yours, {real[i]:.0%} from real rows"
 
 
 PAIRS = PairsLine(
