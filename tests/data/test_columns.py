@@ -9,7 +9,7 @@ import pytest
 from pyarrow import parquet
 
 from monge import data
-from monge.data import Columns
+from monge.data import Columns, textfiles
 from monge.data.texts import Grouped
 from monge.errors import BadInput
 
@@ -341,3 +341,29 @@ def test_a_number_that_a_group_does_not_have_is_drawn_as_often_as_its_texts_came
     assert set(drawn) == {"a", "b"}
     assert drawn.count("a") / 4000 == pytest.approx(0.75, abs=5 * (0.1875 / 4000) ** 0.5)
     assert Columns.from_dict(json.loads(json.dumps(Columns((code,), (), ("k",)).to_dict()))).codes == (code,)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["1/5/2023 3:07 PM", "12/25/2023 11:59 AM", "2/1/2023 12:00 AM"],
+        ["01/13/24 03:07:09 PM", "12/25/23 11:59:00 AM"],
+        ["1/5/2023 9:07", "12/25/2023 11:59"],
+        ["05.01.99", "31.12.24", "01.02.68"],
+        ["5 Jan 2023", "15 Dec 2022"],
+        ["2020-01-05T10:00", "2020-01-06T11:30"],
+    ],
+)
+@pytest.mark.filterwarnings("ignore:column 'w' is read as")
+def test_moments_come_back_as_they_were_written(cells):
+    table = pa.table({"w": cells * 4})
+    found = Columns.fit(table, "t", derive=False)
+    assert found.codes[0].kind == "moment"
+    assert found.decode(found.encode(table, "t")).equals(table)
+
+
+def test_a_moment_with_a_t_in_it_comes_back_so(tmp_path):
+    written = "a,b\n" + "".join(f"2020-01-{i + 1:02}T10:{i:02}:00,{i}.5\n" for i in range(20))
+    (tmp_path / "t.csv").write_text(written)
+    table = data.load(tmp_path / "t.csv")
+    assert textfiles.write(table.code.decode(table.x.double().numpy()), table.dialect).decode() == written

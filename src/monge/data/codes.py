@@ -172,12 +172,14 @@ class Number(Code):
 @dataclass(frozen=True)
 class Moment(Code):
     """Days, hours or finer units since 1970-01-01, or since midnight: the coarsest of which all are whole. format: of
-    those that came as text, or as whole numbers such as 20230105; padded: by zeros, or 1/5/2023."""
+    those that came as text, or as whole numbers such as 20230105; padded: days and months by zeros, or 1/5/2023; short:
+    hours without, 9:05."""
 
     kind = "moment"
     unit: str = "D"
     format: str = ""
     padded: bool = True
+    short: bool = False
     is_number: bool = False
 
     @property
@@ -206,9 +208,10 @@ class Moment(Code):
         if not self.format:
             return of_type(moments, self.type)
         told = compute.strftime(moments.cast(pyarrow.timestamp("s"), safe=False), format=self.format)
-        if not self.padded:  # of the day, not of the clock
-            ends = r"\b0(\d)([/.\- ])" if ":" in self.format or "%H" in self.format else r"\b0(\d)([/.\- ]|$)"
-            told = compute.replace_substring_regex(told, ends, r"\1\2")
+        if not self.padded:
+            told = compute.replace_substring_regex(told, r"(^|[/.\-])0(\d)", r"\1\2")
+        if self.short:
+            told = compute.replace_substring_regex(told, r" 0(\d:)", r" \1")
         return told.cast(pyarrow.int64()) if self.is_number else told
 
 

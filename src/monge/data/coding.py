@@ -17,7 +17,14 @@ RARE, REPEATED = 5, 2  # rows that a text has its column from; and that texts mu
 MOST_DECIMALS = 9
 LOOKED_AT = 200  # cells by which a format is found
 DAYS = ("%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%d-%b-%Y", "%d %b %Y")
-MOMENTS = (*DAYS, *(f"{day} {time}" for day in DAYS for time in ("%H:%M", "%H:%M:%S")))
+SHORT_DAYS = ("%d.%m.%y", "%d/%m/%y", "%m/%d/%y")  # last: of 1/2/2023, %y would be 20
+TIMES = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p")
+MOMENTS = (
+    *DAYS,
+    *SHORT_DAYS,
+    *(f"%Y-%m-%dT{time}" for time in TIMES[:2]),
+    *(f"{day} {time}" for day in (*DAYS, *SHORT_DAYS) for time in TIMES),
+)
 WHOLE_DAY = "%Y%m%d"  # as a whole number
 EARLIEST, LATEST = 19000101, 21001231  # such numbers that are days
 AROUND = re.compile(  # what stands around a number: signs of money, %, and units such as USD, kg
@@ -77,8 +84,10 @@ def _moment(common: dict[str, Any], cells: Any, format: str, is_number: bool = F
     if np.abs(micro).max() > LARGEST:
         raise BadInput(f"column {common['name']!r} holds moments too far from 1970 for a microsecond to be told")
     unit = next(name for name, size in UNITS.items() if (micro % size == 0).all())
-    padded = not format or not any(re.search(r"\b\d\b", text) for text in as_texts(cells).drop_null().to_pylist())
-    return Moment(**common, unit=unit, format=format, padded=padded, is_number=is_number)
+    texts = as_texts(cells).drop_null().to_pylist() if format else []
+    padded = not any(re.search(r"(^|[/.\-])\d([/.\- ]|$)", text) for text in texts)
+    short = any(re.search(r" \d:", text) for text in texts)
+    return Moment(**common, unit=unit, format=format, padded=padded, short=short, is_number=is_number)
 
 
 def _text(common: dict[str, Any], cells: Any, label: str) -> Code:

@@ -68,6 +68,8 @@ def _told(cells: Any, kind: Any, how: Dialect, look: Sequence[str] | None) -> An
         cells = compute.if_else(cells, look[1], look[0])
     elif kinds.is_time(kind) and look is not None:
         cells = compute.utf8_slice_codeunits(cells.cast(pyarrow.string()), 0, 5)
+    elif kinds.is_timestamp(kind) and look is not None:
+        cells = compute.replace_substring(cells.cast(pyarrow.string()), " ", look[0], max_replacements=1)
     if how.delimiter == BLANKS:
         cells = compute.fill_null(cells.cast(pyarrow.string()), MISSING)
     return cells

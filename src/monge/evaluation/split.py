@@ -111,7 +111,8 @@ class Split:
         """The labels that there are, where those of generated vectors are given."""
         if self.labels is None or self.labels.generated is None:
             return torch.zeros(0, dtype=torch.int64)
-        return torch.unique(torch.cat([self.labels.shaping, self.labels.counted, self.labels.generated]))
+        found: Tensor = torch.unique(torch.cat([self.labels.shaping, self.labels.counted, self.labels.generated]))
+        return found
 
     def column(self, number: int) -> str:
         """The name of a column of numbers, or of a label beside them."""
