@@ -412,6 +412,10 @@ def test_settings_reach_the_model_and_the_report_tells_them(monge, labelled):
     assert monge("audit", labelled, "-n", 120)[0] in (0, 1, 3)
     page = html.unescape((labelled / "report.html").read_text())
     assert "Samples by label" in page
+    verdict = json.loads((labelled / "verdict.json").read_text())
+    assert "labels given" in [line["name"] for line in verdict["fidelity"]]
+    with np.load(labelled / "samples.npz", allow_pickle=False) as archive:
+        assert set(archive["y"]) <= {"ant", "bee", "cat"}
     (again,) = [line for line in page.splitlines() if "monge fit" in line and "--set" in line]
     for told in ("net=Size(widths=(16,)", "noise=OrnsteinUhlenbeck(kappa=2", "label_dropout=0.1", "--patience 2"):
         assert told in again

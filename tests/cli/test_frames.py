@@ -7,7 +7,7 @@ import torch
 import xarray
 
 from monge.cli.drawing import write_samples
-from monge.data import load
+from monge.data import Samples, load
 
 RAIN = np.random.default_rng(0).normal(size=(40, 6, 8)).astype(np.float32)
 
@@ -40,9 +40,26 @@ def test_axes_coordinates_and_units_come_back(rain, tmp_path, ending):
 
 
 def test_hdf5_has_the_name_and_the_attributes(rain, tmp_path):
-    write_samples(tmp_path / "new.h5", torch.ones(5, 1, 6, 8), rain.describe())
+    write_samples(tmp_path / "new.h5", torch.rand(5, 1, 6, 8), rain.describe())
     with h5py.File(tmp_path / "new.h5") as file:
         assert (file["rain"].shape, file["rain"].attrs["units"]) == ((5, 6, 8), "mm/h")
+        assert [file["rain"].dims[k][0].name for k in (1, 2)] == ["/lat", "/lon"]
+    assert load(tmp_path / "new.h5").frame["coordinates"]["lat"][1] == {"units": "degrees_north"}
+
+
+@pytest.mark.parametrize("ending", [".nc", ".zarr", ".h5", ".npz", ".csv", ".parquet", ""])
+def test_labels_go_along_by_their_names(tmp_path, ending):
+    names, y = ("ant", "bee", "cat"), torch.tensor([2, 0, 0, 1, 2])
+    levels = torch.arange(5 * 36).reshape(5, 1, 6, 6).float()
+    x = levels if ending in ("", ".nc", ".zarr", ".h5") else levels.flatten(1)[:, :3]
+    data = Samples(x, y, "images" if x.ndim == 4 else "vectors", classes=names, quantum=1.0, limits=(0.0, 255.0))
+    path = tmp_path / f"new{ending}"
+    write_samples(path, x, data.describe(), y)
+    found = load(path, label_column="label" if ending in (".csv", ".parquet") else None)
+    assert found.classes == names
+    assert sorted(found.y.tolist()) == sorted(y.tolist())
+    if ending:
+        assert found.y.tolist() == y.tolist()
 
 
 def test_channels_that_were_last_are_last_and_arrays_without_a_file_have_axes_too(tmp_path):

@@ -33,6 +33,13 @@ def draw(model: Family, n: int, seed: int, **given: Any) -> Tensor:
     return drawn
 
 
+def labels_of(model: Family, n: int, seed: int, label: Any = None) -> Tensor | None:
+    """The labels [n] of what `draw` gives, numbered as in the data; None of a model that knows none."""
+    if model.labels is None or not model.labels.count:
+        return None
+    return model.labels.encode(model.drawn_labels(label, n, seed, 0), n)
+
+
 def _numbers(text: str, labels: Labels) -> list[float]:
     """The vector that a text lists."""
     if labels.context:
@@ -43,10 +50,13 @@ def _numbers(text: str, labels: Labels) -> list[float]:
         raise BadInput(f"the run was trained with vectors: give --label numbers such as 0.5,1, not {text}") from error
 
 
-def write_samples(path: Path, x: Tensor, about: dict[str, Any], **drawn: float | str | None) -> None:
+def write_samples(
+    path: Path, x: Tensor, about: dict[str, Any], y: Tensor | None = None, **drawn: float | str | None
+) -> None:
     """Samples [n, *event] in data units, as the ending has it: .npz, with how they were drawn; .npy; .nc, .zarr or
     .h5, with the axes that the data had; .csv or .parquet, with the columns' names; or a folder of numbered pictures.
-    about: the `data` of a run's record."""
+    about: the `data` of a run's record. y: labels [n], which go along, by their names: as `y`, as the column that they
+    came from, or as subfolders; .npy has no room for them."""
     from pyarrow import parquet
 
     content = io.BytesIO()
@@ -58,12 +68,17 @@ def write_samples(path: Path, x: Tensor, about: dict[str, Any], **drawn: float |
         full = pictures.DEEP if high - low > pictures.SHALLOW else pictures.SHALLOW
         if full == pictures.DEEP and 0 <= low < high <= full:  # as they are
             low, high = 0.0, full
+        told = None if about.get("classes") is None else names_of(y, about)
         for i, picture in enumerate(x):
+            inside = path if told is None else path / str(told[i])
             name = f"{i:0{len(str(len(x) - 1))}}.png"
-            pictures.write(path / name, pictures.of_units(picture, (low, high), full))
+            pictures.write(inside / name, pictures.of_units(picture, (low, high), full))
         return
     if ending in TABLES:
         table = _table(x, about, int(drawn.get("seed") or 0))
+        if y is not None:
+            column = about.get("reading", {}).get("label_column") or "label"
+            table = table.append_column(column, [names_of(y, about)])
         if ending != ".parquet":
             same = about.get("dialect") is not None and ending == ending_of(Path(str(about.get("source"))))
             own = Dialect(**about["dialect"]) if same else TEXTS[ending]
@@ -71,14 +86,22 @@ def write_samples(path: Path, x: Tensor, about: dict[str, Any], **drawn: float |
             return
         parquet.write_table(table, content)
     elif ending in frames.ENDINGS:
-        frames.write(path, x, about)
+        frames.write(path, x, about, names_of(y, about))
         return
     elif ending == ".npy":
         np.save(content, x.numpy(), allow_pickle=False)
     else:
         known = {name: np.asarray(value) for name, value in drawn.items() if value is not None}
+        known |= {} if y is None else {"y": names_of(y, about)}
         np.savez(content, allow_pickle=False, x=x.numpy(), **known)
     write_atomic(path, content.getvalue())
+
+
+def names_of(y: Tensor | None, about: dict[str, Any]) -> Any:
+    """Labels by their names, as an array, or by their numbers where they have none."""
+    if y is None:
+        return None
+    return y.numpy() if about.get("classes") is None else np.array(about["classes"])[y.numpy()]
 
 
 def _table(x: Tensor, about: dict[str, Any], seed: int) -> Any:

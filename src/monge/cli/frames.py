@@ -10,15 +10,15 @@ import numpy as np
 from torch import Tensor
 
 from monge.errors import BadInput
-from monge.files import write_atomic
 
 ENDINGS = ".nc", ".zarr", ".h5", ".hdf5"
-SAMPLE = "sample"
+SAMPLE, LABEL = "sample", "y"
 
 
-def write(path: Path, x: Tensor, about: dict[str, Any]) -> None:
+def write(path: Path, x: Tensor, about: dict[str, Any], labels: Any = None) -> None:
     """Samples [n, *event] under the name, with the axes, coordinates, units and other attributes that the data had in
-    their file; packed numbers are written unpacked. about: the `data` of a run's record."""
+    their file; packed numbers are written unpacked. about: the `data` of a run's record. labels: [n], beside them as
+    `y`, or `label` where an axis is called so."""
     frame = about.get("frame") or {}
     values = x.numpy()
     sizes = tuple(frame.get("sizes", ()))
@@ -32,35 +32,24 @@ def write(path: Path, x: Tensor, about: dict[str, Any]) -> None:
         names = [f"axis{i + 1}" for i in range(len(event))]
     names = [name or f"axis{i + 1}" for i, name in enumerate(names)]
     name, attributes = frame.get("name", "x"), frame.get("attributes", {})
-    if path.suffix in (".h5", ".hdf5"):
-        write_atomic(path, _hdf5(name, values, attributes))
-        return
     import xarray
 
     coordinates = {
         axis: (axis, of, about) for axis, (of, about) in frame.get("coordinates", {}).items() if axis in names
     }
     data = xarray.DataArray(values, dims=(SAMPLE, *names), coords=coordinates, attrs=attributes, name=name)
+    beside = "label" if LABEL in names else LABEL
+    labels = labels.astype(object) if labels is not None and labels.dtype.kind == "U" else labels
+    file = data.to_dataset() if labels is None else data.to_dataset().assign({beside: (SAMPLE, labels)})
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         made = Path(folder) / path.name
-        if path.suffix == ".nc":
-            data.to_netcdf(made, engine="h5netcdf")
+        if path.suffix != ".zarr":  # NetCDF 4 is HDF5
+            file.to_netcdf(made, engine="h5netcdf")
         else:
-            data.to_dataset().to_zarr(made, consolidated=False)
+            file.to_zarr(made, consolidated=False)
         if path.is_dir():  # --force was given
             if not (path / "zarr.json").exists() and not (path / ".zgroup").exists():
                 raise BadInput(f"{path} is a folder of other things: give another name")
             shutil.rmtree(path)
         os.replace(made, path)
-
-
-def _hdf5(name: str, values: np.ndarray, attributes: dict[str, Any]) -> bytes:
-    import io
-
-    import h5py
-
-    content = io.BytesIO()
-    with h5py.File(content, "w") as file:
-        file.create_dataset(name, data=values).attrs.update(attributes)
-    return content.getvalue()

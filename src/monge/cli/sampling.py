@@ -31,9 +31,13 @@ def sample(
     typer.echo(f"monge sample: {n:,} from {folder}")
 
     import monge
-    from monge.cli.drawing import draw, write_samples
+    from monge.cli.drawing import draw, labels_of, write_samples
 
-    x = draw(monge.load(folder), n, seed, nfe=nfe, alpha=alpha, label=label, batch_size=batch_size)
-    write_samples(output, x, about, seed=seed, nfe=nfe, alpha=alpha, label=label)
+    model = monge.load(folder)
+    x = draw(model, n, seed, nfe=nfe, alpha=alpha, label=label, batch_size=batch_size)
+    y = labels_of(model, n, seed, label)
+    write_samples(output, x, about, y, seed=seed, nfe=nfe, alpha=alpha, label=label)
     typer.echo(f"{output}: {list(x.shape)}, seed {seed}")
+    if y is not None and output.suffix == ".npy":
+        typer.echo("their labels are not in it: .npz has room for them")
     return 0

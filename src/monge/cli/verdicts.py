@@ -13,7 +13,7 @@ import torch
 from monge import data, models, report, rng
 from monge.cli import names
 from monge.cli.again import load_like, split_again
-from monge.cli.drawing import draw, how_drawn, write_samples
+from monge.cli.drawing import draw, how_drawn, labels_of, write_samples
 from monge.cli.names import kebab
 from monge.cli.runs import Run
 from monge.cli.settings import as_options
@@ -59,10 +59,11 @@ def judge_run(
             "with a larger --holdout or more data, or give --generated and a --holdout file"
         )
     model = models.load(run.folder)
-    x, drawn = _samples(run, model, holdout, n, seed)
+    judged, drawn = _samples(run, model, holdout, n, seed)
+    x = judged.x
     likelihood = _likelihood(model, train, holdout, seed)
     verdict = audit(
-        x,
+        judged,
         holdout=holdout,
         train=train,
         seed=seed,
@@ -72,7 +73,7 @@ def judge_run(
         rows=rows or ROWS,
     )
     if not run.samples.exists():
-        write_samples(run.samples, x, record["data"], seed=seed)
+        write_samples(run.samples, x, record["data"], judged.y, seed=seed)
     for path in (run.verdict, *([json] if json else [])):
         write_atomic(path, verdict.to_json() + "\n")
     strips = (
@@ -124,8 +125,12 @@ def _by_label(model: Family, seed: int) -> dict[str, Any]:
     return {labels.name(label): x[i * each : (i + 1) * each] for i, label in enumerate(seen)}
 
 
-def _samples(run: Run, model: Family, holdout: Samples, n: int | None, seed: int) -> tuple[Any, dict[str, Any] | None]:
-    """The samples to judge, and how those of RUN/samples.npz were drawn; None for new ones."""
+def _samples(
+    run: Run, model: Family, holdout: Samples, n: int | None, seed: int
+) -> tuple[Samples, dict[str, Any] | None]:
+    """The samples to judge, with their labels if they are told, and how those of RUN/samples.npz were drawn; None for
+    new ones."""
+    about: dict[str, Any] = {"kind": holdout.kind, "columns": holdout.columns}
     if run.samples.exists():
         drawn = how_drawn(run.samples)
         if "label" in drawn:
@@ -135,11 +140,14 @@ def _samples(run: Run, model: Family, holdout: Samples, n: int | None, seed: int
             )
         found = load_like(run.samples, holdout.kind, holdout.event_shape, like=holdout)
         if len(found) >= (n or 1):
-            return found.x[:n] if holdout.wide else found.x[:n].float(), drawn
+            some = found.take(range(n or len(found)))
+            x = some.x if holdout.wide else some.x.float()
+            return Samples(x, some.y, classes=found.classes, **about), drawn
     n, label = n or SAMPLES, None
     if model.labels is not None and not model.labels.count and holdout.y is not None:
         label = holdout.y[torch.arange(n) % len(holdout)]  # vectors and images have no law to be drawn from
-    return draw(model, n, seed, label=label), None
+    y = labels_of(model, n, seed, label)
+    return Samples(draw(model, n, seed, label=label), y, classes=holdout.classes, **about), None
 
 
 def _provenance(
