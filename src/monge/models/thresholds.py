@@ -52,6 +52,7 @@ class Thresholds:
         values = _values(x.cpu(), self.edges).sort(1)[0]
         n = values.shape[1]
         at = (self.shares.double() * n).round().long()
+        at = at.clamp(1, n - 1) if self.quantiles else at  # below a bound of the data there is nothing to be drawn
         middle = (values.gather(1, (at - 1).clamp(0, n - 1)) + values.gather(1, at.clamp(0, n - 1))) / 2
         moved, furthest = (at > 0) & (at < n), FURTHEST
         if self.quantiles:
