@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from monge import report
-from monge.data import Samples
+from monge.data import Samples, load
 from monge.errors import BadInput
-from monge.evaluation import Evidence, Line, Verdict
+from monge.evaluation import LINES, Evidence, Line, Verdict, audit
 from monge.report.looks import Look, rows
 from monge.report.page import Gauge
 
@@ -278,3 +278,25 @@ def test_numbers_of_a_game_have_panels_of_their_own():
     gradients = figure.axes[1].get_legend_handles_labels()[1]
     assert gradients == ["a", "b"]
     assert list(figure.axes[2].lines[0].get_xdata()) == [2.0]
+
+
+def test_a_table_is_shown_by_its_columns_and_its_cells(tmp_path):
+    import pyarrow
+
+    g = np.random.default_rng(0)
+    n = 700
+    job = np.array(["clerk", "<smith>"])[(g.random(n) < 0.4).astype(int)]
+    cells = {
+        "pay": [f"${v:,.2f}" for v in g.gamma(2, 3000, n)],
+        "day": np.datetime64("2024-01-01") + g.integers(0, 300, n),
+        "job": job,
+        "age": pyarrow.array(np.where(g.random(n) < 0.1, np.nan, g.normal(40, 9, n)), from_pandas=True),
+    }
+    people = load(pyarrow.table(cells), missing="learn", name="people")
+    real, mine, train = (people.take(range(*part)) for part in ((0, 200), (200, 400), (400, 700)))
+    verdict = audit(mine, holdout=real, train=train, lines=[line for line in LINES if line.name == "repeats"])
+    page = report.write(verdict, tmp_path / "r.html", samples=mine.x, holdout=real, train=train).read_text()
+    for name in ("pay", "day", "job", "age (", "% missing)", "$", "2024-", "&lt;smith&gt;", "nearest in training"):
+        assert name in page
+    assert "<smith></td>" not in page
+    assert "job=" not in page.split("Generated beside real")[1].split("How to make")[0]

@@ -126,10 +126,17 @@ def spectrum(real: Any, generated: Any) -> Figure:
     return figure
 
 
-def scatter(real: Any, generated: Any) -> Figure:
-    """Vectors [n, d]: two clouds for d = 2, histograms for d = 1, else the corner plot of up to 6 coordinates."""
+def scatter(
+    real: Any, generated: Any, columns: Sequence[int] | None = None, names: Sequence[str] | None = None
+) -> Figure:
+    """Vectors [n, d]: two clouds for d = 2, histograms for d = 1, else the corner plot of up to 6 coordinates.
+
+    columns: those that are shown, all if not given; names: of all, x1 to xd if not given."""
     count = min(len(real), len(generated), POINTS)  # of each, or the larger cloud would look the wider one
     x, g = rows(real, count), rows(generated, count)
+    columns = range(x.shape[1]) if columns is None else columns
+    told = [f"x{i + 1}" if names is None else names[i] for i in columns]
+    x, g = x[:, list(columns)], g[:, list(columns)]
     size = min(x.shape[1], COORDINATES)
     limits = [_range(np.concatenate([x[:, i], g[:, i]])) for i in range(size)]
     if size == 2:
@@ -137,7 +144,7 @@ def scatter(real: Any, generated: Any) -> Figure:
         for i, (cloud, name, colour) in enumerate(((x, "real", REAL), (g, "generated", GENERATED))):
             axes = figure.add_subplot(1, 2, i + 1)
             axes.scatter(cloud[:, 0], cloud[:, 1], s=4, color=colour, alpha=0.5, linewidths=0, rasterized=True)
-            axes.set(xlim=limits[0], ylim=limits[1], xlabel="x1", ylabel="x2" if i == 0 else "")
+            axes.set(xlim=limits[0], ylim=limits[1], xlabel=told[0], ylabel=told[1] if i == 0 else "")
             axes.set_title(name, fontsize=SMALL + 1)
         return figure
     figure = empty(WIDTH * 1.4, WIDTH * (1.4 if size > 1 else 0.6))
@@ -156,7 +163,7 @@ def scatter(real: Any, generated: Any) -> Figure:
                 axes.scatter(g[:, j], g[:, i], s=2, color=GENERATED, alpha=0.4, linewidths=0, rasterized=True)
                 axes.set_ylim(limits[i])
             if i == size - 1:
-                axes.set_xlabel(f"x{j + 1}", fontsize=SMALL)
+                axes.set_xlabel(told[j], fontsize=SMALL)
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper right", frameon=False, fontsize=SMALL)
     return figure
 

@@ -11,8 +11,10 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from monge.data import Columns, Samples
+from monge.data.codes import Number
 from monge.evaluation import Evidence, Outcome
-from monge.report import figures, losses
+from monge.report import figures, losses, tables
 from monge.report.denoising import Denoising
 from monge.report.looks import Look, rows
 from monge.report.power import power
@@ -46,6 +48,11 @@ class Material:
     @property
     def event(self) -> tuple[int, ...]:
         return tuple(rows(self.real, 1).shape[1:])
+
+    @property
+    def code(self) -> Columns | None:
+        """How the columns of a table are told, where real samples are of one."""
+        return self.real.code if isinstance(self.real, Samples) else None
 
     @property
     def is_vectors(self) -> bool:
@@ -97,6 +104,15 @@ def _power(m: Material) -> Panel | None:
 
 
 def _beside(m: Material) -> Panel:
+    if m.code is not None:
+        d, most, drawn = len(m.code.order), tables.COLUMNS, [("columns", tables.columns(m.code, m.real, m.generated))]
+        caption = "The law of each column" + (f" (the first {most} of {d})" if d > most else "")
+        plain = {code.name for code in m.code.codes if isinstance(code, Number)}
+        numbers = [i for i, name in enumerate(m.code.names) if name in plain]
+        if len(numbers) > 1:
+            caption += ", and pairs of numbers"
+            drawn.append(("pairs of columns", figures.scatter(m.real, m.generated, numbers, m.code.names)))
+        return _panel("Generated beside real", f"{caption}: shapes, shares and gaps should agree.", *drawn)
     if m.is_vectors:
         d, most = m.event[0], figures.COORDINATES
         what = "Both clouds on the same axes" if d == 2 else "Each coordinate, and each pair of them"
@@ -112,7 +128,7 @@ def _beside(m: Material) -> Panel:
 
 
 def _labels(m: Material) -> Panel | None:
-    if not m.by_label or m.event == (1,):
+    if not m.by_label or m.event == (1,) or m.code is not None:
         return None
     caption = "Drawn for one label at a time, none picked by hand: each row should show its own, in all its variety."
     if m.is_vectors:
@@ -133,6 +149,13 @@ def _copying(m: Material) -> Panel | None:
         "Each generated sample with the training sample nearest to it, and their distance in standardised units. "
         "Kin is fine; twins are copies."
     )
+    if m.code is not None:
+        pairs = [(e.generated, e.nearest, e.distance)]
+        if e.closest_generated is not None and e.closest_training is not None and e.closest_distance is not None:
+            pairs.append((e.closest_generated, e.closest_training, e.closest_distance))
+            caption += " The last block holds the closest pairs of all."
+        shown = [("rows and neighbours", tables.twins(m.code, *(x[:PAIRS] for x in pair))) for pair in pairs]
+        return Panel("Is it copying?", f"{caption} Cells that are the same are in bold.", shown)
     if m.event == (2,):
         drawn = figures.neighbours(e.generated, e.nearest, e.distance)
         return _panel("Is it copying?", caption, ("generated samples linked to training samples", drawn))
