@@ -94,6 +94,7 @@ def _histogram(axes: Axes, real: Array, generated: Array, *, is_moment: bool) ->
     style: dict[str, Any] = {"bins": bins.tolist(), "density": True}
     axes.hist(real.clip(bins[0], bins[-1]), histtype="stepfilled", color=REAL, alpha=0.4, label="real", **style)
     axes.hist(generated.clip(bins[0], bins[-1]), histtype="step", color=GENERATED, label="generated", **style)
+    axes.locator_params(axis="x", nbins=4)
     if is_moment:  # days since 1970, which are those of matplotlib
         places = AutoDateLocator(maxticks=4)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(places)
