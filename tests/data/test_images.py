@@ -119,6 +119,7 @@ def test_folders_larger_than_memory_stay_on_disk_and_are_the_same(tmp_path, monk
         load(inside)
 
 
+@pytest.mark.filterwarnings("ignore:.* in sRGB")
 def test_other_colours_and_profiles_are_read_as_srgb(tmp_path):
     levels = DRAW.integers(0, 255, (9, 7, 3), dtype=np.uint8)
     picture = Image.fromarray(levels)

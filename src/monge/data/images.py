@@ -1,6 +1,7 @@
 """Pictures from files: one at a time, upright, in sRGB."""
 
 import io
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -85,17 +86,23 @@ def _in_srgb(picture: Any, path: Any) -> Any:
     try:
         if profile and picture.mode in ("RGB", "RGBA", "CMYK", "LAB"):
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            if "sRGB" not in ImageCms.getProfileDescription(source):
+            name = ImageCms.getProfileDescription(source).strip()
+            if "sRGB" not in name:
+                warnings.warn(f"{picture.mode} colours by the profile {name!r} are read in sRGB", stacklevel=4)
                 to = "RGBA" if picture.mode == "RGBA" else "RGB"
                 return ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode=to)
         elif picture.mode == "LAB":
+            warnings.warn("LAB colours are read in sRGB", stacklevel=4)
             lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
             return ImageCms.profileToProfile(picture, lab, srgb, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError) as error:
         raise BadInput(
             f"{path} has a colour profile that cannot be used ({error}): save it without, or in sRGB"
         ) from error
-    return picture.convert("RGB") if picture.mode in AS_COLOURS else picture
+    if picture.mode not in AS_COLOURS:
+        return picture
+    warnings.warn(f"{picture.mode} colours are read in sRGB", stacklevel=4)
+    return picture.convert("RGB")
 
 
 def is_gray(values: Shaped[np.ndarray, "C *space"]) -> bool:

@@ -111,9 +111,10 @@ def load(
             asked |= {"crop": crop, "wide": like is not None and like.wide}
             load_it = _load_table if in_memory else _load_path
             samples = load_it(source if in_memory else str(source), key, name, how, **asked)
-        for warning in told:
+        once = {str(warning.message): warning for warning in told}  # not for each of many pictures
+        for warning in once.values():
             warnings.warn(warning.message, warning.category, stacklevel=2)
-        notes = [str(warning.message) for warning in told if warning.category is UserWarning]
+        notes = [text for text, warning in once.items() if warning.category is UserWarning]
         return samples.noted(*notes, *samples.statements)
     if key is not None:
         raise BadInput(f"key {key!r} was given with an array: keys are for archives (npz, h5, zarr)")
