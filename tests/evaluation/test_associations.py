@@ -134,3 +134,13 @@ def test_a_label_that_is_given_is_a_column_of_the_table():
     assert pairs.status == utility.status == "fail"
     assert "with label" in pairs.detail
     assert "of label" in utility.detail
+
+
+def test_of_many_columns_some_are_looked_at_and_constant_ones_are_none():
+    x = torch.randn(200, 300, generator=torch.Generator().manual_seed(0))
+    x[:, ::3] = 1.0
+    found = scores(x, tuple(range(300)), 1)
+    assert len(found.column) == 48
+    assert (found.column % 3 != 0).all()
+    assert found.column[-1] == 299
+    assert found.measure(x).shape == (200, 48)
