@@ -50,7 +50,7 @@ def test_columns_of_one_text_are_no_pair_and_tell_of_no_other():
     assert of.owner.tolist() == [0, 0, 0, 1, 1, 1, 1]  # of two values one score, of others four
     z = of.measure(x)
     assert z.mean(0).abs().max() < 1e-5
-    assert z.std(0).numpy() == pytest.approx(1.0, abs=1e-5)
+    assert z.std(0, correction=0).numpy() == pytest.approx(1.0, abs=1e-5)
 
 
 def test_what_is_explained_is_that_of_ridge_regressions_on_rows_not_learned_from():

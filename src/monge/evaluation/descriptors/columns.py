@@ -42,11 +42,11 @@ def scores(real: Float[Tensor, "n d"], owners: Sequence[int], most: int = DEGREE
     values = torch.tensor([len(torch.unique(each)) for each in real[:, used].T]).repeat_interleave(DEGREES)
     varying = ((degree < values) & (degree <= most)).nonzero()[:, 0]
     of = torch.tensor(owners)[column[varying]]
-    first = np.lexsort((-found[:, varying].var(0).numpy(), degree[varying].numpy(), of.numpy()))
+    first = np.lexsort((-found[:, varying].var(0, correction=0).numpy(), degree[varying].numpy(), of.numpy()))
     turn = np.arange(len(first)) - np.searchsorted(of.numpy()[first], of.numpy()[first])
     chosen = varying[torch.from_numpy(np.sort(first[np.argsort(turn, kind="stable")[:MOST_SCORES]]))]
     mean = found[:, chosen].mean(0)
-    deviation = found[:, chosen].std(0).clamp(min=1e-6)
+    deviation = found[:, chosen].std(0, correction=0).clamp(min=1e-6)
 
     def measure(x: Tensor) -> Tensor:
         return (legendre(x[:, used])[:, chosen] - mean) / deviation
