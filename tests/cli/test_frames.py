@@ -8,6 +8,7 @@ import xarray
 
 from monge.cli.drawing import write_samples
 from monge.data import Samples, load
+from monge.errors import BadInput
 
 RAIN = np.random.default_rng(0).normal(size=(40, 6, 8)).astype(np.float32)
 
@@ -80,3 +81,24 @@ def test_channels_that_were_last_are_last_and_arrays_without_a_file_have_axes_to
         "axis2",
         "axis3",
     )
+
+
+def test_arrays_with_axes_in_memory_are_read_as_from_a_file(rain, tmp_path):
+    days = np.arange("2024-01-01", "2024-01-09", dtype="datetime64[D]").astype("datetime64[ns]")
+    made = xarray.DataArray(
+        RAIN,
+        dims=("n", "lat", "day"),
+        coords={"day": days, "lat": np.arange(6.0)},
+        name="rain",
+        attrs={"units": "mm/h"},
+    )
+    data = load(made)
+    assert torch.equal(data.x, rain.x)
+    write_samples(tmp_path / "new.nc", data.x[:4], data.describe())
+    found = xarray.open_dataset(tmp_path / "new.nc", engine="h5netcdf")["rain"]
+    assert found.attrs["units"] == "mm/h"
+    assert (found["day"].values == days).all()
+    both = made.to_dataset().assign(kind=("n", np.arange(40) % 2))
+    assert load(both, key="rain", label_column="kind").y.tolist() == [0, 1] * 20
+    with pytest.raises(BadInput, match=r"the arrays has no array 'x': choose a key among"):
+        load(xarray.Dataset({"a": ("n", np.arange(9.0)), "b": ("n", np.arange(9.0))}))

@@ -184,6 +184,21 @@ def zarr(store: Any, path: Path) -> list[Node]:
     return found
 
 
+def in_memory(source: Any) -> list[Node]:
+    """Of an xarray Dataset, or a DataArray, which is "x" if it has no name; moments are told as in a file."""
+    from xarray import conventions
+
+    dataset = source if hasattr(source, "data_vars") else source.to_dataset(name=source.name or SAMPLES)
+    found = []
+    for name, node in dataset.variables.items():
+        if node.dtype.kind in "mM":
+            node = conventions.encode_cf_variable(node.to_base_variable(), name=name)
+        axes = tuple(map(str, node.dims))
+        read = partial(np.asarray, node.values)
+        found.append(Node(str(name), tuple(node.shape), axes, axes == (str(name),), read, dict(node.attrs)))
+    return found
+
+
 def netcdf3(path: Path) -> list[Node]:
     """Of the classic format."""
     from scipy.io import netcdf_file

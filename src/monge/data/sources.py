@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monge.data import archives
+from monge.data.archives import choose
 from monge.data.builtin import BUILTINS, builtin
 from monge.data.crops import cropped, photographs, planes
 from monge.data.layout import Table, assemble
@@ -46,7 +48,8 @@ def load(
           numbers of days, or finer, and texts that come again have a column of 0 and 1 each (`monge.data.Columns`,
           which brings back the table);
         - a table in memory: a DataFrame of pandas or polars, a Table of Arrow, a Dataset of Hugging Face, or the folder
-          of its `save_to_disk`; where a column holds pictures, these are the samples, and a column `label` theirs;
+          of its `save_to_disk`; where a column holds pictures, these are the samples, and a column `label` theirs; a
+          DataArray or Dataset of xarray;
         - a folder of images, its subfolders being labels; photographs of several sizes are cropped; a .tif or .gif of
           several pages;
         - a built-in: digits, patches, rings, moons, banana, checkerboard, pinwheel, gaussian-field,
@@ -90,7 +93,7 @@ def load(
                 f"{source} is built in, and that is taken; for the file or folder here give ./{source}", stacklevel=2
             )
         return ready
-    in_memory = hasattr(source, "__arrow_c_stream__") or hasattr(source, "with_format")
+    in_memory = any(hasattr(source, name) for name in ("__arrow_c_stream__", "with_format", "to_dataset", "data_vars"))
     if isinstance(source, str | Path) or in_memory:
         if missing is not None:
             one_of(missing, ("learn",), "missing")
@@ -148,9 +151,13 @@ def _load_path(text: str, key: str | None, name: str | None, how: Reading, **ask
 
 
 def _load_table(source: Any, key: str | None, name: str | None, how: Reading, **asked: Any) -> Samples:
-    """A table in memory, of pandas, polars, Arrow or Hugging Face, which is not copied where that can be."""
+    """A table in memory, of pandas, polars, Arrow or Hugging Face, or arrays with named axes of xarray."""
     import pyarrow
 
+    if hasattr(source, "to_dataset") or hasattr(source, "data_vars"):
+        label = name or "the arrays"
+        table = choose(Path(label), archives.in_memory(source), key, how.label_column)
+        return _assembled(table, how, {"name": name or "arrays", "label": label}, **asked)
     if key is not None:
         raise BadInput(f"key {key!r} was given with a table: keys are for archives (npz, h5, zarr)")
     table = source.with_format("arrow")[:] if hasattr(source, "with_format") else pyarrow.table(source)
