@@ -824,3 +824,27 @@ def test_chains_that_cannot_be_are_refused(monge, tmp_path, arguments, words):
     status, _, err = monge("chain", "double-well", "-o", tmp_path / "c.txt")
     assert status == 2
     assert ".nc" in err
+
+
+def test_a_run_with_weights_is_judged_and_shown_by_the_law_that_is_meant(monge, tmp_path, monkeypatch):
+    draw = np.random.default_rng(0)
+    u = draw.normal(size=1000)
+    weight = np.where(u > 0, 1.0, 0.25)
+    lines = (f"{a:.5f},{b:.5f},{w}" for a, b, w in zip(u, draw.normal(size=1000), weight, strict=True))
+    (tmp_path / "w.csv").write_text("u,v,w\n" + "\n".join(lines) + "\n")
+    given = ("fit", tmp_path / "w.csv", "--out", tmp_path / "run", "--model", "spline-flow", "--set", "layers=1")
+    assert monge(*given, "--steps", 20, "--weights", "w")[0] == 0
+    seen = {}
+
+    def shown(verdict, path, **material):
+        seen.update(material, verdict=verdict)
+        return path
+
+    monkeypatch.setattr("monge.report.write", shown)
+    assert monge("audit", tmp_path / "run", "-n", 150)[0] in (0, 1, 3)
+    for part in ("holdout", "train"):
+        x = seen[part].x[:, 0]
+        assert 0.1 < float(x.mean()) < 1.0  # (1 - .25) / 1.25 * .8 is meant, and 0 that of all rows
+        assert seen[part].weights is None
+    (likely,) = [line for line in seen["verdict"].lines if line.name == "log-likelihood"]
+    assert abs(likely.value - likely.floor) < 0.3

@@ -367,3 +367,33 @@ def test_a_moment_with_a_t_in_it_comes_back_so(tmp_path):
     (tmp_path / "t.csv").write_text(written)
     table = data.load(tmp_path / "t.csv")
     assert textfiles.write(table.code.decode(table.x.double().numpy()), table.dialect).decode() == written
+
+
+def test_what_is_drawn_beyond_the_type_of_a_file_is_its_last_value():
+    import decimal
+
+    prices = pa.array([decimal.Decimal(f"{v}.25") for v in range(20)], pa.decimal128(5, 2))
+    table = pa.table(
+        {"small": pa.array(range(20), pa.uint8()), "price": prices, "half": pa.array(np.arange(20) / 8, pa.float16())}
+    )
+    code = Columns.fit(table, "t", derive=False)
+    x = np.array([[-1.0, 1219.04, 1e6], [300.0, -1219.04, -1e6], [7.0, 3.5, 0.5]])
+    back = code.decode(x)
+    assert back.schema == table.schema
+    assert back["small"].to_pylist() == [0, 255, 7]
+    assert [float(v) for v in back["price"].to_pylist()] == [999.99, -999.99, 3.5]
+    assert back["half"].to_pylist() == [65504.0, -65504.0, 0.5]
+
+
+def test_texts_are_counted_by_the_weights_of_their_rows(tmp_path):
+    rows = [("a", 1.0)] * 500 + [("b", 1.0)] * 492 + [("r1", 100.0)] * 4 + [("r2", 0.01)] * 4
+    (tmp_path / "t.csv").write_text("k,x,w\n" + "".join(f"{k},{i},{w}\n" for i, (k, w) in enumerate(rows)))
+    found = data.load(tmp_path / "t.csv", weights="w")
+    drawn = found.code.decode(found.by_weight(0).x.double().numpy())["k"].to_pylist()
+    assert drawn.count("r1") / 1000 == pytest.approx(400 / 1392.04, abs=0.01)
+    assert drawn.count("r2") <= 1
+    draw = np.random.default_rng(0)
+    texts = np.repeat([f"s{i:03}" for i in range(200)], 10)
+    many = pa.table({"k": texts, "x": draw.normal(size=2000), "w": np.where(texts == "s000", 100.0, 1.0)})
+    code = data.load(many, weights="w").code.codes[0]
+    assert dict(zip(code.texts, code.count, strict=True))["s000"] == 1000.0

@@ -9,6 +9,7 @@ from monge.data.weights import as_often, kept, worth
 from monge.errors import BadInput
 from monge.evaluation import LINES, Energy, audit, distance
 from monge.models import Diffusion
+from monge.nets import Size
 from monge.training.rows import Rows
 
 
@@ -122,3 +123,24 @@ def test_an_audit_and_a_distance_judge_by_the_law_that_is_meant():
     assert right.context["n_holdout"] == len(holdout.thinned(0))
     assert audit(holdout.x[:600], holdout=holdout, lines=lines).status == "fail"
     assert abs(distance(meant(600, 4), holdout, Energy()).value) < 0.1 < distance(holdout.x, holdout, Energy()).value
+
+
+def test_groups_are_whole_where_a_table_is_read_by_blocks():
+    groups = torch.arange(1000) // 100
+    rows = Rows(1000, 100, 0, 0.2, block=50, groups=groups)
+    learned = torch.cat([rows.at(k) for k in range(8)])
+    assert len(rows.held_out) == 200
+    assert not set(groups[rows.held_out].tolist()) & set(groups[learned].tolist())
+
+
+def test_a_run_goes_on_with_its_own_weights_alone(tmp_path):
+    data, options = two(300, 0), {"out": tmp_path / "run", "show": False, "resume": True}
+    net = Size(widths=(8,), blocks=1)
+    Diffusion(net=net).fit(data, steps=2, **options)
+    record = (tmp_path / "run" / "model.json").read_text()
+    for steps in (2, 4):
+        with pytest.raises(BadInput, match="labels, groups and weights"):
+            Diffusion(net=net).fit(Samples(data.x), steps=steps, **options)
+    assert (tmp_path / "run" / "model.json").read_text() == record
+    (tmp_path / "run" / "model.json").write_text(record.replace('"beside"', '"before"'))
+    Diffusion(net=net).fit(data, steps=4, **options)  # a run of before it was kept

@@ -52,11 +52,13 @@ def judge_run(
     The samples are those of RUN/samples.npz if it has n of them, else new ones, kept there unless it exists.
     """
     record = run.record()
-    train, holdout = split_again(run, source)
+    whole, held = split_again(run, source)
+    train, holdout = whole.thinned(seed), held.thinned(seed)  # of the law that is meant, where rows have weights
     if len(holdout) < NEEDED:
+        left = "" if holdout is held else f", which weights leave of {len(held):,}"
         raise BadInput(
-            f"{len(holdout)} samples were held out of the run in {run.folder}, and an audit needs {NEEDED}: fit again "
-            "with a larger --holdout or more data, or give --generated and a --holdout file"
+            f"{len(holdout)} samples were held out of the run in {run.folder}{left}, and an audit needs {NEEDED}: fit "
+            "again with a larger --holdout or more data, or give --generated and a --holdout file"
         )
     model = models.load(run.folder)
     judged, drawn = _samples(run, model, holdout, n, seed)
@@ -64,8 +66,8 @@ def judge_run(
     likelihood = _likelihood(model, train, holdout, seed)
     verdict = audit(
         judged,
-        holdout=holdout,
-        train=train,
+        holdout=held,
+        train=whole,
         seed=seed,
         margins=margins,
         likelihood=likelihood,

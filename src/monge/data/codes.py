@@ -1,6 +1,7 @@
 """How a column of a table is told in numbers, and how numbers are told as such a column again."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -222,6 +223,15 @@ def some_of(n: int, of: int, *path: Any) -> NDArray[np.int64]:
     return drawn.clip(max=of - 1)
 
 
+def by_count(n: int, count: Sequence[float], *path: Any) -> NDArray[np.int64]:
+    """n places in a list, at random, each as often as its count says."""
+    seed, *rest = path if isinstance(path[0], int) else (0, *path)
+    ends = np.cumsum(np.asarray(count, np.float64))
+    drawn = rng.uniform((n,), seed, "data", *rest).double().numpy() * ends[-1]
+    found: NDArray[np.int64] = np.searchsorted(ends, drawn, side="right").clip(max=int(np.flatnonzero(count).max()))
+    return found
+
+
 def of_type(values: Any, name: str) -> Any:
     """To the type of the file, where it has such values."""
     import pyarrow
@@ -230,13 +240,27 @@ def of_type(values: Any, name: str) -> Any:
     decimal = re.fullmatch(r"decimal128\((\d+), (\d+)\)", name)
     try:
         if decimal:
-            return values.cast(pyarrow.decimal128(*map(int, decimal.groups())), safe=False)
+            digits, places = map(int, decimal.groups())
+            most = (10**digits - 1) / 10**places
+            return _within(values, -most, most).cast(pyarrow.decimal128(digits, places), safe=False)
         if name.startswith("dictionary<values=string"):
             return values.dictionary_encode()
         kind = pyarrow.timestamp(*zoned.groups()) if zoned else pyarrow.type_for_alias(name)
+        if pyarrow.types.is_integer(kind):
+            about = np.iinfo(kind.to_pandas_dtype())
+            values = _within(values, about.min, min(about.max, np.iinfo(np.int64).max))
+        elif pyarrow.types.is_float16(kind):
+            values = _within(values, *map(float, (np.finfo(np.float16).min, np.finfo(np.float16).max)))
         return values.cast(kind, safe=False)
     except (ValueError, pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
         return values
+
+
+def _within(values: Any, low: float, high: float) -> Any:
+    """Values beyond what a type holds as the nearest that it does, or a cast would make others of them."""
+    from pyarrow import compute
+
+    return compute.min_element_wise(compute.max_element_wise(values, low, skip_nulls=False), high, skip_nulls=False)
 
 
 def as_texts(cells: Any) -> Any:

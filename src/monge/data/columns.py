@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from monge.data.codes import Code, Moment, Number
 from monge.data.coding import code_of, from_dict
-from monge.data.groups import grouped
+from monge.data.groups import grouped, weighed
 from monge.data.texts import Text
 from monge.errors import BadInput
 
@@ -68,8 +68,18 @@ class Columns:
     order: tuple[str, ...]
 
     @classmethod
-    def fit(cls, table: Any, label: str, *, derive: bool = True, learn_missing: bool = False) -> "Columns":
+    def fit(
+        cls,
+        table: Any,
+        label: str,
+        *,
+        derive: bool = True,
+        learn_missing: bool = False,
+        weights: Array | None = None,
+    ) -> "Columns":
         """The codes of an Arrow table.
+
+        weights: of its rows, by which texts are counted; all the same unless given.
 
         derive: leave out columns that are sums of others, and texts that others tell, in every row. learn_missing: tell
         missing cells by a column beside theirs, or else refuse them.
@@ -85,12 +95,14 @@ class Columns:
         found = tuple(
             code_of(name, table.column(name).combine_chunks(), label, learn_missing=learn_missing) for name in names
         )
+        if weights is not None:
+            found = tuple(weighed(code, table, label, weights) for code in found)
         derived: tuple[Derived, ...] = ()
         if derive:
             values = {code.name: code.read(table.column(code.name).combine_chunks(), label) for code in found}
             derived = (*_sums(found, values), *_functions(found, values))
         apart = {each.code.name for each in derived}
-        kept = tuple(grouped(code, found, table, label) for code in found if code.name not in apart)
+        kept = tuple(grouped(code, found, table, label, weights) for code in found if code.name not in apart)
         if not kept:
             raise BadInput(f"{label} has no column that varies: there is nothing to learn, so give others")
         name, times = Counter(name for code in kept for name in code.names).most_common(1)[0]

@@ -1,6 +1,7 @@
 """Many texts in groups of such as go with the same in other columns: a code that is learned from the table."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,25 @@ DOUBT = 10  # rows that the mean of all is worth, beside those of one text
 ROWS = 100_000  # by which texts are compared
 
 
-def grouped(code: Code, others: Sequence[Code], table: Any, label: str) -> Code:
+def weighed(code: Code, table: Any, label: str, weights: Array) -> Code:
+    """A text whose rare ones are counted by the weights of their rows; any other code as it is."""
+    if not isinstance(code, Text) or not code.pooled:
+        return code
+    count = _count(code, code.read(table.column(code.name).combine_chunks(), label), weights)
+    rare = dict(zip(code.pooled, count[len(code.texts) :].tolist(), strict=True))
+    return replace(code, pooled=rare if any(rare.values()) else code.pooled)
+
+
+def _count(code: Text, which: Array, weights: Array | None) -> Array:
+    """Rows of each text, or their weights."""
+    there = ~np.isnan(which)
+    counted: Array = np.bincount(
+        which[there].astype(int), None if weights is None else weights[there], minlength=len(code.all)
+    ).astype(np.float64)
+    return counted
+
+
+def grouped(code: Code, others: Sequence[Code], table: Any, label: str, weights: Array | None = None) -> Code:
     """A text of more than 100 as groups of alike ones, by the rows of an Arrow table; any other code as it is.
 
     The ranks of numbers and the texts of other columns, on average over a text's rows and ten more of all rows, are
@@ -25,9 +44,8 @@ def grouped(code: Code, others: Sequence[Code], table: Any, label: str) -> Code:
         return code
     every = -(-table.num_rows // ROWS)
     which = code.read(table.column(code.name).combine_chunks(), label)
-    there = ~np.isnan(which)
-    count = np.bincount(which[there].astype(int), minlength=len(code.all))
-    used = np.flatnonzero(there)[::every]
+    count = _count(code, which, weights)
+    used = np.flatnonzero(~np.isnan(which))[::every]
     profiles = np.zeros((len(code.all), 0))
     for other in others:
         if other is code or len(getattr(other, "all", ())) > MOST_TEXTS:
@@ -41,6 +59,7 @@ def grouped(code: Code, others: Sequence[Code], table: Any, label: str) -> Code:
     for number, members in enumerate(_halved(np.arange(len(code.all)), profiles, len(code.all) ** 0.5)):
         group[members] = number
     common: dict[str, Any] = {"name": code.name, "type": code.type, "marked": code.marked}
+    count = count if all(count[group == g].any() for g in range(int(group.max()) + 1)) else _count(code, which, None)
     return Grouped(**common, texts=code.all, group=tuple(group.tolist()), count=tuple(count.tolist()))
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from monge.data import archives, formats, hub, textfiles
+from monge.data import weights as by_weight
 from monge.data.albums import STACKS, read_folder, read_stack
 from monge.data.archives import choose
 from monge.data.codes import Number
@@ -255,14 +257,15 @@ def tabled(table: Any, path: str, how: Reading) -> Table:
         told = ", ".join(map(repr, apart.values()))
         raise BadInput(f"{path} has no column but {told}: give values to learn from beside it")
     table = table.select(kept)
-    options = {"derive": how.derived, "learn_missing": how.missing == "learn"}
+    weights = None
+    if "weight" in cells:
+        weights = Number(apart["weight"]).read(cells["weight"].combine_chunks(), path)
+        by_weight.check(torch.from_numpy(weights), path)
+    options: dict[str, Any] = {"derive": how.derived, "learn_missing": how.missing == "learn", "weights": weights}
     code = how.like or Columns.fit(table, path, **options)
     y = np.asarray(cells["label"].to_pylist()) if "label" in cells else None
     classes = None if y is None or y.dtype.kind not in "iu" else hub.names_of(table.schema, apart["label"])
     groups = np.array([str(value) for value in cells["group"].to_pylist()]) if "group" in cells else None
-    weights = None
-    if "weight" in cells:
-        weights = Number(apart["weight"]).read(cells["weight"].combine_chunks(), path)
     return Table(code.encode(table, path), y, classes, columns=code.names, groups=groups, weights=weights, code=code)
 
 

@@ -248,6 +248,17 @@ class Samples:
             digest.update(self._table[some].cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
+    @property
+    def beside(self) -> str | None:
+        """SHA-256 (hex) of what goes with the rows: labels, groups and weights; None where there is none of these."""
+        parts = {"y": self.y, "groups": self.groups, "weights": self.weights}
+        digest = hashlib.sha256()
+        for name, part in parts.items():
+            if part is not None:
+                digest.update(f"{name} {list(part.shape)} {part.dtype}".encode())
+                digest.update(part.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest() if any(part is not None for part in parts.values()) else None
+
     def split(self, fraction: float = 0.2, seed: int = 0) -> tuple["Samples", "Samples"]:
         """Cut at random into (train, holdout), disjoint, with about fraction n samples held out.
 
@@ -317,6 +328,7 @@ class Samples:
             "notes": list(self.notes),
             "path": _resolved(self.source),
             "fingerprint": self.fingerprint,
+            "beside": self.beside,
             "split": self.split_record,
         }
 

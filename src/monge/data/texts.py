@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monge.data.codes import Array, Code, as_texts, of_type, some_of
+from monge.data.codes import Array, Code, as_texts, by_count, of_type
 from monge.errors import BadInput
 
 
 @dataclass(frozen=True)
 class Text(Code):
     """Texts that come again: of two one column of 0 and 1, of more one each, never numbers on a line. Rare ones, of
-    fewer than 5 rows, have one together, `pooled`, and are drawn as often as they came."""
+    fewer than 5 rows, have one together, `pooled`, and are drawn as often as they came, or weighed."""
 
     kind = "text"
     texts: tuple[str, ...] = ()
-    pooled: Mapping[str, int] = field(default_factory=dict)
+    pooled: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -66,8 +66,7 @@ class Text(Code):
         which = (x[:, 0] > 0.5).astype(int) if len(self.own) == 1 and len(self.all) > 1 else x.argmax(1)
         if not self.pooled:
             return which.astype(np.float64)
-        count = np.array(list(self.pooled.values()))
-        rare = np.repeat(np.arange(len(count)), count)[some_of(len(x), int(count.sum()), seed, "rare", self.name)]
+        rare = by_count(len(x), list(self.pooled.values()), seed, "rare", self.name)
         return np.where(which == len(self.texts), len(self.texts) + rare, which).astype(np.float64)
 
     def write(self, values: Array) -> Any:
@@ -86,12 +85,12 @@ class Grouped(Text):
     (`monge.data.groups`), and its number there, those of most rows first: about 2 sqrt(K) columns of 0 and 1 for K
     texts. A number that a group does not have is drawn as often as its texts came.
 
-    group, count: of each text the number of its group, and of its rows.
+    group, count: of each text the number of its group, and of its rows, or their weight.
     """
 
     kind = "groups"
     group: tuple[int, ...] = ()
-    count: tuple[int, ...] = ()
+    count: tuple[float, ...] = ()
 
     @cached_property
     def place(self) -> NDArray[np.int64]:
@@ -132,7 +131,8 @@ class Grouped(Text):
         which: NDArray[np.int64] = table[of_group, place]
         for group in np.unique(of_group[which < 0]):
             members = np.flatnonzero(np.array(self.group) == group)
-            drawn = np.repeat(members, np.array(self.count)[members])
             here = np.flatnonzero((which < 0) & (of_group == group))
-            which[here] = drawn[some_of(len(here), len(drawn), seed, "like", self.name, int(group))]
+            which[here] = members[
+                by_count(len(here), [self.count[k] for k in members], seed, "like", self.name, int(group))
+            ]
         return which.astype(np.float64)

@@ -16,6 +16,7 @@ from monge.training import AMOUNTS, Training, further
 FORMAT = 3
 RECORD, WEIGHTS = "model.json", "weights.safetensors"
 NEEDED = ("format", "family", "settings", "data", "scaling")
+BESIDE, UNTOLD = "labels, groups and weights", "untold"
 SETTING = "setting "  # before the names of settings of a family, which may be those of others
 
 
@@ -69,6 +70,8 @@ def refuse_other(folder: Path, record: dict[str, Any], there: dict[str, Any], re
     if not resume:
         raise BadInput(f"{folder} holds another run: give another --out, or --resume (resume=True) to go on with it")
     here, there = _identity(record), _identity(there)
+    if there[BESIDE] == UNTOLD:  # a run of before it was kept
+        del here[BESIDE]
     for name in here:
         if here[name] != there.get(name) and not further(name, here[name], there.get(name)):
             if name in AMOUNTS and None in (here[name], there.get(name)):
@@ -94,6 +97,7 @@ def stages(record: dict[str, Any], there: dict[str, Any]) -> list[float]:
 def _identity(record: dict[str, Any]) -> dict[str, Any]:
     whole: dict[str, Any] = json.loads(to_json(record))
     names = {name: whole[name] for name in ("family", "seed")} | {"data": whole["data"]["fingerprint"]}
+    names[BESIDE] = whole["data"].get("beside", UNTOLD)
     settings = {SETTING + name: value for name, value in whole["settings"].items()}
     return {**names, "shared": whole.get("shared", {}), **settings, **whole["training"]}
 

@@ -47,7 +47,7 @@ class Rows:
                     f"a validation share of {validation} of {n} rows leaves {n - held} to learn from and {held} to "
                     "judge by: both need one at least"
                 )
-            if block is not None:  # whole blocks aside
+            if block is not None and groups is None:  # whole blocks aside
                 parts = torch.split(torch.arange(n), block)
                 order = torch.cat([parts[k] for k in torch.randperm(len(parts), generator=generator).tolist()])
         self.held_out: Int[Tensor, " m"] = order[:held]
