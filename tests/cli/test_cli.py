@@ -678,7 +678,8 @@ def test_an_unfinished_demo_wants_resume(monge, demo_folder, tmp_path):
     assert f"monge demo --out {out} --steps 2 --resume" in err
 
 
-def test_a_demo_is_given_more_steps(monge, demo_folder, tmp_path):
+def test_a_demo_is_given_more_steps(monge, demo_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("monge.cli.fitting.DEMO_SAMPLES", 150)
     out = shutil.copytree(demo_folder[0], tmp_path / "run")
     status, _, err = monge("demo", "--out", out, "--steps", 3)
     assert status == 2

@@ -397,3 +397,26 @@ def test_texts_are_counted_by_the_weights_of_their_rows(tmp_path):
     many = pa.table({"k": texts, "x": draw.normal(size=2000), "w": np.where(texts == "s000", 100.0, 1.0)})
     code = data.load(many, weights="w").code.codes[0]
     assert dict(zip(code.texts, code.count, strict=True))["s000"] == 1000.0
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["red", "blue", "", " "],
+        ["$1,200.50", "$3.25", "", "$17.00"],
+        ["05.01.2023", "", "31.12.2024", "01.02.2020"],
+        ["007", "042", "", "113"],
+    ],
+)
+def test_texts_that_are_empty_are_missing_and_learned_so(tmp_path, cells):
+    (tmp_path / "t.csv").write_text("k;x\n" + "".join(f"{k};{i / 7}\n" for i, k in enumerate(cells * 12)))
+    with pytest.raises(BadInput, match="missing learn"):
+        data.load(tmp_path / "t.csv")
+    found = data.load(tmp_path / "t.csv", missing="learn")
+    assert "k is missing" in found.columns
+    back = found.code.decode(found.x.double().numpy())["k"].to_pylist()
+    assert back == [k.strip() or None for k in cells * 12]
+    assert len(data.load(tmp_path / "t.csv", drop_missing=True)) == 12 * sum(bool(k.strip()) for k in cells)
+    arrow = pa.table({"k": pa.array(cells * 12).dictionary_encode(), "x": np.arange(len(cells) * 12) / 7})
+    assert data.load(arrow, missing="learn").columns == found.columns
+    assert len(data.load(arrow, drop_missing=True)) == 12 * sum(bool(k.strip()) for k in cells)

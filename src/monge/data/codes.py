@@ -129,9 +129,9 @@ class Number(Code):
         import pyarrow
         from pyarrow import compute
 
-        kinds = pyarrow.types
-        if kinds.is_string(cells.type) or kinds.is_large_string(cells.type):
-            cells = _plain(cells, self)
+        kinds, cells = pyarrow.types, plain(cells)
+        if kinds.is_string(cells.type):
+            cells = _bare(cells, self)
         elif kinds.is_integer(cells.type):
             most = max((abs(v) for v in compute.min_max(cells).as_py().values() if v is not None), default=0)
             if most > LARGEST:
@@ -263,6 +263,17 @@ def _within(values: Any, low: float, high: float) -> Any:
     return compute.min_element_wise(compute.max_element_wise(values, low, skip_nulls=False), high, skip_nulls=False)
 
 
+def plain(cells: Any) -> Any:
+    """Without a dictionary, and texts as strings of the one kind that is computed with."""
+    import pyarrow
+
+    kinds = pyarrow.types
+    if kinds.is_dictionary(cells.type):
+        cells = cells.cast(cells.type.value_type)
+    of_texts = kinds.is_large_string(cells.type) or kinds.is_string_view(cells.type)
+    return cells.cast(pyarrow.string()) if of_texts else cells
+
+
 def as_texts(cells: Any) -> Any:
     """As strings without space around them; empty ones are missing."""
     import pyarrow
@@ -274,7 +285,7 @@ def as_texts(cells: Any) -> Any:
     return compute.if_else(compute.equal(texts, ""), None, texts)
 
 
-def _plain(cells: Any, code: Number) -> Any:
+def _bare(cells: Any, code: Number) -> Any:
     """Texts of numbers without what stands around them."""
     from pyarrow import compute
 
@@ -289,7 +300,7 @@ def microseconds(cells: Any, format: str) -> Array:
     import pyarrow
     from pyarrow import compute
 
-    kinds = pyarrow.types
+    kinds, cells = pyarrow.types, plain(cells)
     if format:
         texts = as_texts(cells)
         cells = compute.strptime(texts, format=format, unit="s")

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from monge.data.codes import LARGEST, UNITS, Array, Code, Moment, Number, as_texts, microseconds
+from monge.data.codes import LARGEST, UNITS, Array, Code, Moment, Number, as_texts, microseconds, plain
 from monge.data.texts import Grouped, Text
 from monge.errors import BadInput
 
@@ -42,8 +42,8 @@ def code_of(name: str, cells: Any, label: str, *, learn_missing: bool = False) -
     common: dict[str, Any] = {"name": name, "type": str(kind), "marked": learn_missing and cells.null_count > 0}
     if kinds.is_null(kind) or cells.null_count == len(cells):
         raise BadInput(f"{label}: column {name!r} has no values: leave it out")
-    if kinds.is_dictionary(kind):
-        cells, kind = cells.cast(kind.value_type), kind.value_type
+    cells = plain(cells)
+    kind = cells.type
     if kinds.is_date(kind) or kinds.is_timestamp(kind) or kinds.is_time(kind):
         return _moment(common, cells, "")
     if kinds.is_boolean(kind):
@@ -54,8 +54,11 @@ def code_of(name: str, cells: Any, label: str, *, learn_missing: bool = False) -
         values = Number(**common).read(cells, label)
         common["marked"] = learn_missing and bool(np.isnan(values).any())
         return Number(**common, decimals=_decimals(values[~np.isnan(values)]))
-    if kinds.is_string(kind) or kinds.is_large_string(kind):
-        return _text(common, cells, label)
+    if kinds.is_string(kind):
+        texts = as_texts(cells)
+        if texts.null_count == len(texts):
+            raise BadInput(f"{label}: column {name!r} has no values: leave it out")
+        return _text(common | {"marked": learn_missing and texts.null_count > 0}, cells, texts, label)
     raise BadInput(
         f"{label}: column {name!r} is {kind}, neither numbers, moments nor texts: leave it out, or unpack it"
     )
@@ -90,10 +93,9 @@ def _moment(common: dict[str, Any], cells: Any, format: str, is_number: bool = F
     return Moment(**common, unit=unit, format=format, padded=padded, short=short, is_number=is_number)
 
 
-def _text(common: dict[str, Any], cells: Any, label: str) -> Code:
+def _text(common: dict[str, Any], cells: Any, texts: Any, label: str) -> Code:
     from pyarrow import compute
 
-    texts = as_texts(cells)
     some = texts.drop_null().slice(0, LOOKED_AT).to_pylist()
     longest = max(some, key=len, default="")
     if len(longest) > DIGITS and longest.isascii() and longest.lstrip("+-").isdigit():

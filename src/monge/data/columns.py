@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monge.data.codes import Code, Moment, Number
+from monge.data.codes import Code, Moment, Number, plain
 from monge.data.coding import code_of, from_dict
 from monge.data.groups import grouped, weighed
 from monge.data.texts import Text
@@ -204,11 +204,11 @@ def without_missing(table: Any) -> Any:
     from pyarrow import compute
 
     whole = pyarrow.array(np.ones(table.num_rows, bool))
-    for column in table.columns:
+    for column in map(plain, table.columns):
         there = compute.is_valid(column)
         if pyarrow.types.is_floating(column.type):
             there = compute.and_(there, compute.invert(compute.fill_null(compute.is_nan(column), True)))
-        elif pyarrow.types.is_string(column.type) or pyarrow.types.is_large_string(column.type):
+        elif pyarrow.types.is_string(column.type):
             bare = compute.utf8_trim_whitespace(column)
             there = compute.and_(there, compute.fill_null(compute.not_equal(bare, ""), False))
         whole = compute.and_(whole, there)
