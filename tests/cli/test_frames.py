@@ -1,5 +1,7 @@
 """Drawn samples go back in the format that the data came in, with names, axes, coordinates and units."""
 
+import contextlib
+
 import h5py
 import numpy as np
 import pytest
@@ -81,6 +83,34 @@ def test_channels_that_were_last_are_last_and_arrays_without_a_file_have_axes_to
         "axis2",
         "axis3",
     )
+
+
+def test_labels_take_no_place_of_data_and_axes(tmp_path):
+    x, kinds = np.random.default_rng(0).normal(size=(9, 4, 5)).astype(np.float32), np.arange(9) % 2
+    for name, dims in (
+        ("y", ("time", "lat", "lon")),
+        ("rain", ("time", "y", "x")),
+        ("rain", ("time", "sample", "lon")),
+    ):
+        made = xarray.Dataset({name: (dims, x), "cls": ("time", kinds)})
+        data = load(made, key=name, label_column="cls")
+        write_samples(tmp_path / "new.nc", data.x, data.describe(), data.y)
+        found = load(tmp_path / "new.nc", key=name, label_column="cls")
+        assert torch.equal(found.x, data.x)
+        assert torch.equal(found.y, data.y)
+        with (
+            pytest.warns(UserWarning, match="are not read|is not read") if name == "rain" else contextlib.nullcontext()
+        ):
+            assert torch.equal(load(tmp_path / "new.nc", key=None if name == "rain" else "y").x, data.x)
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", ".hid", "", "..", "a\\b"])
+def test_names_of_classes_are_no_paths(tmp_path, name):
+    x = torch.arange(2 * 16).reshape(2, 1, 4, 4).float()
+    data = Samples(x, torch.tensor([0, 1]), "images", classes=(name, "ok"), quantum=1.0, limits=(0.0, 255.0))
+    with pytest.raises(BadInput, match="is no name of a folder of its own"):
+        write_samples(tmp_path / "out", x, data.describe(), data.y)
+    assert not list(tmp_path.iterdir())
 
 
 def test_arrays_with_axes_in_memory_are_read_as_from_a_file(rain, tmp_path):

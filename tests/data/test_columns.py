@@ -6,9 +6,10 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
-from pyarrow import parquet
+from pyarrow import csv, parquet
 
 from monge import data
+from monge.cli.drawing import write_samples
 from monge.data import Columns, textfiles
 from monge.data.texts import Grouped
 from monge.errors import BadInput
@@ -420,3 +421,36 @@ def test_texts_that_are_empty_are_missing_and_learned_so(tmp_path, cells):
     arrow = pa.table({"k": pa.array(cells * 12).dictionary_encode(), "x": np.arange(len(cells) * 12) / 7})
     assert data.load(arrow, missing="learn").columns == found.columns
     assert len(data.load(arrow, drop_missing=True)) == 12 * sum(bool(k.strip()) for k in cells)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_a_column_of_labels_comes_back_in_its_place_and_type(tmp_path, ending):
+    draw = np.random.default_rng(0)
+    told = pa.table(
+        {
+            "a": draw.normal(size=40).round(3),
+            "kind": pa.array(draw.integers(0, 3, 40), pa.int8()),
+            "sure": draw.random(40) < 0.5,
+            "b": draw.normal(size=40).round(3),
+        }
+    )
+    for column in ("kind", "sure"):
+        path = tmp_path / f"{column}{ending}"
+        parquet.write_table(told, path) if ending == ".parquet" else csv.write_csv(told, path)
+        found = data.load(path, label_column=column)
+        out = tmp_path / f"new{column}{ending}"
+        write_samples(out, found.x, json.loads(json.dumps(found.describe())), found.y)
+        if ending == ".csv":
+            assert out.read_text().replace('"', "") == path.read_text().replace('"', "")
+        else:
+            assert parquet.read_table(out).schema.equals(told.schema)
+            assert parquet.read_table(out)[column].equals(told[column])
+
+
+def test_moments_and_money_keep_their_zeros(tmp_path):
+    days = [f"2021-09-{i + 1:02}T20:0{i % 7}" for i in range(24)]
+    cells = zip(days, (f"2021-09-05 20:09:00.{125 * (1 + i % 7):03}" for i in range(24)), range(24), strict=True)
+    written = "a;b;c;d\n" + "".join(f"{a};{b};1.0{i:02},50 €;{i},5\n" for a, b, i in cells)
+    (tmp_path / "t.csv").write_text(written)
+    found = data.load(tmp_path / "t.csv")
+    assert textfiles.write(found.code.decode(found.x.double().numpy()), found.dialect).decode() == written

@@ -2,6 +2,7 @@
 
 import inspect
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from monge.cli import frames, pictures
 from monge.cli.endings import TABLES
 from monge.data import Columns, Dialect, Labels, textfiles
+from monge.data.folders import PARTS
 from monge.errors import BadInput
 from monge.files import ending_of, write_atomic
 from monge.models import Family
@@ -68,17 +70,15 @@ def write_samples(
         full = pictures.DEEP if high - low > pictures.SHALLOW else pictures.SHALLOW
         if full == pictures.DEEP and 0 <= low < high <= full:  # as they are
             low, high = 0.0, full
-        told = None if about.get("classes") is None else names_of(y, about)
+        told = names_of(y, about)
+        refuse_paths(path, [] if told is None else sorted({str(name) for name in told}))
         for i, picture in enumerate(x):
             inside = path if told is None else path / str(told[i])
             name = f"{i:0{len(str(len(x) - 1))}}.png"
             pictures.write(inside / name, pictures.of_units(picture, (low, high), full))
         return
     if ending in TABLES:
-        table = _table(x, about, int(drawn.get("seed") or 0))
-        if y is not None:
-            column = about.get("reading", {}).get("label_column") or "label"
-            table = table.append_column(column, [names_of(y, about)])
+        table = _table(x, about, int(drawn.get("seed") or 0), names_of(y, about))
         if ending != ".parquet":
             same = about.get("dialect") is not None and ending == ending_of(Path(str(about.get("source"))))
             own = Dialect(**about["dialect"]) if same else TEXTS[ending]
@@ -97,6 +97,14 @@ def write_samples(
     write_atomic(path, content.getvalue())
 
 
+def refuse_paths(folder: Path, classes: Sequence[str]) -> None:
+    """Raise BadInput for names of classes that are no names of folders, or would not be read as classes again."""
+    for name in classes:
+        plain = name != "" and Path(name).name == name and not name.startswith(".") and "\\" not in name
+        if not plain or (len(classes) == 1 and name.lower() in PARTS) or all(each.lower() in PARTS for each in classes):
+            raise BadInput(f"{folder}: the class {name!r} is no name of a folder of its own: write .npz")
+
+
 def names_of(y: Tensor | None, about: dict[str, Any]) -> Any:
     """Labels by their names, as an array, or by their numbers where they have none."""
     if y is None:
@@ -104,15 +112,18 @@ def names_of(y: Tensor | None, about: dict[str, Any]) -> Any:
     return y.numpy() if about.get("classes") is None else np.array(about["classes"])[y.numpy()]
 
 
-def _table(x: Tensor, about: dict[str, Any], seed: int) -> Any:
-    """An Arrow table with the columns, and the types, of the data."""
+def _table(x: Tensor, about: dict[str, Any], seed: int, labels: Any) -> Any:
+    """An Arrow table with the columns, and the types, of the data; labels are the last where they were none of them."""
     import pyarrow
 
     if about.get("code") is not None:
-        return Columns.from_dict(about["code"]).decode(x.numpy(), seed)
-    values = x.long() if about["quantum"] == 1.0 else x
-    names = about.get("columns") or [f"x{i + 1}" for i in range(x.shape[1])]
-    return pyarrow.table(dict(zip(names, values.T.contiguous().numpy(), strict=True)))
+        table = Columns.from_dict(about["code"]).decode(x.numpy(), seed, labels)
+    else:
+        values = x.long() if about["quantum"] == 1.0 else x
+        names = about.get("columns") or [f"x{i + 1}" for i in range(x.shape[1])]
+        table = pyarrow.table(dict(zip(names, values.T.contiguous().numpy(), strict=True)))
+    column = about.get("reading", {}).get("label_column") or "label"
+    return table if labels is None or column in table.column_names else table.append_column(column, [labels])
 
 
 def how_drawn(path: Path) -> dict[str, Any]:

@@ -17,8 +17,8 @@ SAMPLE, LABEL = "sample", "y"
 
 def write(path: Path, x: Tensor, about: dict[str, Any], labels: Any = None) -> None:
     """Samples [n, *event] under the name, with the axes, coordinates, units and other attributes that the data had in
-    their file; packed numbers are written unpacked. about: the `data` of a run's record. labels: [n], beside them as
-    `y`, or `label` where an axis is called so."""
+    their file; packed numbers are written unpacked. about: the `data` of a run's record. labels: [n], beside them under
+    the name that they had, `y`, or `label` where the data or an axis is called so."""
     frame = about.get("frame") or {}
     values = x.numpy()
     sizes = tuple(frame.get("sizes", ()))
@@ -31,16 +31,19 @@ def write(path: Path, x: Tensor, about: dict[str, Any], labels: Any = None) -> N
     elif event != sizes:
         names = [f"axis{i + 1}" for i in range(len(event))]
     names = [name or f"axis{i + 1}" for i, name in enumerate(names)]
+    own = about.get("reading", {}).get("label_column")
     name, attributes = frame.get("name", "x"), frame.get("attributes", {})
     import xarray
 
     coordinates = {
         axis: (axis, of, about) for axis, (of, about) in frame.get("coordinates", {}).items() if axis in names
     }
-    data = xarray.DataArray(values, dims=(SAMPLE, *names), coords=coordinates, attrs=attributes, name=name)
-    beside = "label" if LABEL in names else LABEL
+    taken = {name, *names}
+    sample = next(each for each in (SAMPLE, "sample_of_monge") if each not in taken)
+    data = xarray.DataArray(values, dims=(sample, *names), coords=coordinates, attrs=attributes, name=name)
+    beside = next(each for each in (own, LABEL, "label", "label_of_monge") if each is not None and each not in taken)
     labels = labels.astype(object) if labels is not None and labels.dtype.kind == "U" else labels
-    file = data.to_dataset() if labels is None else data.to_dataset().assign({beside: (SAMPLE, labels)})
+    file = data.to_dataset() if labels is None else data.to_dataset().assign({beside: (sample, labels)})
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         made = Path(folder) / path.name

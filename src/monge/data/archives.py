@@ -52,8 +52,8 @@ class Node(NamedTuple):
 
 
 def choose(path: Path, nodes: Sequence[Node], key: str | None, label: str | None = None) -> Table:
-    """The array called `key`, else "x", else the only one that is no axis and no label; with the array y (or `label`)
-    of its group for labels. Draws of chains [chain, draw, *event] become rows.
+    """The array called `key`, else "x", else the only one that is no axis and no label, or that has two axes or more;
+    with the array y (or `label`) of its group for labels. Draws of chains [chain, draw, *event] become rows.
 
     Raises BadInput where there is none or there are several, and for labels of another number of rows; warns of arrays
     of as many rows that are not read.
@@ -66,7 +66,9 @@ def choose(path: Path, nodes: Sequence[Node], key: str | None, label: str | None
     elif SAMPLES in named and not named[SAMPLES].is_axis:
         chosen = SAMPLES
     else:
-        chosen = ends[0] if len(ends) == 1 else data[0].name if len(data) == 1 else None
+        of_axes = [node for node in data if len(node.shape) > 1]  # others tell of each row
+        only = data if len(data) == 1 else of_axes
+        chosen = ends[0] if len(ends) == 1 else only[0].name if len(only) == 1 else None
     if chosen is None:
         there = ", ".join(node.told for node in (data or nodes)) or "(none there)"
         raise BadInput(f"{path} has no array {key or SAMPLES!r}: choose a key among {there}, as in {path.name}#KEY")

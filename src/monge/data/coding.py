@@ -118,8 +118,10 @@ def _text(common: dict[str, Any], cells: Any, texts: Any, label: str) -> Code:
             continue
         if isinstance(code, Moment):
             return _moment(common, cells, code.format)
+        number = cast(Number, code)
         places = _decimals(values[~np.isnan(values)])
-        return replace(cast(Number, code), decimals=MOST_DECIMALS if places is None else places)
+        places = MOST_DECIMALS if places is None else max(places, _written(some, number))
+        return replace(number, decimals=places)
     counts = compute.value_counts(texts.drop_null())
     found = sorted((str(item["values"]), int(item["counts"].as_py())) for item in counts)
     kept = {text for text, count in found if count >= RARE} or {text for text, _ in found}
@@ -134,6 +136,13 @@ def _text(common: dict[str, Any], cells: Any, texts: Any, label: str) -> Code:
     if len(pooled) == 1:  # which is as rare alone
         kept, pooled = kept | set(pooled), {}
     return Text(**common, texts=tuple(text for text, _ in found if text in kept), pooled=pooled)
+
+
+def _written(some: list[str], code: Number) -> int:
+    """Decimals that all texts of a column have, zeros among them; 0 where they differ."""
+    bare = [text.removesuffix(code.after) for text in some]
+    found = {len(text.rpartition(code.point)[2]) if code.point in text else 0 for text in bare}
+    return found.pop() if len(found) == 1 else 0
 
 
 def _formats(common: dict[str, Any], some: list[str]) -> Iterator[Number]:

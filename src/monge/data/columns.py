@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monge.data.codes import Code, Moment, Number, plain
+from monge.data.codes import Code, Moment, Number, of_type, plain
 from monge.data.coding import code_of, from_dict
 from monge.data.groups import grouped, weighed
 from monge.data.texts import Text
@@ -54,7 +54,8 @@ class Derived:
 @dataclass(frozen=True)
 class Columns:
     """How the columns of a table are told in numbers: the codes of those that are learned, in the order of the file,
-    and what is derived from them; `order`, the names in the file.
+    and what is derived from them; `order`, the names in the file; `label`, the name and the type of the column of
+    labels, which are not among the numbers.
 
     >>> import pyarrow
     >>> table = pyarrow.table({"size": [1.5, 2.0, 4.0, 3.5], "colour": ["red", "blue", "red", "blue"]})
@@ -66,6 +67,7 @@ class Columns:
     codes: tuple[Code, ...]
     derived: tuple[Derived, ...]
     order: tuple[str, ...]
+    label: tuple[str, str] | None = None
 
     @classmethod
     def fit(
@@ -159,8 +161,9 @@ class Columns:
             np.concatenate([part[some] for part in parts], axis=1, out=x[some])
         return x
 
-    def decode(self, x: NDArray[Any], seed: int = 0) -> Any:
-        """Numbers [n, d] as an Arrow table, of the columns and types of the file."""
+    def decode(self, x: NDArray[Any], seed: int = 0, labels: NDArray[Any] | None = None) -> Any:
+        """Numbers [n, d] as an Arrow table, of the columns and types of the file. labels: [n] names or numbers, for the
+        column that they came from."""
         import pyarrow
 
         x, at, cells, values = np.asarray(x, np.float64), 0, {}, {}
@@ -171,6 +174,9 @@ class Columns:
         for each in self.derived:
             told = each.of(values)
             cells[each.code.name] = each.code.write(np.broadcast_to(told, len(x)))
+        if labels is not None and self.label is not None:
+            name, kind = self.label
+            cells[name] = of_type(pyarrow.array(labels), kind)
         return pyarrow.table({name: cells[name] for name in self.order if name in cells})
 
     @property
@@ -183,7 +189,9 @@ class Columns:
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         derived = [vars(each) | {"code": each.code.to_dict()} for each in self.derived]
-        return {"codes": [code.to_dict() for code in self.codes], "derived": derived, "order": list(self.order)}
+        label = None if self.label is None else list(self.label)
+        codes = [code.to_dict() for code in self.codes]
+        return {"codes": codes, "derived": derived, "order": list(self.order), "label": label}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Columns":
@@ -193,7 +201,9 @@ class Columns:
                 Derived(**each | {"code": from_dict(each["code"]), "texts": tuple(each["texts"])})
                 for each in content["derived"]
             )
-            return cls(tuple(map(from_dict, content["codes"])), derived, tuple(content["order"]))
+            label = content.get("label")
+            label = None if label is None else (str(label[0]), str(label[1]))
+            return cls(tuple(map(from_dict, content["codes"])), derived, tuple(content["order"]), label)
         except (KeyError, TypeError) as error:
             raise BadInput(f"not columns as to_dict writes them ({error!r}): take them from a model.json") from error
 

@@ -18,7 +18,7 @@ BLANKS = " "
 BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8"}
 PADDED, COMMA = re.compile(r"^0\d+$|^[-+]?\d{17,}$"), re.compile(r"^[-+]?\d+,\d+$")
 THOUSANDS = re.compile(r"^[-+]?[1-9]\d{0,2}(,\d{3})+$")
-ISO = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:")  # a moment with a T in it
+ISO = re.compile(r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d")  # a moment, with a T in it or not
 SHORT = re.compile(r"^\d\d:\d\d$")  # a time without seconds
 
 
@@ -26,7 +26,8 @@ class Dialect(NamedTuple):
     """What parts the cells of a row, the mark of decimals, the names of the columns, how many lines are before the
     first row, the encoding, columns that are texts though they look like numbers (zeros before them, or more digits
     than numbers have), whether the file names its columns, whether cells go over several lines, and how columns of yes
-    and no, of times and of moments are written: the words of both, "%H:%M", or "T"."""
+    and no, of times and of moments are written: the words of both, "%H:%M", or what
+    stands between day and time, and whether seconds are left out."""
 
     delimiter: str = ","
     decimal: str = "."
@@ -100,7 +101,7 @@ def dialect(path: Path) -> Dialect:
         if some and all(map(SHORT.match, some)):
             looks[name] = ("%H:%M",)
         if some and all(map(ISO.match, some)):
-            looks[name] = ("T",)
+            looks[name] = (some[0][10], *(["minutes"] if all(len(cell) == 16 for cell in some) else []))
     over = any("\n" in cell for row in rows for cell in row)
     decimal, names = "," if comma else ".", tuple(names)
     return Dialect(delimiter, decimal, names, empty + header, encoding, tuple(texts), header, over, looks)

@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -263,6 +264,9 @@ def tabled(table: Any, path: str, how: Reading) -> Table:
         by_weight.check(torch.from_numpy(weights), path)
     options: dict[str, Any] = {"derive": how.derived, "learn_missing": how.missing == "learn", "weights": weights}
     code = how.like or Columns.fit(table, path, **options)
+    if how.like is None and "label" in apart:
+        order = tuple(name for name in names if name in (*kept, apart["label"]))
+        code = replace(code, order=order, label=(apart["label"], str(cells["label"].type)))
     y = np.asarray(cells["label"].to_pylist()) if "label" in cells else None
     classes = None if y is None or y.dtype.kind not in "iu" else hub.names_of(table.schema, apart["label"])
     groups = np.array([str(value) for value in cells["group"].to_pylist()]) if "group" in cells else None

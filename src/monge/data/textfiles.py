@@ -68,10 +68,25 @@ def _told(cells: Any, kind: Any, how: Dialect, look: Sequence[str] | None) -> An
         cells = compute.if_else(cells, look[1], look[0])
     elif kinds.is_time(kind) and look is not None:
         cells = compute.utf8_slice_codeunits(cells.cast(pyarrow.string()), 0, 5)
-    elif kinds.is_timestamp(kind) and look is not None:
-        cells = compute.replace_substring(cells.cast(pyarrow.string()), " ", look[0], max_replacements=1)
+    elif kinds.is_timestamp(kind):
+        between, *short = look or (" ",)
+        told = _coarsest(cells).cast(pyarrow.string())
+        told = compute.utf8_slice_codeunits(told, 0, 16) if short else told
+        cells = compute.replace_substring(told, " ", between, max_replacements=1)
     if how.delimiter == BLANKS:
         cells = compute.fill_null(cells.cast(pyarrow.string()), MISSING)
+    return cells
+
+
+def _coarsest(cells: Any) -> Any:
+    """Moments without zeros behind their seconds."""
+    import pyarrow
+
+    for unit in ("s", "ms", "us"):
+        try:
+            return cells.cast(pyarrow.timestamp(unit, cells.type.tz))
+        except pyarrow.ArrowInvalid:
+            continue
     return cells
 
 

@@ -105,7 +105,8 @@ def _power(m: Material) -> Panel | None:
 
 def _beside(m: Material) -> Panel:
     if m.code is not None:
-        d, most, drawn = len(m.code.order), tables.COLUMNS, [("columns", tables.columns(m.code, m.real, m.generated))]
+        d, most = len(m.code.codes) + len(m.code.derived), tables.COLUMNS
+        drawn = [("columns", tables.columns(m.code, m.real, m.generated))]
         caption = "The law of each column" + (f" (the first {most} of {d})" if d > most else "")
         plain = {code.name for code in m.code.codes if isinstance(code, Number)}
         numbers = [i for i, name in enumerate(m.code.names) if name in plain]
