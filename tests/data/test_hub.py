@@ -103,3 +103,42 @@ def test_classes_of_numbers_have_their_names_in_tables_too():
     table = pa.table({"kind": [0, 1, 2, 1], "size": [1.5, 2.0, 3.25, 4.0]})
     table = table.replace_schema_metadata({"huggingface": json.dumps(about)})
     assert load(table, label_column="kind").classes == tuple(NAMES)
+
+
+def test_groups_weights_and_missing_rows_go_with_pictures():
+    table = of_pictures().append_column("owner", [list("aabbcc")]).append_column("w", [[1.0, 2.0, 3.0, 1.0, 1.0, 0.0]])
+    found = load(table, group="owner", weights="w")
+    assert found.groups.tolist() == [0, 0, 1, 1, 2, 2]
+    assert found.weights.tolist() == [1.0, 2.0, 3.0, 1.0, 1.0, 0.0]
+    assert found.classes == tuple(NAMES)
+    with pytest.raises(BadInput, match="has no column 'nope'"):
+        load(table, group="nope")
+    with pytest.raises(BadInput, match="is of cells, and 'image' holds pictures"):
+        load(table, missing="learn")
+    holed = table.set_column(0, "image", [[None, *table["image"].to_pylist()[1:]]])
+    with pytest.raises(BadInput, match="row 1 has no picture"):
+        load(holed)
+    assert len(load(holed, drop_missing=True)) == 5
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pd.Series([1.0, 2.0]),
+        pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"]),
+        pd.DataFrame({"a": [1, "x", 2.5]}),
+        pd.DataFrame({"a": [1 + 2j, 2j]}),
+        pd.DataFrame(index=range(3)),
+        pa.chunked_array([[1, 2]]),
+    ],
+)
+def test_what_is_no_plain_table_is_refused_in_one_line(source):
+    with pytest.raises(BadInput, match="the table"):
+        load(source)
+
+
+def test_texts_of_every_kind_of_arrow_are_texts():
+    cells = ["red", "blue"] * 20
+    for kind in (pa.string(), pa.large_string(), pa.string_view()):
+        table = pa.table({"k": pa.array(cells, kind), "x": np.arange(40) / 8})
+        assert load(table).columns == ("k=red", "x")

@@ -152,3 +152,27 @@ def test_colours_of_sixteen_bits_are_refused_and_not_cut_to_eight(tmp_path):
     deep = DRAW.integers(0, 65535, (4, 5)).astype(np.uint16)
     Image.fromarray(deep).save(tmp_path / "gray.png")
     assert np.array_equal(read_image(tmp_path / "gray.png")[0], deep)
+
+
+def test_deep_colours_of_any_format_are_refused(tmp_path):
+    (tmp_path / "a.ppm").write_bytes(b"P6 2 1 65535\n" + bytes(range(12)))
+    with pytest.raises(BadInput, match="colours of 16 bits"):
+        read_image(tmp_path / "a.ppm")
+    (tmp_path / "b.ppm").write_bytes(b"P6 2 1 255\n" + bytes(range(6)))
+    assert read_image(tmp_path / "b.ppm").shape == (3, 1, 2)
+    Image.fromarray(LEVELS[0]).convert("LA").convert("PA").save(tmp_path / "pa.tif")
+    assert read_image(tmp_path / "pa.tif").shape[0] in (1, 3)
+
+
+def test_deep_gray_folders_and_broken_files_where_they_stay_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(albums, "IN_MEMORY", 100)
+    (tmp_path / "deep").mkdir()
+    deep = DRAW.integers(0, 65535, (120, 4, 5)).astype(np.uint16)
+    for i, each in enumerate(deep):
+        Image.fromarray(each).save(tmp_path / "deep" / f"{i:03}.png")
+    found = load(tmp_path / "deep")
+    assert found.block is not None
+    assert np.array_equal(found.batch([5, 119, 7])[:, 0], deep[[5, 119, 7]])
+    (tmp_path / "deep" / "500.png").write_bytes(b"?")
+    with pytest.raises(BadInput, match=r"500.png is not a readable picture"):
+        load(tmp_path / "deep")

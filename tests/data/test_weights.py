@@ -144,3 +144,14 @@ def test_a_run_goes_on_with_its_own_weights_alone(tmp_path):
     assert (tmp_path / "run" / "model.json").read_text() == record
     (tmp_path / "run" / "model.json").write_text(record.replace('"beside"', '"before"'))
     Diffusion(net=net).fit(data, steps=4, **options)  # a run of before it was kept
+
+
+def test_parts_without_a_weight_are_parts_until_they_are_learned_from():
+    data = Samples(torch.eye(3), weights=torch.tensor([0.0, 1.0, 1.0]))
+    assert len(data.take([])) == 0
+    assert len(data.take([0])) == 1
+    with pytest.raises(BadInput, match="all weights are 0"):
+        data.take([0]).by_weight()
+    heavy = Samples(torch.randn(900, 2), weights=torch.cat([torch.ones(1), 1e-9 * torch.ones(899)]))
+    lines = [line for line in LINES if line.name == "one coordinate at a time"]
+    assert audit(torch.randn(200, 2), holdout=torch.randn(200, 2), train=heavy, rows=150, lines=lines).lines

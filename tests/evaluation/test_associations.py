@@ -136,11 +136,18 @@ def test_a_label_that_is_given_is_a_column_of_the_table():
     assert "of label" in utility.detail
 
 
-def test_of_many_columns_some_are_looked_at_and_constant_ones_are_none():
-    x = torch.randn(200, 300, generator=torch.Generator().manual_seed(0))
+def test_of_many_columns_those_that_go_together_are_looked_at():
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(400, 300, generator=g)
     x[:, ::3] = 1.0
+    x[:, 299] = x[:, 298] + 0.1 * torch.randn(400, generator=g)
     found = scores(x, tuple(range(300)), 1)
     assert len(found.column) == 48
     assert (found.column % 3 != 0).all()
-    assert found.column[-1] == 299
-    assert found.measure(x).shape == (200, 48)
+    assert {298, 299} <= set(found.column.tolist())
+    assert found.measure(x).shape == (400, 48)
+    apart = torch.cat([x[:, :298], x[torch.randperm(400, generator=g), 298:299], x[:, 299:]], 1)[:200]
+    (line,) = audit(apart, holdout=x[200:], lines=(PAIRS,)).lines
+    assert line.status == "fail"
+    assert line.detail.startswith("column 299 with column 300: ")
+    assert audit(x[:200], holdout=x[200:], lines=(PAIRS,)).status != "fail"

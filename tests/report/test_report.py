@@ -4,15 +4,17 @@ from html.parser import HTMLParser
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow
 import pytest
 import torch
 
 from monge import report
-from monge.data import Samples, load
+from monge.data import Columns, Samples, load
 from monge.errors import BadInput
 from monge.evaluation import LINES, Evidence, Line, Verdict, audit
 from monge.report.looks import Look, rows
 from monge.report.page import Gauge
+from monge.report.tables import columns
 
 EVENTS = {
     "gray": (1, 8, 8),
@@ -281,8 +283,6 @@ def test_numbers_of_a_game_have_panels_of_their_own():
 
 
 def test_a_table_is_shown_by_its_columns_and_its_cells(tmp_path):
-    import pyarrow
-
     g = np.random.default_rng(0)
     n = 700
     job = np.array(["clerk", "<smith>"])[(g.random(n) < 0.4).astype(int)]
@@ -300,3 +300,9 @@ def test_a_table_is_shown_by_its_columns_and_its_cells(tmp_path):
         assert name in page
     assert "<smith></td>" not in page
     assert "job=" not in page.split("Generated beside real")[1].split("How to make")[0]
+
+
+def test_a_column_of_few_values_far_apart_has_few_bars():
+    code = Columns.fit(pyarrow.table({"a": [0, 10**10] * 20, "b": np.arange(40) / 8}), "t", derive=False)
+    x = np.column_stack([[0.0, 1e10] * 20, np.arange(40) / 8])
+    assert len(columns(code, x, x).axes[0].patches) < 100

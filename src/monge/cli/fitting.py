@@ -162,12 +162,12 @@ def fit(
     )
     for statement in samples.statements:
         typer.echo(statement)
-    train = samples.split(holdout, SPLIT_SEED)[0] if holdout else samples
-    held = len(samples) - len(train)
+    train, aside = samples.split(holdout, SPLIT_SEED) if holdout else (samples, None)
+    held = 0 if aside is None else len(aside.thinned())
     if 0 < held < HELD_OUT_AT_LEAST:
         typer.echo(
-            f"only {held} samples are held out, and an audit needs {HELD_OUT_AT_LEAST}: stop, and fit with a larger "
-            "--holdout or more data, to have one"
+            f"only {held} samples are held out{', as weights leave' * (samples.weights is not None)}, and an audit "
+            f"needs {HELD_OUT_AT_LEAST}: stop, and fit with a larger --holdout or more data, to have one"
         )
     usual = fresh.defaults(train)
     begun = resume and run.record_file.exists()

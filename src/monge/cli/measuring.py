@@ -59,6 +59,9 @@ def distance(
     how = reading(columns, label_column, weights, drop_missing, missing)
     real = data.load(b, **how)
     samples = load_like(a, real.kind, real.event_shape, like=real, **how)
+    for title, part in ((a, samples), (b, real)):
+        if part.weights is not None:
+            typer.echo(f"of {len(part):,} rows of {title} with weights {len(part.thinned(seed)):,} are compared")
     found = evaluation.distance(samples, real, made[metric](), n=n, seed=seed, show=True)
     if json is not None:
         write_atomic(json, dumps(found._asdict() | {"seed": seed}, indent=2, allow_nan=False) + "\n")

@@ -80,8 +80,11 @@ def _alike(paths: Sequence[Path]) -> bool:
     from PIL import Image
 
     def size(path: Path) -> tuple[int, int]:
-        with Image.open(path) as file:
-            return file.size
+        try:
+            with Image.open(path) as file:
+                return file.size
+        except (OSError, ValueError, SyntaxError):
+            return read_image(path).shape[1:]  # which says what is wrong with it
 
     with ThreadPoolExecutor() as workers:
         return len(set(workers.map(size, paths))) == 1

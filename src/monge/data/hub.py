@@ -3,14 +3,12 @@
 import io
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from monge.data.albums import stacked
 from monge.data.images import read_image
-from monge.data.layout import Table
 from monge.errors import BadInput
 
 STATE, SEVERAL = "state.json", "dataset_dict.json"
@@ -49,11 +47,11 @@ def names_of(schema: Any, column: str) -> tuple[str, ...] | None:
     return tuple(feature["names"]) if isinstance(feature, dict) and feature.get("names") else None
 
 
-def pictures_in(table: Any) -> str | None:
+def pictures_in(schema: Any) -> str | None:
     """The column that holds pictures, as bytes, alone or beside a path; None if there is none."""
     from pyarrow import types
 
-    for field in table.schema:
+    for field in schema:
         kind = field.type
         if types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
             kind = kind.field(kind.get_field_index("bytes")).type
@@ -62,22 +60,24 @@ def pictures_in(table: Any) -> str | None:
     return None
 
 
-def pictures(table: Any, column: str, label_column: str | None, name: str, *, cropped: bool) -> Table:
-    """The pictures of a column, [n, C, H, W], labels being those of another: the one asked for, or `label`.
+def pictures(table: Any, column: str, others: Sequence[str], name: str, *, cropped: bool, missing: str | None) -> Any:
+    """The pictures of a column, [n, C, H, W], or a list of those that are to be cropped.
 
-    Raises BadInput for one that is missing or is no picture, and what `stacked` refuses; warns of columns not read.
+    Raises BadInput for one that is missing or is no picture, and what `stacked` refuses; warns of others, columns that
+    are not read.
     """
-    told = next((each for each in (label_column, *LABELS) if each in table.schema.names), None)
-    if label_column is not None and told != label_column:
-        raise BadInput(f"{name} has no column {label_column!r}: its columns are {', '.join(table.schema.names)}")
-    others = [each for each in table.schema.names if each not in (column, told)]
+    if missing is not None:
+        raise BadInput(f"{name}: missing={missing!r} is of cells, and {column!r} holds pictures: leave it out")
     if others:
         warnings.warn(f"{name}: {', '.join(others)} are not read beside the pictures in {column!r}", stacklevel=2)
 
     def each(row: int, cell: Any) -> Any:
         content = cell["bytes"] if isinstance(cell, dict) else cell
         if content is None:
-            raise BadInput(f"{name}: row {row + 1} has no picture in {column!r}: drop it, or embed the file")
+            raise BadInput(
+                f"{name}: row {row + 1} has no picture in {column!r}: leave such rows out with drop_missing=True "
+                "(--drop-missing), or embed them"
+            )
         try:
             return read_image(io.BytesIO(content))
         except BadInput as error:
@@ -85,8 +85,4 @@ def pictures(table: Any, column: str, label_column: str | None, name: str, *, cr
 
     cells = table.column(column)
     rows = [f"row {row + 1}" for row in range(len(cells))]
-    x = stacked((each(row, cell.as_py()) for row, cell in enumerate(cells)), rows, cropped=cropped)
-    if told is None:
-        return Table(x)
-    labels = np.asarray(table.column(told).to_pylist())
-    return Table(x, labels, names_of(table.schema, told))
+    return stacked((each(row, cell.as_py()) for row, cell in enumerate(cells)), rows, cropped=cropped)

@@ -10,8 +10,8 @@ from jaxtyping import Shaped
 from monge.errors import BadInput
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
-AS_COLOURS = ("CMYK", "YCbCr", "LAB", "HSV", "RGBX", "RGBa", "La", "PA")  # modes that are told in red, green and blue
-DEEP = ";16"  # of how colours are stored, of which Pillow would keep eight bits of sixteen
+AS_COLOURS = ("CMYK", "YCbCr", "LAB", "HSV", "RGBX")  # modes that are told in red, green and blue
+WITH_ALPHA = {"PA": "RGBA", "RGBa": "RGBA", "La": "LA"}
 
 
 class Layers(NamedTuple):
@@ -56,9 +56,11 @@ def read_layers(path: Any, page: int | None = None) -> Layers:
             picture = ImageOps.exif_transpose(file)
             if picture.mode == "1":
                 picture = picture.convert("L")
+            if picture.mode in WITH_ALPHA:
+                picture = picture.convert(WITH_ALPHA[picture.mode])
             if picture.mode == "P" or "transparency" in picture.info:
                 picture = picture.convert("LA" if picture.mode == "L" else "RGBA")
-            if not picture.mode.startswith("I") and any(DEEP in str(tile[3]) for tile in tiles):
+            if not picture.mode.startswith("I") and any(map(_is_deep, tiles)):
                 raise BadInput(f"{path} has colours of 16 bits, which are read as 8: save it as .npy, or gray")
             picture = _in_srgb(picture, path)
             if picture.mode not in ("L", "RGB", "LA", "RGBA", "F", "I") and not picture.mode.startswith("I;16"):
@@ -76,6 +78,13 @@ def read_layers(path: Any, page: int | None = None) -> Layers:
     if picture.mode in ("LA", "RGBA"):
         values, alpha = values[..., :-1], values[..., -1]
     return Layers(np.moveaxis(np.atleast_3d(values), -1, 0), alpha)
+
+
+def _is_deep(tile: Any) -> bool:
+    """Whether a part of a file is stored with more than eight bits a colour, of which Pillow would keep eight."""
+    codec, _, _, told = tile
+    most = told[1] if codec.startswith("ppm") and isinstance(told, tuple) else 0
+    return ";16" in str(told) or int(most) > 255
 
 
 def _in_srgb(picture: Any, path: Any) -> Any:

@@ -168,7 +168,10 @@ def _parquet(path: Path, how: Reading) -> Table:
 
     file = parquet.ParquetFile(path)
     groups = range(file.metadata.num_row_groups)
-    if sum(file.metadata.row_group(k).total_byte_size for k in groups) <= SPILLED:
+    if (
+        hub.pictures_in(file.schema_arrow) is not None
+        or sum(file.metadata.row_group(k).total_byte_size for k in groups) <= SPILLED
+    ):
         return tabled(file.read(), str(path), how)
     return _spilled((Arrow.from_batches([batch]) for batch in file.iter_batches(ROWS_AT_ONCE)), path, how)
 
@@ -230,16 +233,17 @@ def _arrow(path: Path, how: Reading) -> Table:
 
 def tabled(table: Any, path: str, how: Reading) -> Table:
     """An Arrow table in numbers, or the pictures in it, by what is asked of it. path: how it is called in messages."""
-    pictured = None if how.columns else hub.pictures_in(table)
-    if pictured is not None:
-        return hub.pictures(table, pictured, how.label_column, path, cropped=how.cropped)
+    pictured = None if how.columns else hub.pictures_in(table.schema)
     names = list(map(str, table.schema.names))
     for name in INDICES:
         if name in names and name not in (how.columns or ()):
             warnings.warn(f"{path}: the column {name!r} is an index of rows, and is left out", stacklevel=2)
             table = table.drop_columns([name])
     names = list(map(str, table.schema.names))
-    asked = {"group": how.group, "label": how.label_column, "weight": how.weights}
+    if not names:
+        raise BadInput(f"{path} has no columns: give a table with values in it")
+    implied = next((name for name in hub.LABELS if name in names), None) if pictured is not None else None
+    asked = {"group": how.group, "label": how.label_column or implied, "weight": how.weights}
     if how.like is not None:  # of samples that are held against others, which have these
         asked = {what: name for what, name in asked.items() if what == "group" or name in names}
     apart = {what: name for what, name in asked.items() if name is not None}
@@ -247,6 +251,7 @@ def tabled(table: Any, path: str, how: Reading) -> Table:
         if name not in names:
             raise BadInput(f"{path} has no column {name!r}: its columns are {', '.join(names)}")
     kept = [name for name in (how.columns or names) if name not in apart.values()]
+    kept = kept if pictured is None else [pictured]
     if how.drop_missing:
         table = table.filter(without_missing(table.select([*kept, *apart.values()])))
     cells = {what: table.column(name) for what, name in apart.items()}
@@ -258,18 +263,27 @@ def tabled(table: Any, path: str, how: Reading) -> Table:
         told = ", ".join(map(repr, apart.values()))
         raise BadInput(f"{path} has no column but {told}: give values to learn from beside it")
     table = table.select(kept)
+    y = np.asarray(cells["label"].to_pylist()) if "label" in cells else None
+    classes = None if y is None or y.dtype.kind not in "iu" else hub.names_of(table.schema, apart["label"])
+    groups = np.array([str(value) for value in cells["group"].to_pylist()]) if "group" in cells else None
     weights = None
     if "weight" in cells:
         weights = Number(apart["weight"]).read(cells["weight"].combine_chunks(), path)
         by_weight.check(torch.from_numpy(weights), path)
+    if pictured is not None:
+        others = [name for name in names if name not in (pictured, *apart.values())]
+        return Table(
+            hub.pictures(table, pictured, others, path, cropped=how.cropped, missing=how.missing),
+            y,
+            classes,
+            groups=groups,
+            weights=weights,
+        )
     options: dict[str, Any] = {"derive": how.derived, "learn_missing": how.missing == "learn", "weights": weights}
     code = how.like or Columns.fit(table, path, **options)
     if how.like is None and "label" in apart:
         order = tuple(name for name in names if name in (*kept, apart["label"]))
         code = replace(code, order=order, label=(apart["label"], str(cells["label"].type)))
-    y = np.asarray(cells["label"].to_pylist()) if "label" in cells else None
-    classes = None if y is None or y.dtype.kind not in "iu" else hub.names_of(table.schema, apart["label"])
-    groups = np.array([str(value) for value in cells["group"].to_pylist()]) if "group" in cells else None
     return Table(code.encode(table, path), y, classes, columns=code.names, groups=groups, weights=weights, code=code)
 
 

@@ -110,7 +110,8 @@ class Samples:
             weights = torch.as_tensor(weights, dtype=torch.float64)
             if weights.shape != (n,):
                 raise BadInput(f"weights are [{n}], one a sample, and came as {list(weights.shape)}")
-            by_weight.check(weights, name)
+            if rows is None:  # parts may have none that count
+                by_weight.check(weights, name)
         self.__dict__.update(
             y=y,
             kind=kind,
@@ -209,6 +210,7 @@ class Samples:
         """
         if self.weights is None:
             return self
+        by_weight.check(self.weights, self.name)
         rows = by_weight.as_often(self.weights, seed)
         found = self.take(rows)
         found.__dict__.update(weights=None, groups=rows if self.groups is None else found.groups)
@@ -219,6 +221,7 @@ class Samples:
         w / max w leaves; these, where all weigh the same."""
         if self.weights is None:
             return self
+        by_weight.check(self.weights, self.name)
         found = self.take(by_weight.kept(self.weights, seed))
         found.__dict__.update(weights=None)
         return found

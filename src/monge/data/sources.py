@@ -160,8 +160,14 @@ def _load_table(source: Any, key: str | None, name: str | None, how: Reading, **
         return _assembled(table, how, {"name": name or "arrays", "label": label}, **asked)
     if key is not None:
         raise BadInput(f"key {key!r} was given with a table: keys are for archives (npz, h5, zarr)")
-    table = source.with_format("arrow")[:] if hasattr(source, "with_format") else pyarrow.table(source)
     label = name or "the table"
+    try:
+        table = source.with_format("arrow")[:] if hasattr(source, "with_format") else pyarrow.table(source)
+    except (TypeError, ValueError, NotImplementedError, pyarrow.ArrowException) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise BadInput(
+            f"{label} is no table of plain columns ({reason}): give a DataFrame of numbers and texts"
+        ) from error
     return _assembled(tabled(table, label, how), how, {"name": name or "table", "label": label}, **asked)
 
 

@@ -67,7 +67,7 @@ class Stored:
         block: int | None = None,
     ) -> None:
         self.source, self.made = source, made
-        first = made(np.asarray(source[:1]))
+        first = self._read_rows(slice(0, 1))
         chunk = (getattr(source, "chunks", None) or (1,))[0]
         self.block: int = block or chunk * max(1, round(BLOCK_BYTES / max(1, first.nbytes * chunk)))
         self.shape: tuple[int, ...] = (int(source.shape[0]), *first.shape[1:])
@@ -97,7 +97,7 @@ class Stored:
 
     def arranged(self, arrange: Callable[[Tensor], Tensor]) -> "Stored":
         """The same table with other axes: what a function makes of its blocks."""
-        return Stored(self.source, lambda x: arrange(torch.from_numpy(self.made(x))).numpy(), block=self.block)
+        return Stored(self.source, lambda x: arrange(torch.from_numpy(_signed(self.made(x)))).numpy(), block=self.block)
 
     def element_size(self) -> int:
         """Bytes of a value."""
@@ -114,4 +114,13 @@ class Stored:
 
     def _read(self, number: int) -> Tensor:
         start = number * self.block
-        return torch.from_numpy(self.made(np.asarray(self.source[start : start + self.block])))
+        return torch.from_numpy(self._read_rows(slice(start, start + self.block)))
+
+    def _read_rows(self, rows: slice) -> NDArray[Any]:
+        return _signed(self.made(np.asarray(self.source[rows])))
+
+
+def _signed(values: NDArray[Any]) -> NDArray[Any]:
+    """Whole numbers without a sign, of more than 8 bits, in a type that torch computes with."""
+    wider = {"u2": np.int32, "u4": np.int64, "u8": np.int64}.get(values.dtype.str[1:])
+    return values if wider is None else values.astype(wider)

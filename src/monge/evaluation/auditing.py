@@ -122,7 +122,8 @@ def audit(
         arrays["generated"] = Rounded(arrays["generated"], holdout.quantum, holdout.limits[0])
     order = {name: seeded_order(array, seed, "audit", name)[:rows] for name, array in arrays.items()}
     if isinstance(train, Samples) and train.weights is not None:  # copies are sought in all
-        order["train"] = order["train"][np.isin(order["train"], kept(train.weights, seed).numpy())]
+        whole = seeded_order(arrays["train"], seed, "audit", "train")
+        order["train"] = whole[np.isin(whole, kept(train.weights, seed).numpy())][:rows]
     split = _split(arrays, order, _labels(x, holdout, order), holdout, seed)
     looks = Looks(split)
     chosen = [*lines]

@@ -13,7 +13,7 @@ from monge import rng
 from monge.evaluation.changes import CHANGES, REPLACED
 from monge.evaluation.defects import CONCERN, CONCERNS, DEFECTS, Margins
 from monge.evaluation.descriptors import VALUES, Descriptor, Fitted, describe, spaces
-from monge.evaluation.descriptors.columns import associations
+from monge.evaluation.descriptors.columns import MOST_PAIRS, associations
 from monge.evaluation.looks import Features, Looks
 from monge.evaluation.missing import REPLICATES, weights
 from monge.evaluation.pool import Pool
@@ -23,6 +23,7 @@ POOL_ROWS = 2000
 AIMED_ROWS = 1000  # shaping rows in which a defect is planted, to aim at it
 GAUSSIAN = 0.3  # skewness or excess kurtosis of means of fields below which their long waves are called Gaussian
 TIED, SURELY = 0.3, 5.0  # rank correlation of columns that go together, and standard errors that it is at least
+LEAST_PAIRS, ROWS_PER_PAIR = 4, 8  # of columns that are looked at
 SURE = 3.0  # standard errors of these by which they must differ from zero
 UNLIKE = 0.8  # of the largest scale: columns above have one scale, nearly
 Counts = NDArray[np.int64]
@@ -94,13 +95,19 @@ class Planting:
                 self.changes[LABELLED.name, "apart", shaping] = split.tabled(CHANGES["apart"](pool, 1.0), other)
         return LABELLED
 
+    def pairs(self) -> Descriptor:
+        """Of columns, so few that the covariance of all their products is known from the rows there are."""
+        split = self.looks.split
+        most = min(MOST_PAIRS, max(LEAST_PAIRS, min(split.sizes) // ROWS_PER_PAIR))
+        return associations(self.table(), split.owners, most, split.column)
+
     @cached_property
     def tied(self) -> bool:
         """Whether some columns of shaping vectors clearly go together."""
         split = self.looks.split
         if len(split.event) > 1:
             return False
-        products = self.looks.of(associations(self.table(), split.owners)).shaping.double()
+        products = self.looks.of(self.pairs()).shaping.double()
         error = products.std(0) / len(products) ** 0.5
         return bool((products.mean(0).abs() > torch.clamp(SURELY * error, min=TIED)).any())
 

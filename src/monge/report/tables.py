@@ -89,7 +89,7 @@ def _histogram(axes: Axes, real: Array, generated: Array, *, is_moment: bool) ->
     low, high = np.percentile(both, (0.5, 99.5))
     few = np.unique(real)
     bins = np.linspace(low, high if high > low else low + 1, BINS + 1)
-    if len(few) <= BINS and (few == few.round()).all():  # whole numbers: a bar each
+    if (few == few.round()).all() and 0 < few[-1] - few[0] < BINS:  # whole numbers: a bar each
         bins = np.arange(few[0], few[-1] + 2) - 0.5
     style: dict[str, Any] = {"bins": bins.tolist(), "density": True}
     axes.hist(real.clip(bins[0], bins[-1]), histtype="stepfilled", color=REAL, alpha=0.4, label="real", **style)

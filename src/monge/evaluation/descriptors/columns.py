@@ -1,6 +1,6 @@
 """Columns of vectors two by two: scores of each, and their products, whose means say what goes together with what."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,8 @@ from monge.evaluation.descriptors.base import Descriptor, Fitted
 from monge.evaluation.descriptors.values import DEGREES, VALUES, legendre_of_ranks
 
 MOST_SCORES = 48  # of all columns together
+MOST_PAIRS = 400
+MOST_COMPARED = 2000  # columns that these are chosen among
 
 
 class Scores(NamedTuple):
@@ -26,15 +28,16 @@ class Scores(NamedTuple):
 
 def scores(real: Float[Tensor, "n d"], owners: Sequence[int], most: int = DEGREES) -> Scores:
     """Up to `most` scores of each column of numbers, fewer where it has few values; of all at most 48, in turn one of
-    each column of the table, ranks first and of texts the most frequent; of more than 48 columns 48, evenly spaced.
+    each column of the table, ranks first and of texts the most frequent; of more than 48 columns those
+    that go together most, two by two (of the first 2,000 that vary).
 
     >>> scores(torch.tensor([[0.0, 3.0], [1.0, 3.0], [1.0, 3.0]]), (0, 1)).column.tolist()
     [0]
     """
     vary = (real != real[0]).any(0)
     there = torch.unique(torch.tensor(owners)[vary])
-    spaced = there[torch.linspace(0, len(there) - 1, min(len(there), MOST_SCORES)).round().long()]
-    used = (vary & torch.isin(torch.tensor(owners), spaced)).nonzero()[:, 0]
+    there = there if len(there) <= MOST_SCORES else _bound(real, vary, torch.tensor(owners))
+    used = (vary & torch.isin(torch.tensor(owners), there)).nonzero()[:, 0]
     legendre = legendre_of_ranks(real[:, used])
     found = legendre(real[:, used])
     column = used.repeat_interleave(DEGREES)
@@ -55,28 +58,45 @@ def scores(real: Float[Tensor, "n d"], owners: Sequence[int], most: int = DEGREE
     return Scores(Fitted(measure), owner, column[chosen], degree[chosen])
 
 
-def pairs(found: Scores) -> tuple[Tensor, Tensor]:
-    """The first and the second score of each pair that are of two columns of the table."""
-    i, j = torch.triu_indices(len(found.owner), len(found.owner), 1)
-    apart = found.owner[i] != found.owner[j]
-    return i[apart], j[apart]
+def _bound(real: Float[Tensor, "n d"], vary: Tensor, owners: Int[Tensor, " d"]) -> Int[Tensor, " k"]:
+    """Owners whose ranks go most with those of some other."""
+    columns = vary.nonzero()[:, 0][:MOST_COMPARED]
+    ranks = legendre_of_ranks(real[:, columns])(real[:, columns])[:, ::DEGREES]
+    z = (ranks - ranks.mean(0)) / ranks.std(0)
+    bond = (z.T @ z / len(z)).abs()
+    bond[owners[columns][:, None] == owners[columns]] = 0.0
+    ranked = owners[columns][bond.amax(1).sort(descending=True, stable=True).indices]
+    return torch.tensor(list(dict.fromkeys(ranked.tolist()))[:MOST_SCORES])
 
 
-def associations(base: Descriptor, owners: Sequence[int]) -> Descriptor:
+def associations(
+    base: Descriptor, owners: Sequence[int], most: int = MOST_PAIRS, named: Callable[[int], str] = str
+) -> Descriptor:
     """Products of the scores of two columns, one score of each: of numbers the rank, of texts whether it is that one,
-    so that means are rank correlations, correlation ratios and tables of shares, by kind."""
+    so that means are rank correlations, correlation ratios and tables of shares, by kind; of `most` pairs, those that
+    go together most. named: what a column of numbers is called."""
 
     def fit(real: Tensor, seed: int) -> Fitted:
         found = scores(real, owners, 1)
-        i, j = pairs(found)
+        i, j = torch.triu_indices(len(found.owner), len(found.owner), 1)
+        apart = found.owner[i] != found.owner[j]
+        i, j = i[apart], j[apart]
+        if len(i) > most:
+            z = found.measure(real)
+            bond = (z.T @ z)[i, j].abs()
+            kept = bond.sort(descending=True, stable=True).indices[:most].sort().values
+            i, j = i[kept], j[kept]
+        first, second = (found.column[part].tolist() for part in (i, j))
+        names = tuple(f"{named(a)} with {named(b)}" for a, b in zip(first, second, strict=True))
 
         def measure(x: Tensor) -> Tensor:
             z = found.measure(x)
             return z[:, i] * z[:, j]
 
-        return Fitted(measure)
+        return Fitted(measure, names)
 
-    return Descriptor("pairs of columns", fit, VALUES.applies, "n d^2", "what three columns show and no two", (base,))
+    note = "what three columns show and no two, and pairs that hardly go together where there are many"
+    return Descriptor("pairs of columns", fit, VALUES.applies, "n d^2", note, (base,))
 
 
 def second_moments(base: Descriptor, owners: Sequence[int]) -> Descriptor:

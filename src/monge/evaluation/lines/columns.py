@@ -9,7 +9,7 @@ from torch import Tensor
 
 from monge.evaluation.decision import Finding
 from monge.evaluation.descriptors import VALUES, Descriptor
-from monge.evaluation.descriptors.columns import associations, moments_of, pairs, scores, second_moments
+from monge.evaluation.descriptors.columns import moments_of, scores, second_moments
 from monge.evaluation.lines.means import MeanLine, differences
 from monge.evaluation.looks import Features
 from monge.evaluation.prepared import Prepared
@@ -27,7 +27,7 @@ class PairsLine(MeanLine):
         return p.planting.tied
 
     def look(self, p: Prepared) -> Descriptor:
-        return associations(p.planting.table(), p.split.owners)
+        return p.planting.pairs()
 
 
 def pairs_told(features: Features, p: Prepared) -> str:
@@ -35,9 +35,7 @@ def pairs_told(features: Features, p: Prepared) -> str:
     z, _ = differences(features)
     i = int(z.abs().argmax())
     mine, real = float(features.x[:, i].mean()), float(features.y[:, i].mean())
-    found = scores(p.looks.of(p.planting.table()).shaping, p.split.owners, 1)
-    first, second = (p.split.column(int(found.column[part[i]])) for part in pairs(found))
-    return f"{first} with {second}: {mine:+.2f} in yours, {real:+.2f} in real ones"
+    return f"{features.fitted.names[i]}: {mine:+.2f} in yours, {real:+.2f} in real ones"
 
 
 class Regressions(NamedTuple):
