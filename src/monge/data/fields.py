@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monge import rng
-from monge.data.samples import Samples, at_least_two
+from monge.data.checks import at_least_two
+from monge.data.samples import Samples
 from monge.errors import BadInput
 from monge.linalg import StationaryCovariance, wavenumbers
 from monge.progress import bar

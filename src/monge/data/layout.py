@@ -8,10 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monge.data.checks import at_least_two
 from monge.data.codes import Number
 from monge.data.columns import Columns
 from monge.data.dialects import Dialect
-from monge.data.samples import AXES, Samples, at_least_two
+from monge.data.samples import AXES, Samples
 from monge.data.stored import Stored
 from monge.errors import BadInput
 from monge.progress import bar

@@ -1,6 +1,7 @@
 """Laws in the plane that are drawn exactly, [n, 2]: what every method can be looked at on."""
 
-from monge.data.samples import Samples, at_least_two
+from monge.data.checks import at_least_two
+from monge.data.samples import Samples
 from monge.densities import Banana, Checkerboard, Moons, Pinwheel, Planar, Rings
 
 
