@@ -48,6 +48,14 @@ def atoms(n: int, g: torch.Generator) -> Tensor:
     return x
 
 
+def bound(n: int, g: torch.Generator) -> Tensor:
+    """A table whose columns go together: a text of five, counts that follow it, heavy tails, and a sum."""
+    kind, a = torch.randint(5, (n,), generator=g), torch.randn(n, generator=g)
+    counts = torch.poisson(kind.float(), generator=g)
+    heavy = (a + 0.5 * torch.randn(n, generator=g)) / torch.rand(n, generator=g).clamp(min=1e-3)
+    return torch.cat([torch.eye(5)[kind], torch.stack([counts, a, heavy, a + counts], 1)], 1)
+
+
 @cache
 def table(name: str) -> Tensor:
     if name == "digits":
@@ -68,6 +76,7 @@ LAWS: dict[str, Draw] = {
     "Bernoulli": lambda n, g: (torch.rand(n, 300, generator=g) < 0.004).float(),
     "counts": lambda n, g: torch.poisson(torch.tensor([0.1, 1.0, 10.0]).repeat(n, 2), generator=g),
     "atoms": atoms,
+    "bound": bound,
     "digits": rows_of("digits"),
     "patches": rows_of("patches"),
     "fields": rows_of("fields"),

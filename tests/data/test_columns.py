@@ -352,6 +352,8 @@ def test_a_number_that_a_group_does_not_have_is_drawn_as_often_as_its_texts_came
         ["1/5/2023 9:07", "12/25/2023 11:59"],
         ["05.01.99", "31.12.24", "01.02.68"],
         ["5 Jan 2023", "15 Dec 2022"],
+        ["Jan 05 2023", "Dec 15 2022"],
+        ["January 05, 2023", "December 15, 2022"],
         ["2020-01-05T10:00", "2020-01-06T11:30"],
     ],
 )

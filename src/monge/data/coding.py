@@ -17,10 +17,12 @@ RARE, REPEATED = 5, 2  # rows that a text has its column from; and that texts mu
 MOST_DECIMALS = 9
 LOOKED_AT = 200  # cells by which a format is found
 DAYS = ("%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%d-%b-%Y", "%d %b %Y")
+SPELT_DAYS = ("%b %d %Y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y")
 SHORT_DAYS = ("%d.%m.%y", "%d/%m/%y", "%m/%d/%y")  # last: of 1/2/2023, %y would be 20
 TIMES = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p")
 MOMENTS = (
     *DAYS,
+    *SPELT_DAYS,
     *SHORT_DAYS,
     *(f"%Y-%m-%dT{time}" for time in TIMES[:2]),
     *(f"{day} {time}" for day in (*DAYS, *SHORT_DAYS) for time in TIMES),
@@ -169,7 +171,7 @@ def _formats(common: dict[str, Any], some: list[str]) -> Iterator[Number]:
 
 def _moments(common: dict[str, Any], some: list[str]) -> Iterator[Moment]:
     """Formats that fit; of those in which day and month could be each other the first, which is told."""
-    if not any(text[:1].isdigit() for text in some):
+    if not any(re.search(r"\d", text) for text in some):
         return
     import pyarrow
 
