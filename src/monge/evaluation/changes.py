@@ -102,8 +102,9 @@ def _gaussian_waves(pool: Pool, share: float) -> Tensor:
 def _apart(pool: Pool, share: float) -> Tensor:
     """Vectors whose columns, those of one text together, are taken each from a row of its own."""
     events, n = pool.events.clone(), len(pool.events)
-    for owner in sorted(set(pool.owners)):
-        own = [i for i, other in enumerate(pool.owners) if other == owner]
+    owners = pool.owners or range(events.shape[1])
+    for owner in sorted(set(owners)):
+        own = [i for i, other in enumerate(owners) if other == owner]
         order = torch.randperm(n, generator=rng.generator(pool.seed, "planted", "apart", owner))
         events[:, own] = events[order][:, own]
     return events
