@@ -20,6 +20,7 @@ STACKS = (".gif", ".tif", ".tiff")
 LARGE = 48  # sides from which on pictures of several sizes are cropped unasked, and of the crops
 LOOKED_AT = 100  # pictures of a folder that stays on disk, by which it is told whether they are gray
 AT_ONCE = 64  # pictures that are decoded ahead
+APART = 2**15  # bytes of a picture, from which on workers are faster than one: they wait for Python between two
 
 
 def read_stack(path: Path) -> Table:
@@ -60,7 +61,7 @@ def read_folder(folder: Path, *, cropped: bool = False) -> Table:
     with bar(f"reading {folder.name}", len(paths)) as advance, ThreadPoolExecutor() as workers:
 
         def pictures() -> Iterator[NDArray[np.generic]]:
-            for image in _decoded(paths, workers):
+            for image in _decoded(paths, workers if first.nbytes >= APART else None):
                 yield image
                 advance()
 
@@ -68,8 +69,11 @@ def read_folder(folder: Path, *, cropped: bool = False) -> Table:
     return Table(x, y, classes)
 
 
-def _decoded(paths: Sequence[Path], workers: ThreadPoolExecutor) -> Iterator[NDArray[np.generic]]:
-    """Pictures in order, a few of them decoded ahead."""
+def _decoded(paths: Sequence[Path], workers: ThreadPoolExecutor | None) -> Iterator[NDArray[np.generic]]:
+    """Pictures in order, a few of them decoded ahead, if there are workers for it."""
+    if workers is None:
+        yield from map(read_image, paths)
+        return
     left = iter(paths)
     while some := list(islice(left, AT_ONCE)):
         yield from workers.map(read_image, some)
@@ -107,7 +111,8 @@ class Album:
         self.shape = (len(paths), 1 if self._gray else len(self._first), *self._first.shape[1:])
 
     def __getitem__(self, rows: slice) -> NDArray[np.generic]:
-        return np.stack(list(self._workers.map(self._one, self.paths[rows])))
+        each = map if self._first.nbytes < APART else self._workers.map
+        return np.stack(list(each(self._one, self.paths[rows])))
 
     def _one(self, path: Path) -> NDArray[np.generic]:
         image: NDArray[np.generic] = read_image(path)
