@@ -14,9 +14,7 @@ from torch import Tensor
 IN_MEMORY = 2**28  # bytes of an array, up to which it is read at once
 BLOCK_BYTES = 2**21  # of a block, about, and whole chunks of the file
 WINDOW = 16  # blocks whose rows are shuffled together
-KEPT = (
-    6 * WINDOW
-)  # blocks in memory: of a window and of the next one, whose rows lie in half as many again where some are held out
+KEPT = 6 * WINDOW  # blocks in memory: of a window and the next, more of them where rows between are held out
 
 
 @runtime_checkable
