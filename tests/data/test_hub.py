@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import xarray
 from PIL import Image
 from pyarrow import ipc, parquet
 
@@ -142,3 +143,14 @@ def test_texts_of_every_kind_of_arrow_are_texts():
     for kind in (pa.string(), pa.large_string(), pa.string_view()):
         table = pa.table({"k": pa.array(cells, kind), "x": np.arange(40) / 8})
         assert load(table).columns == ("k=red", "x")
+
+
+def test_empty_tables_and_options_that_do_not_fit_are_refused(tmp_path):
+    (tmp_path / "head.csv").write_text("a,w\n")
+    with pytest.raises(BadInput, match="has no rows"):
+        load(tmp_path / "head.csv", weights="w")
+    for cells in ([], [None, None]):
+        with pytest.raises(BadInput, match="has no rows"):
+            load(pa.table({"image": pa.array(cells, pa.binary())}), drop_missing=True)
+    with pytest.raises(BadInput, match="group 'g' was given with arrays of xarray"):
+        load(xarray.DataArray(np.arange(9.0).reshape(3, 3), dims=("n", "x")), group="g")

@@ -155,3 +155,11 @@ def test_parts_without_a_weight_are_parts_until_they_are_learned_from():
     heavy = Samples(torch.randn(900, 2), weights=torch.cat([torch.ones(1), 1e-9 * torch.ones(899)]))
     lines = [line for line in LINES if line.name == "one coordinate at a time"]
     assert audit(torch.randn(200, 2), holdout=torch.randn(200, 2), train=heavy, rows=150, lines=lines).lines
+
+
+def test_too_few_rows_by_weight_and_words_for_weights_are_told():
+    heavy = Samples(torch.randn(300, 2), weights=torch.cat([torch.full((1,), 1e6), torch.ones(299)]), name="mine")
+    with pytest.raises(BadInput, match="of 300 weighted rows of mine 1 are left"):
+        audit(torch.randn(200, 2), holdout=heavy)
+    with pytest.raises(BadInput, match="weights are numbers"):
+        Samples(torch.eye(2), weights=["a", "b"])

@@ -39,9 +39,9 @@ def write(path: Path, x: Tensor, about: dict[str, Any], labels: Any = None) -> N
         axis: (axis, of, about) for axis, (of, about) in frame.get("coordinates", {}).items() if axis in names
     }
     taken = {name, *names}
-    sample = next(each for each in (SAMPLE, "sample_of_monge") if each not in taken)
+    sample = _free(taken, SAMPLE)
     data = xarray.DataArray(values, dims=(sample, *names), coords=coordinates, attrs=attributes, name=name)
-    beside = next(each for each in (own, LABEL, "label", "label_of_monge") if each is not None and each not in taken)
+    beside = _free(taken | {sample}, *[own] * (own is not None), LABEL, "label")
     labels = labels.astype(object) if labels is not None and labels.dtype.kind == "U" else labels
     file = data.to_dataset() if labels is None else data.to_dataset().assign({beside: (sample, labels)})
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,3 +56,9 @@ def write(path: Path, x: Tensor, about: dict[str, Any], labels: Any = None) -> N
                 raise BadInput(f"{path} is a folder of other things: give another name")
             shutil.rmtree(path)
         os.replace(made, path)
+
+
+def _free(taken: set[str], *names: str) -> str:
+    """The first of these names that is not taken, or the last with a line behind it."""
+    found = next((name for name in names if name not in taken), None)
+    return found if found is not None else _free(taken, f"{names[-1]}_")

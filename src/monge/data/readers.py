@@ -254,6 +254,10 @@ def tabled(table: Any, path: str, how: Reading) -> Table:
     kept = kept if pictured is None else [pictured]
     if how.drop_missing:
         table = table.filter(without_missing(table.select([*kept, *apart.values()])))
+    if table.num_rows == 0:
+        raise BadInput(
+            f"{path} has no rows{' without missing cells' * how.drop_missing}: give a table with samples in it"
+        )
     cells = {what: table.column(name) for what, name in apart.items()}
     for what, column in cells.items():
         if column.null_count:

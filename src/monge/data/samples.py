@@ -108,7 +108,10 @@ class Samples:
         if y is not None:
             check_labels(y, x.shape, n, classes)
         if weights is not None:
-            weights = torch.as_tensor(weights, dtype=torch.float64)
+            try:
+                weights = torch.as_tensor(weights, dtype=torch.float64)
+            except (TypeError, ValueError) as error:
+                raise BadInput(f"weights are numbers, one a sample, and these are none ({error})") from error
             if weights.shape != (n,):
                 raise BadInput(f"weights are [{n}], one a sample, and came as {list(weights.shape)}")
             if rows is None:  # parts may have none that count

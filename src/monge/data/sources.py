@@ -156,6 +156,9 @@ def _load_table(source: Any, key: str | None, name: str | None, how: Reading, **
 
     if hasattr(source, "to_dataset") or hasattr(source, "data_vars"):
         label = name or "the arrays"
+        for option, value in how.of_table.items():
+            if option != "label_column":
+                raise BadInput(f"{option} {value!r} was given with arrays of xarray: it is of a table")
         table = choose(Path(label), archives.in_memory(source), key, how.label_column)
         return _assembled(table, how, {"name": name or "arrays", "label": label}, **asked)
     if key is not None:

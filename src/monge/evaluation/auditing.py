@@ -108,7 +108,7 @@ def audit(
     if not 0 < level < 1:
         raise BadInput(f"level={level:g}: give a chance between 0 and 1, such as 0.05")
     given = x, holdout
-    x, holdout = by_weight(x, seed), by_weight(holdout, seed)
+    x, holdout = by_weight(x, seed, NEEDED), by_weight(holdout, seed, NEEDED)
     arrays: dict[str, Source] = {"generated": to_array("generated", x), "holdout": to_array("holdout", holdout)}
     if train is not None:
         arrays["train"] = to_array("train", train)

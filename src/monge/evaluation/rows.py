@@ -86,9 +86,19 @@ def to_array(name: str, x: Any) -> Source:
     return rows
 
 
-def by_weight(x: Any, seed: int) -> Any:
-    """Samples as they came; of weighted ones those that are left when each is kept with a chance in proportion."""
-    return x.thinned(seed) if isinstance(x, Samples) else x
+def by_weight(x: Any, seed: int, least: int = 0) -> Any:
+    """Samples as they came; of weighted ones those that are left when each is kept with a chance in proportion.
+
+    Raises BadInput where fewer than `least` are."""
+    if not isinstance(x, Samples) or x.weights is None:
+        return x
+    found = x.thinned(seed)
+    if len(found) < least:
+        raise BadInput(
+            f"of {len(x):,} weighted rows of {x.name} {len(found)} are left, each kept with a chance of its weight "
+            f"over the largest, and {least} are needed: hold out more, or cut the largest weights"
+        )
+    return found
 
 
 def by_name(name: str, x: Source, columns: Sequence[str], wanted: Sequence[str]) -> Source:

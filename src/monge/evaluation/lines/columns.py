@@ -55,11 +55,7 @@ class Regressions(NamedTuple):
         ridge = RIDGE * torch.eye(moments.shape[1], dtype=torch.float64)
         ridge[0, 0] = 1e-9
         precision = torch.linalg.inv(moments.double() + ridge)
-        found = []
-        for column in torch.unique(self.owner).tolist():
-            own = (self.owner == column).nonzero()[:, 0] + 1
-            found.append(torch.linalg.solve(precision[:, own][:, :, own], precision[:, own]))
-        return found
+        return [torch.linalg.solve(precision[:, own][:, :, own], precision[:, own]) for own in self._own()]
 
     def explained(self, moments: Float[Tensor, "b s s"]) -> Float[Tensor, "b columns"]:
         """Share of the variance of each column's scores that is explained on the rows that are tested on."""
@@ -103,7 +99,7 @@ class UtilityLine(MeanLine):
     def measure(self, p: Prepared) -> Finding:
         found, features = super().measure(p), self.features(p)
         task = regressions(features, p)
-        mine, real = (explained(task, rows) for rows in (features.x, features.y))
+        mine, real = (float(explained(task, rows).mean()) for rows in (features.x, features.y))
         planted = {}
         for defect, each in found.planted.items():  # both drawn with replacement, which costs something itself
             lost = self._drawn(task, p, "") - self._drawn(task, p, defect)
@@ -123,13 +119,13 @@ class UtilityLine(MeanLine):
         return float(task.explained(moments_of(self.means(p, defect, 1.0)[0])).mean())
 
 
-def explained(task: Regressions, rows: Float[Tensor, "n k"]) -> float:
-    """Share explained, on average over columns, by what learned from rows of these features."""
-    return float(task.explained(moments_of(rows.double().mean(0)[None])).mean())
+def explained(task: Regressions, rows: Float[Tensor, "n k"]) -> Float[Tensor, " columns"]:
+    """Share of each column that is explained by what learned from rows of these features."""
+    return task.explained(moments_of(rows.double().mean(0)[None]))[0]
 
 
 def _redrawn(task: Regressions, rows: Float[Tensor, "n k"], p: Prepared, side: str) -> Float[Tensor, " b"]:
-    """The same of rows that are drawn from these with replacement."""
+    """The same on average over columns, of rows that are drawn from these with replacement."""
     n = len(rows)
     counts = numpy_generator(p.seed, "utility", side).multinomial(n, [1 / n] * n, size=REDRAWN)
     return task.explained(moments_of(torch.from_numpy(counts).float() @ rows / n)).mean(1)
@@ -137,7 +133,7 @@ def _redrawn(task: Regressions, rows: Float[Tensor, "n k"], p: Prepared, side: s
 
 def utility_told(task: Regressions, features: Features, p: Prepared) -> str:
     """The column that is told worst by what learned from generated rows, beside real ones."""
-    mine, real = (task.explained(moments_of(rows.double().mean(0)[None]))[0] for rows in (features.x, features.y))
+    mine, real = (explained(task, rows) for rows in (features.x, features.y))
     i = int((real - mine).argmax())
     return f"of {task.names[i]}, {mine[i]:.0%} is explained by what learned from yours, {real[i]:.0%} from real rows"
 
