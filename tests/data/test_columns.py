@@ -456,3 +456,32 @@ def test_moments_and_money_keep_their_zeros(tmp_path):
     (tmp_path / "t.csv").write_text(written)
     found = data.load(tmp_path / "t.csv")
     assert textfiles.write(found.code.decode(found.x.double().numpy()), found.dialect).decode() == written
+
+
+def test_ten_thousand_columns_are_a_table(tmp_path):
+    x = np.random.default_rng(0).normal(size=(40, 10_000)).round(3)
+    table = pa.table({f"c{i}": column for i, column in enumerate(x.T)})
+    csv.write_csv(table, tmp_path / "wide.csv")
+    found = data.load(tmp_path / "wide.csv", derived=True)
+    assert found.event_shape == (10_000,)
+    assert found.code.decode(found.x.double().numpy()).equals(table)
+
+
+def test_names_and_texts_of_any_alphabet_come_back(tmp_path):
+    written = "возраст,город,收入\n" + "".join(f"{20 + i % 9},{'Київ' if i % 3 else '東京'},{i}.5\n" for i in range(30))
+    (tmp_path / "t.csv").write_text(written, encoding="utf-8")
+    found = data.load(tmp_path / "t.csv", label_column="город")
+    assert found.columns == ("возраст", "收入")
+    assert set(found.classes) == {"Київ", "東京"}
+    out = tmp_path / "new.csv"
+    write_samples(out, found.x, json.loads(json.dumps(found.describe())), found.y)
+    assert out.read_text(encoding="utf-8") == written
+
+
+def test_labels_that_are_nan_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(4, 2)), y=np.array([0.0, 1.0, np.nan, 1.0]))
+    with pytest.raises(BadInput, match="NaN or infinity"):
+        data.load(tmp_path / "a.npz")
+    (tmp_path / "t.csv").write_text("a,y\n1,0\n2,\n3,1\n")
+    with pytest.raises(BadInput, match="1 of 3 rows have no 'y'"):
+        data.load(tmp_path / "t.csv", label_column="y")
