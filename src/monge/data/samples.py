@@ -90,7 +90,7 @@ class Samples:
         dialect: Dialect | None = None,
         frame: dict[str, Any] | None = None,
         groups: Tensor | None = None,
-        weights: Tensor | None = None,
+        weights: Any = None,
         notes: tuple[str, ...] = (),
         reading: dict[str, Any] | None = None,
         split_record: dict[str, Any] | None = None,
