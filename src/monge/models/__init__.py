@@ -5,6 +5,7 @@ from typing import Any
 
 from monge.errors import BadInput
 from monge.models import records
+from monge.models.continuous_flow import ContinuousFlow
 from monge.models.diffusion import Diffusion
 from monge.models.family import Family
 from monge.models.flow import Flow
@@ -16,12 +17,13 @@ from monge.models.spline_flow import SplineFlow
 from monge.models.walker import Walker
 from monge.models.wasserstein_gan import WassersteinGAN
 
-FAMILIES: tuple[type[Family], ...] = (Diffusion, RealNVP, MAF, SplineFlow, GAN, WassersteinGAN)
+FAMILIES: tuple[type[Family], ...] = (Diffusion, ContinuousFlow, RealNVP, MAF, SplineFlow, GAN, WassersteinGAN)
 
 __all__ = [
     "FAMILIES",
     "GAN",
     "MAF",
+    "ContinuousFlow",
     "Diffusion",
     "Family",
     "Flow",

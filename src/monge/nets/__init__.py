@@ -7,7 +7,8 @@ from monge.nets.embedding import Condition, Fourier
 from monge.nets.masked import MaskedMLP, ResidualMLP
 from monge.nets.mlp import MLP
 from monge.nets.pyramids import Down, Up
-from monge.nets.roles import bias_free, conditioner, critic, denoiser, generator
+from monge.nets.roles import bias_free, conditioner, critic, denoiser, field, generator
+from monge.nets.smooth import SmoothMLP
 from monge.nets.spec import Size, Spec
 from monge.nets.unet import UNet
 
@@ -21,6 +22,7 @@ __all__ = [
     "MaskedMLP",
     "ResidualMLP",
     "Size",
+    "SmoothMLP",
     "Spec",
     "UNet",
     "Up",
@@ -28,6 +30,7 @@ __all__ = [
     "conditioner",
     "critic",
     "denoiser",
+    "field",
     "generator",
 ]
 

@@ -12,6 +12,7 @@ from monge.nets.embedding import Waves
 from monge.nets.masked import ResidualMLP
 from monge.nets.mlp import MLP
 from monge.nets.pyramids import Down, Up
+from monge.nets.smooth import SmoothMLP
 from monge.nets.spec import Size, Spec
 from monge.nets.unet import UNet
 
@@ -44,6 +45,28 @@ def denoiser(spec: Spec, size: Size | None = None, *, inputs: int = 1) -> nn.Mod
     channels = spec.event_shape[0]
     options |= {"periodic": spec.periodic, "stem": stem, "moves": spec.moves}
     return UNet(len(spec.space), inputs * channels, outputs=channels, **options)
+
+
+def field(spec: Spec, size: Size | None = None) -> nn.Module:
+    """(x [n, *event], level [n], label or None) -> [n, *event], that is differentiated twice: a smooth perceptron of
+    three layers for vectors, else the U-Net of `denoiser`.
+
+    >>> type(field(Spec((2,)))).__name__, type(field(Spec((1, 8, 8)))).__name__
+    ('SmoothMLP', 'UNet')
+    """
+    if spec.space:
+        return denoiser(spec, size)
+    asked = _perceptron(spec, size)
+    if asked.pop("dropout"):
+        raise BadInput("the field of a likelihood has no dropout: leave it out")
+    wide = size is not None and size.widths is not None
+    return SmoothMLP(
+        spec.event_shape[0],
+        width=asked["width"] if wide else max(LEAN, asked["width"] // 2),
+        layers=asked["blocks"],
+        classes=spec.classes,
+        condition=spec.features,
+    )
 
 
 def bias_free(spec: Spec, size: Size | None = None) -> BiasFreeUNet:

@@ -18,6 +18,7 @@ from monge.samplers.diffusion.pilot import Plan, calibration_rows, pilot, pilot_
 from monge.samplers.diffusion.reverse import reverse_diffusion
 from monge.samplers.diffusion.solvers import EulerMaruyama, ExponentialMultistep, Heun, Past, Solver, Step
 from monge.samplers.diffusion.transported import decode, encode, log_prob
+from monge.samplers.paths import ResidualBlock, picard, residual_blocks, walk
 from monge.samplers.transport import Integrated, integrate
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Plan",
     "Proposal",
     "ReplicaExchange",
+    "ResidualBlock",
     "Solver",
     "State",
     "Step",
@@ -58,12 +60,15 @@ __all__ = [
     "mala",
     "metropolis_hastings",
     "noise_levels",
+    "picard",
     "pilot",
     "pilot_rows",
     "replica_exchange",
+    "residual_blocks",
     "reverse_diffusion",
     "simulated_annealing",
     "ula",
+    "walk",
     "wolff",
 ]
 

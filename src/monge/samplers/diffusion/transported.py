@@ -73,7 +73,7 @@ def log_prob(
     values, errors = [], []
     with progress.bar("log-likelihood", len(frame.x), show=show) as advance:
         for first, y in frame.batches(frame.x):
-            end, change, error = frame.flow(first, y, frame.levels, divergence=True, probes=probes, seed=seed)
+            end, change, error, *_ = frame.flow(first, y, frame.levels, divergence=True, probes=probes, seed=seed)
             assert change is not None
             assert error is not None
             values.append(frame.rows(first, len(y))[1].noised(frame.levels[1]).log_prob(end).value + change)

@@ -1,0 +1,188 @@
+"""What a velocity needs to carry noise to data and back, and to say how likely data are (course, section 5.3)."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from monge import progress, rng, samplers
+from monge.densities import Gaussian, likeliest
+from monge.doors import whole
+from monge.errors import BadInput
+from monge.models.velocity import Velocity
+from monge.protocols import LogProb
+from monge.samplers.transport import derivable
+
+ROWS = 512  # integrated together
+VALUES = 2**22  # drawn together
+FLOOR = 2e-3  # of the noise, in the scaled data's s.d.: it has a density though data may vary nowhere
+NFE = 20
+Start = Callable[[int, int, int], Tensor]  # n, seed, start -> [n, *event]
+
+
+class Carrier:
+    """Draws, latents and likelihoods by a velocity V(x, t), t = 0 at the data and t = 1 at the noise, scaled units.
+
+    The noise has the mean m and the covariance C of the data, so that only what is not Gaussian is to be carried:
+    x = m + C^{1/2} z, z ~ N(0, Id). With x_t on its way from x to x_1, by Liouville's equation (course (96)),
+
+        log p(x) = log N(x_1; m, C) + int_0^1 div V(x_t, t) dt.
+
+    whitened: whether V is that of C^{-1/2} (x - m). begins: (n, seed, start) -> [n, *event], where the ways of samples
+    begin that do not begin at noise; they then have no density.
+
+    Its methods are those of `monge.models.Walker`.
+    """
+
+    def __init__(
+        self, velocity: Velocity, event_shape: tuple[int, ...], *, whitened: bool = False, begins: Start | None = None
+    ) -> None:
+        self.velocity, self.event_shape, self.whitened, self.begins = velocity, tuple(event_shape), whitened, begins
+        self._base: Gaussian | None = None
+
+    def look(
+        self, scaled: Float[Tensor, "n *event"], moments: Gaussian | None = None, *, periodic: bool = False
+    ) -> None:
+        """Take the moments of scaled data, unless they are given: of the structure that fits them best."""
+        if moments is None:
+            moments = Gaussian.estimate(scaled, "stationary" if periodic else likeliest(scaled))
+        self._base = moments.noised(FLOOR)
+
+    @property
+    def moments(self) -> Gaussian:
+        """Mean and covariance of the noise."""
+        if self._base is None:
+            raise BadInput("a carrier looks at data before it carries: call .look(scaled)")
+        return self._base
+
+    # -- what it does --------------------------------------------------------------------------------------
+
+    def noise(self, n: int, seed: int, start: int = 0) -> Float[Tensor, "n *event"]:
+        """Where samples start .. start + n of a seed begin, at t = 1."""
+        if self.begins is not None:
+            return self.begins(n, seed, start)
+        return self._coloured(rng.normal((n, *self.event_shape), seed, "latent", start=start))
+
+    @torch.no_grad()
+    def draw(
+        self,
+        n: int,
+        seed: int,
+        start: int = 0,
+        *,
+        label: Shaped[Tensor, " n *k"] | None = None,
+        nfe: int = NFE,
+        guidance: float = 0.0,
+        batch_size: int | None = None,
+        device: torch.device | str = "cpu",
+        show: bool = False,
+    ) -> Float[Tensor, "n *event"]:
+        """n scaled samples, the first being number `start`, in `nfe` calls each (`monge.samplers.walk`)."""
+        size = batch_size or max(1, min(n, VALUES // math.prod(self.event_shape)))
+        drawn, calls = [], whole(nfe, "nfe")
+        with progress.bar("sampling", n * calls, show=show) as advance:
+            for first in range(0, n, whole(size, "batch_size")):
+                x = self.noise(min(size, n - first), seed, start + first).to(device)
+                field = self.field(_rows(label, first, len(x)), guidance)
+                for moved in samplers.walk(field, x, 1.0, 0.0, calls):
+                    x = moved
+                    advance(len(x))
+                drawn.append(self._out(x))
+        return torch.cat(drawn)
+
+    def log_prob(
+        self,
+        x: Float[Tensor, "n *event"],
+        label: Tensor | None = None,
+        *,
+        probes: int | None = None,
+        seed: int = 0,
+        rtol: float = 1e-5,
+        atol: float = 1e-5,
+        show: bool = False,
+    ) -> LogProb:
+        """log p of scaled events, in nats."""
+        if self.begins is not None:
+            raise BadInput("the samples that it begins at have no density that is known: give a law as source")
+        values, errors = [], []
+        with progress.bar("log-likelihood", len(x), show=show) as advance:
+            for first, some in _parts(x):
+                options: dict[str, Any] = {"probes": probes, "seed": seed, "start": first, "rtol": rtol, "atol": atol}
+                with torch.no_grad():
+                    found = self.carried(some, _rows(label, first, len(some)), divergence=True, **options)
+                assert found.error is not None
+                values.append(self.of_noise(found.x, found.divergence))
+                errors.append(found.error)
+                advance(len(some))
+        how = "exact divergence" if probes is None else f"Hutchinson divergence, {probes} probes"
+        told = f"Liouville's equation, {how}, rtol {rtol:g}, the integrator's own error not counted"
+        return LogProb(torch.cat(values), torch.cat(errors), told)
+
+    def encode(self, x: Float[Tensor, "n *event"], label: Tensor | None = None) -> Float[Tensor, "n *event"]:
+        """The latent of scaled events: z, or where the way begins that ends in x."""
+        ends = [self.carried(some, _rows(label, i, len(some))).x for i, some in _parts(x)]
+        return torch.cat([end if self.begins is not None or self.whitened else self._white(end) for end in ends])
+
+    def decode(self, z: Float[Tensor, "n *event"], label: Tensor | None = None) -> Float[Tensor, "n *event"]:
+        """Scaled events of a latent."""
+        parts = []
+        for i, some in _parts(z):
+            begin = some if self.begins is not None else self._coloured(some)
+            field = self.field(_rows(label, i, len(some)))
+            parts.append(self._out(samplers.integrate(field, begin, 1.0, 0.0).x))
+        return torch.cat(parts)
+
+    # -- what that is made of ------------------------------------------------------------------------------
+
+    def field(self, label: Tensor | None, guidance: float = 0.0) -> Any:
+        """(x, t) -> V. guidance: that of the label, and so many times its difference from that of none beyond."""
+        if not guidance or label is None:
+            return self.velocity.of(label)
+        told, none = self.velocity.of(label), self.velocity.of(None)
+        return lambda x, t: torch.lerp(none(x, t), told(x, t), 1 + guidance)
+
+    @derivable
+    def carried(self, x: Float[Tensor, "n *event"], label: Tensor | None, **options: Any) -> samplers.Integrated:
+        """Scaled events carried to the noise, by `monge.samplers.integrate`."""
+        begin = self._white(x) if self.whitened else x
+        return samplers.integrate(self.field(label), begin, 0.0, 1.0, **options)
+
+    def of_noise(self, x: Float[Tensor, "n *event"], divergence: Tensor | None) -> Float[Tensor, " n"]:
+        """log p of what came to x at the noise."""
+        assert divergence is not None
+        z = (x if self.whitened else self._white(x)).flatten(1)
+        constant = 0.5 * (self.moments.covariance.log_det().to(z) + z.shape[1] * math.log(2 * math.pi))
+        value: Tensor = divergence - 0.5 * z.square().sum(1) - constant
+        return value
+
+    def _white(self, x: Tensor) -> Tensor:
+        return self.moments.to(x.device).whiten(x)
+
+    def _coloured(self, z: Tensor) -> Tensor:
+        return z if self.whitened else self.moments.to(z.device).from_noise(z)
+
+    def _out(self, x: Tensor) -> Tensor:
+        return self.moments.to(x.device).from_noise(x) if self.whitened else x
+
+    # -- a file --------------------------------------------------------------------------------------------
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a file keeps of it; `restore` is the inverse."""
+        return {f"noise/{name}": value for name, value in self.moments.state().items()}
+
+    def restore(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Take back what `tensors` gave from among those of a model, and return the others."""
+        own = {name.removeprefix("noise/"): value for name, value in tensors.items() if name.startswith("noise/")}
+        self._base = Gaussian.from_state(own)
+        return {name: value for name, value in tensors.items() if not name.startswith("noise/")}
+
+
+def _parts(x: Tensor) -> list[tuple[int, Tensor]]:
+    return [(i * ROWS, some) for i, some in enumerate(torch.split(x, ROWS))]
+
+
+def _rows(label: Tensor | None, first: int, n: int) -> Tensor | None:
+    return label if label is None or len(label) == 1 else label[first : first + n]

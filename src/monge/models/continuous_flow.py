@@ -1,0 +1,248 @@
+"""Neural ODE by maximum likelihood (Chen et al. 2018; Grathwohl et al. 2019; course, section 5.3)."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from monge.data import Samples
+from monge.densities import Gaussian
+from monge.doors import one_of
+from monge.errors import BadInput
+from monge.models.admission import refuse_singular
+from monge.models.carrier import NFE, Carrier
+from monge.models.family import Events, Family
+from monge.models.velocity import Velocity
+from monge.nets import Adapted, Size, Spec, field
+from monge.protocols import LogProb
+from monge.samplers.transport import ADAPTIVE
+from monge.training import Batch, Loss, Objective, Training
+
+EXACT_DIVERGENCE = 64  # values per event up to which the divergence is exact
+EXACT_IN_TRAINING = 8
+PROBES = 16  # of a likelihood; one in training
+TRAINED_STEPS = 4  # of the fixed-step solver in training
+
+
+class Liouville(Objective):
+    """min E[-log p(x)] + the energies of its way (96), in nats and scaled units; Finlay et al. (2020)."""
+
+    name = "nats"
+
+    def __init__(self, flow: "ContinuousFlow") -> None:
+        super().__init__()
+        self.velocity, self.flow = flow.velocity, [flow]  # in a list: its parameters are those of the velocity
+
+    def forward(self, batch: Batch) -> Loss:
+        (flow,) = self.flow
+        x = flow.scaled(batch.x, batch.generator)
+        label = None
+        if flow.labels is not None and batch.y is not None:
+            forgotten = torch.rand(len(x), generator=batch.generator, device=x.device) < flow.settings["label_dropout"]
+            label = flow.labels.dropped(flow.labels.scaled(batch.y), forgotten)
+        seed = int(torch.randint(2**31, (), generator=batch.generator, device=x.device))
+        probes = None if x[0].numel() <= EXACT_IN_TRAINING else 1 if self.training else 2
+        options = self._solver(batch.generator) | {
+            "energies": True,
+            "gradients": flow.settings["gradients"] if self.training else None,
+        }
+        found = flow.walker.carried(x, label, divergence=True, probes=probes, seed=seed, **options)
+        nats = -(flow.walker.of_noise(found.x, found.divergence) + flow.units.log_dets(x)).mean()
+        d = x[0].numel()
+        kinetic, jacobian = (part.mean() / d for part in (found.kinetic, found.jacobian) if part is not None)
+        loss = nats + d * (flow.settings["kinetic"] * kinetic + flow.settings["jacobian"] * jacobian)
+        numbers = {"nats": nats, "kinetic": kinetic, "jacobian": jacobian}
+        return Loss(loss if self.training else nats, numbers)
+
+    def _solver(self, generator: torch.Generator) -> dict[str, Any]:
+        """Of the integrator in training. Steps that are fixed are drawn anew each time, of lengths up to twice each
+        other: between those of one grid a field would learn to be what likelihood likes and no path follows."""
+        (flow,) = self.flow
+        method, steps = flow.settings["method"], flow.settings["steps"]
+        if method in ADAPTIVE:
+            return {"method": method, "rtol": flow.settings["rtol"], "atol": flow.settings["atol"]}
+        lengths = 1 + torch.rand(steps, generator=generator, device=generator.device)
+        times = torch.cat([lengths.new_zeros(1), lengths.cumsum(0) / lengths.sum()])
+        times[-1] = 1.0
+        return {"method": method, "options": {"step_size": None, "grid_constructor": lambda f, y, t: times.to(t)}}
+
+
+class ContinuousFlow(Family):
+    """A neural ODE: data flow to noise by dx/dt = V(x, t) (87), with the density of Liouville's equation (96),
+
+        log p(x) = log N(x_1; m, C) + int_0^1 div V(x_t, t) dt,
+
+    and V is learned by maximum likelihood. The noise has the data's mean m and covariance C, and V is a network's in
+    coordinates in which that is N(0, Id).
+
+    net: V, (x [n, *event], level [n], label or None) -> [n, *event] with second derivatives, or one that takes fewer
+        of these; or a `monge.nets.Size`; a smooth perceptron for vectors and a U-Net else, unless given. It is copied.
+    labels: condition on the labels, or vectors, that data have. label_dropout: share of the rows for which they are
+        not told, so that log p(x) without any is known, too.
+    gradients: "direct" through the steps, or "adjoint", by the adjoint equation, in memory that does not grow with
+        them.
+    method: of the integrator in training: fixed steps, "midpoint" or "rk4" (`steps` of them), or "dopri5" and the
+        others that keep the tolerances rtol and atol. Likelihoods are found with "dopri5", whatever it was trained by.
+    kinetic, jacobian: weights of int |V|^2 dt and int |dV/dx|^2 dt in the loss (Finlay et al. 2020): straight ways,
+        that few steps follow.
+    periodic: circular padding, for fields on a torus.
+
+    The divergence is exact up to 64 values an event, 8 in training, else Hutchinson's estimate, by one probe there.
+    Columns that are skew or have heavy tails are learned bent (`monge.data.bends`), which the density counts.
+
+    Can `fit`, `sample`, `log_prob`, `encode`, `decode`, `save`. Raises BadInput for steps below 1, weights below 0,
+    tolerances that are not above 0, and a method that there is not.
+
+    >>> import monge, torch
+    >>> model = monge.ContinuousFlow().fit(torch.randn(64, 2, generator=torch.manual_seed(0)), steps=5, show=False)
+    >>> model.sample(3).shape, model.log_prob(torch.zeros(1, 2)).method
+    (torch.Size([3, 2]), "Liouville's equation, exact divergence, rtol 1e-05, the integrator's own error not counted")
+    """
+
+    exact_likelihood = True
+    bends = True
+    velocity: Velocity
+    walker: Carrier
+
+    def __init__(
+        self,
+        *,
+        net: nn.Module | Size | None = None,
+        labels: bool = False,
+        label_dropout: float = 0.1,
+        gradients: str = "direct",
+        method: str = "rk4",
+        steps: int = TRAINED_STEPS,
+        rtol: float = 1e-3,
+        atol: float = 1e-3,
+        kinetic: float = 0.05,
+        jacobian: float = 0.05,
+        periodic: bool = False,
+    ) -> None:
+        given: dict[str, Any] = {"net": net, "labels": labels, "label_dropout": label_dropout, "periodic": periodic}
+        given |= {"gradients": gradients, "method": method, "steps": steps, "rtol": rtol, "atol": atol}
+        super().__init__(**given, kinetic=kinetic, jacobian=jacobian)
+        self.takes_labels = labels
+        one_of(gradients, ("direct", "adjoint"), "gradients")
+        one_of(method, (*ADAPTIVE, "euler", "midpoint", "rk4"), "method")
+        if steps < 1:
+            raise BadInput(f"steps must be at least 1, not {steps}")
+        if not (rtol > 0 and atol > 0):
+            raise BadInput(f"rtol and atol must be above 0, not {rtol} and {atol}")
+        for name, value in (("kinetic", kinetic), ("jacobian", jacobian)):
+            if not 0 <= value < math.inf:
+                raise BadInput(f"{name} is a weight, 0 or more, not {value}")
+        if not 0 <= label_dropout <= 1:
+            raise BadInput(f"label_dropout is a share of the rows, 0 to 1, not {label_dropout}")
+
+    # -- learning ------------------------------------------------------------------------------------------
+
+    def check_data(self, samples: Samples, training: Training | None) -> None:
+        super().check_data(samples, training)
+        refuse_singular(samples)
+
+    def defaults(self, samples: Samples) -> Training:
+        few = len(samples) < 10_000
+        clip = 5.0 * math.sqrt(math.prod(samples.event_shape))
+        own: dict[str, Any] = (
+            {"batch_size": 256, "lr": 5e-3} if samples.kind == "vectors" else {"batch_size": 32, "lr": 2e-3}
+        )
+        return Training(**own, clip=clip, validation=0.1 if few else 0.0, patience=20 if few else None)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the divergence is."""
+        return math.prod(self.spec.event_shape) <= EXACT_DIVERGENCE
+
+    def build(self, spec: Spec) -> None:
+        net = self.settings["net"]
+        made = Adapted(net, spec) if isinstance(net, nn.Module) else field(spec, net)
+        self.velocity = Velocity(made)
+        self.walker = Carrier(self.velocity, spec.event_shape, whitened=True)
+
+    def prepare(self, scaled: Float[Tensor, "n *event"], moments: Gaussian | None = None) -> None:
+        self.walker.look(scaled, moments, periodic=self.settings["periodic"])
+
+    @property
+    def moments(self) -> Gaussian:
+        """Mean and covariance of the noise, scaled units. Raises BadInput before a `fit`."""
+        self.must_be_fitted()
+        return self.walker.moments
+
+    def objectives(self) -> Sequence[Objective]:
+        return [Liouville(self)]
+
+    def tensors(self) -> dict[str, Tensor]:
+        return super().tensors() | self.walker.tensors()
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        super().restore(self.walker.restore(tensors))
+
+    # -- use -----------------------------------------------------------------------------------------------
+
+    def sample(  # type: ignore[override]  # a family's own options, by name
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        start: int = 0,
+        nfe: int = NFE,
+        label: Any = None,
+        batch_size: int | None = None,
+        show: bool = True,
+    ) -> Float[Tensor, "n *event"]:
+        """Draw n samples with `nfe` calls of V each, [n, *event] in data units and on the data's grid.
+
+        label: of all samples, or n of them; None draws labels as often as training had them, and tells no vectors.
+        Sample start + i of a seed does not depend on n or on batch_size.
+
+        Raises BadInput for n < 1, nfe < 1, and a label that was not trained on.
+        """
+        options = {"nfe": nfe, "label": label, "batch_size": batch_size, "show": show}
+        return super().sample(n, seed=seed, start=start, **options)
+
+    def draw(self, n: int, seed: int, start: int, *, label: Any = None, **options: Any) -> Tensor:
+        told = self.encode_labels(self.drawn_labels(label, n, seed, start), n)
+        return self.walker.draw(n, seed, start, label=told, device=self.device, **options)
+
+    def log_prob(
+        self,
+        x: Events,
+        *,
+        label: Any = None,
+        probes: int | None = None,
+        seed: int = 0,
+        rtol: float = 1e-5,
+        atol: float = 1e-5,
+        show: bool = True,
+    ) -> LogProb:
+        """log p(x), or log p(x | label), in nats and data units, by Liouville's equation.
+
+        The divergence is exact up to 64 values an event, else estimated by 16 probes, whose standard error is `error`;
+        `probes` overrules. Quantised data are spread uniformly over their grid step first, by the noise of `seed`.
+
+        Raises BadInput for events of another shape, NaN or infinity, an unknown label and tolerances that are not above
+        0; NumericalFailure where the integrator does not converge, and says at which time.
+        """
+        scaling, x = self.must_be_fitted(), self.check(x)
+        if probes is None and not self.exact:
+            probes = PROBES
+        scaled, told = self.scaled(x, seed), self.encode_labels(label, len(x))
+        options: dict[str, Any] = {"probes": probes, "seed": seed, "rtol": rtol, "atol": atol, "show": show}
+        found = self.walker.log_prob(scaled.to(self.device), told, **options)
+        return found._replace(value=found.value.to(x.device) + scaling.log_dets(scaled), error=found.error.to(x.device))
+
+    def encode(self, x: Events, *, label: Any = None, seed: int | None = None) -> Float[Tensor, "n *event"]:
+        """Latent of x: standard normal if the model is right; quantised data stand at their step's middle, or with a
+        seed where its noise puts them."""
+        scaling, x = self.must_be_fitted(), self.check(x)
+        scaled = (scaling.forward(x) if seed is None else self.scaled(x, seed)).to(self.device)
+        return self.walker.encode(scaled, self.encode_labels(label, len(x))).to(x.device)
+
+    def decode(self, z: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
+        """x of a latent, the inverse of `encode` (data units, not rounded to a grid)."""
+        scaling, z = self.must_be_fitted(), self.check(z)
+        return scaling.inverse(self.walker.decode(z.to(self.device), self.encode_labels(label, len(z)))).to(z.device)

@@ -1,0 +1,111 @@
+"""A network made into a velocity V(x, t), and paths of pairs that it is fitted to."""
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from monge.denoisers import per_sample
+
+LEAST = 1e-3  # share of the variance of V that the linear part leaves at least: a network's part has a scale
+
+
+class Pairs(NamedTuple):
+    """Moments of pairs (x0 of the data, x1 of where they come from), a number for all values: means m0 and m1 [*event],
+    mean variances v0 and v1, and the mean covariance k of the values of one with those of the other."""
+
+    m0: Tensor
+    m1: Tensor
+    v0: Tensor
+    v1: Tensor
+    k: Tensor
+
+    @classmethod
+    def of(cls, x0: Float[Tensor, "n *event"], x1: Float[Tensor, "n *event"]) -> "Pairs":
+        m0, m1 = x0.mean(0), x1.mean(0)
+        a, b = x0 - m0, x1 - m1
+        return cls(m0, m1, a.square().mean(), b.square().mean(), (a * b).mean())
+
+
+class Velocity(nn.Module):
+    """V(x, t) of paths x_t = (1 - t) x0 + t x1: its best linear part, one number a time, and a network for the rest.
+
+        V = m1 - m0 + a (x - m) + c net((x - m) / s, 2 t - 1),   m = (1 - t) m0 + t m1,
+        s^2 = (1 - t)^2 v0 + t^2 v1 + 2 t (1 - t) k,   a = ((1 - t) (k - v0) + t (v1 - k)) / s^2,
+        c^2 = v0 + v1 - 2 k - a^2 s^2,
+
+    the regression of x1 - x0 on x_t and what it leaves, by the moments of the pairs: the network sees and says values
+    of variance one. Without pairs V = net(x, 2 t - 1).
+
+    net: (x [n, *event], level [n], label or None) -> [n, *event].
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        self.pairs: Pairs | None = None
+
+    def forward(
+        self, x: Float[Tensor, "n *event"], t: Float[Tensor, " n"], label: Shaped[Tensor, " n *k"] | None = None
+    ) -> Float[Tensor, "n *event"]:
+        if self.pairs is None:
+            found: Tensor = self.net(x, _level(t), label)
+            return found
+        mean, shift, a, c, scale = self._linear(x, t)
+        away = x - mean
+        out: Tensor = shift + a * away + c * self.net(away * scale, _level(t), label)
+        return out
+
+    def pushed(
+        self, x: Float[Tensor, "n *event"], directions: Float[Tensor, "m n *event"], t: Tensor, label: Tensor | None
+    ) -> tuple[Float[Tensor, "n *event"], Float[Tensor, "m n *event"]]:
+        """V, and J e of each direction e, where the network can tell."""
+        net: Any = self.net
+        if self.pairs is None:
+            found: tuple[Tensor, Tensor] = net.pushed(x, directions, _level(t), label)
+            return found
+        mean, shift, a, c, scale = self._linear(x, t)
+        away = x - mean
+        v, moved = net.pushed(away * scale, directions, _level(t), label)
+        return shift + a * away + c * v, a * directions + c * scale * moved
+
+    def _linear(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """m, m1 - m0, a, c and 1 / s."""
+        assert self.pairs is not None
+        m0, m1, v0, v1, k = (part.to(x) for part in self.pairs)
+        s = per_sample(t, x)
+        var = (1 - s) ** 2 * v0 + s**2 * v1 + 2 * s * (1 - s) * k
+        a = ((1 - s) * (k - v0) + s * (v1 - k)) / var
+        moved = v0 + v1 - 2 * k
+        c = (moved - a.square() * var).clamp_min(LEAST * moved).sqrt()
+        return torch.lerp(m0, m1, s), m1 - m0, a, c, var.rsqrt()
+
+    def of(self, label: Tensor | None) -> nn.Module:
+        """(x, t) -> V, of a label or of none."""
+        return (_Pushing if hasattr(self.net, "pushed") else _Told)(self, label)
+
+
+def _level(t: Tensor) -> Tensor:
+    """As a network is told it; one for all rows stays one."""
+    return (2 * t[:1] - 1).expand(len(t)) if t.stride(0) == 0 else 2 * t - 1
+
+
+class _Told(nn.Module):
+    def __init__(self, velocity: nn.Module, label: Tensor | None) -> None:
+        super().__init__()
+        self.velocity, self.label = velocity, label
+
+    def _label(self, x: Tensor) -> Tensor | None:
+        return None if self.label is None else self.label.expand(len(x), *self.label.shape[1:])
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        v: Tensor = self.velocity(x, t, self._label(x))
+        return v
+
+
+class _Pushing(_Told):
+    def pushed(self, x: Tensor, directions: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        velocity: Any = self.velocity
+        found: tuple[Tensor, Tensor] = velocity.pushed(x, directions, t, self._label(x))
+        return found
