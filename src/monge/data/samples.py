@@ -205,6 +205,13 @@ class Samples:
         """
         return self._part(torch.as_tensor(indices, dtype=torch.int64), self.split_record)
 
+    def told(self, y: Tensor) -> "Samples":
+        """The same rows with these labels, vectors or images beside them, [n, *k]."""
+        check_labels(y, torch.Size((len(self), *self.event_shape)), len(self), None)
+        found = self.take(range(len(self)))
+        found.__dict__.update(y=y, classes=None)
+        return found
+
     def by_weight(self, seed: int = 0) -> "Samples":
         """As many rows, each as often as it weighs, those of one row being one group; these, where all weigh the same.
 

@@ -9,6 +9,7 @@ from monge.models.continuous_flow import ContinuousFlow
 from monge.models.diffusion import Diffusion
 from monge.models.family import Family
 from monge.models.flow import Flow
+from monge.models.flow_matching import FlowMatching
 from monge.models.gan import GAN
 from monge.models.latents import attribute, interpolate, move
 from monge.models.maf import MAF
@@ -17,7 +18,16 @@ from monge.models.spline_flow import SplineFlow
 from monge.models.walker import Walker
 from monge.models.wasserstein_gan import WassersteinGAN
 
-FAMILIES: tuple[type[Family], ...] = (Diffusion, ContinuousFlow, RealNVP, MAF, SplineFlow, GAN, WassersteinGAN)
+FAMILIES: tuple[type[Family], ...] = (
+    Diffusion,
+    FlowMatching,
+    ContinuousFlow,
+    RealNVP,
+    MAF,
+    SplineFlow,
+    GAN,
+    WassersteinGAN,
+)
 
 __all__ = [
     "FAMILIES",
@@ -27,6 +37,7 @@ __all__ = [
     "Diffusion",
     "Family",
     "Flow",
+    "FlowMatching",
     "RealNVP",
     "SplineFlow",
     "Walker",

@@ -20,6 +20,7 @@ ROWS = 512  # integrated together
 VALUES = 2**22  # drawn together
 FLOOR = 2e-3  # of the noise, in the scaled data's s.d.: it has a density though data may vary nowhere
 NFE = 20
+LAST = 1 / 80  # 1 - t, at least, as noise levels are told
 Start = Callable[[int, int, int], Tensor]  # n, seed, start -> [n, *event]
 
 
@@ -32,15 +33,22 @@ class Carrier:
         log p(x) = log N(x_1; m, C) + int_0^1 div V(x_t, t) dt.
 
     whitened: whether V is that of C^{-1/2} (x - m). begins: (n, seed, start) -> [n, *event], where the ways of samples
-    begin that do not begin at noise; they then have no density.
+    begin that do not begin at noise, and density: log p of it, x [n, *event] -> [n], where it is known.
 
     Its methods are those of `monge.models.Walker`.
     """
 
     def __init__(
-        self, velocity: Velocity, event_shape: tuple[int, ...], *, whitened: bool = False, begins: Start | None = None
+        self,
+        velocity: Velocity,
+        event_shape: tuple[int, ...],
+        *,
+        whitened: bool = False,
+        begins: Start | None = None,
+        density: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        self.velocity, self.event_shape, self.whitened, self.begins = velocity, tuple(event_shape), whitened, begins
+        self.velocity, self.event_shape, self.whitened = velocity, tuple(event_shape), whitened
+        self.begins, self.density = begins, density
         self._base: Gaussian | None = None
 
     def look(
@@ -78,20 +86,29 @@ class Carrier:
         guidance: float = 0.0,
         batch_size: int | None = None,
         device: torch.device | str = "cpu",
+        trace: bool = False,
         show: bool = False,
-    ) -> Float[Tensor, "n *event"]:
-        """n scaled samples, the first being number `start`, in `nfe` calls each (`monge.samplers.walk`)."""
+    ) -> Any:
+        """n scaled samples, the first being number `start`, in `nfe` calls each (`monge.samplers.walk`).
+
+        trace: give their `Trajectory`, in y = x_t / (1 - t) and the ends x_t - t V to which straight ways would lead.
+        """
         size = batch_size or max(1, min(n, VALUES // math.prod(self.event_shape)))
-        drawn, calls = [], whole(nfe, "nfe")
+        drawn, seen, calls = [], [], whole(nfe, "nfe")
         with progress.bar("sampling", n * calls, show=show) as advance:
             for first in range(0, n, whole(size, "batch_size")):
                 x = self.noise(min(size, n - first), seed, start + first).to(device)
                 field = self.field(_rows(label, first, len(x)), guidance)
-                for moved in samplers.walk(field, x, 1.0, 0.0, calls):
+                watched = _Watched(field)
+                for moved in samplers.walk(watched if trace else field, x, 1.0, 0.0, calls):
                     x = moved
                     advance(len(x))
                 drawn.append(self._out(x))
-        return torch.cat(drawn)
+                seen.append(watched)
+        if not trace:
+            return torch.cat(drawn)
+        y, x_hat = (torch.cat([torch.stack(getattr(each, name)) for each in seen], 1) for name in ("y", "x_hat"))
+        return samplers.Trajectory(torch.cat(drawn), torch.tensor(seen[0].sigma), y, x_hat)
 
     def log_prob(
         self,
@@ -105,7 +122,7 @@ class Carrier:
         show: bool = False,
     ) -> LogProb:
         """log p of scaled events, in nats."""
-        if self.begins is not None:
+        if self.begins is not None and self.density is None:
             raise BadInput("the samples that it begins at have no density that is known: give a law as source")
         values, errors = [], []
         with progress.bar("log-likelihood", len(x), show=show) as advance:
@@ -153,6 +170,8 @@ class Carrier:
     def of_noise(self, x: Float[Tensor, "n *event"], divergence: Tensor | None) -> Float[Tensor, " n"]:
         """log p of what came to x at the noise."""
         assert divergence is not None
+        if self.density is not None:
+            return divergence + self.density(x)
         z = (x if self.whitened else self._white(x)).flatten(1)
         constant = 0.5 * (self.moments.covariance.log_det().to(z) + z.shape[1] * math.log(2 * math.pi))
         value: Tensor = divergence - 0.5 * z.square().sum(1) - constant
@@ -178,6 +197,25 @@ class Carrier:
         own = {name.removeprefix("noise/"): value for name, value in tensors.items() if name.startswith("noise/")}
         self._base = Gaussian.from_state(own)
         return {name: value for name, value in tensors.items() if not name.startswith("noise/")}
+
+
+class _Watched:
+    """A field of straight ways, and what was seen on its way."""
+
+    def __init__(self, field: Any) -> None:
+        self.field = field
+        self.sigma: list[float] = []
+        self.y: list[Tensor] = []
+        self.x_hat: list[Tensor] = []
+
+    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+        v: Tensor = self.field(x, t)
+        time = float(t[0])
+        left = max(1 - time, LAST)
+        self.sigma.append(time / left)
+        self.y.append(x / left)
+        self.x_hat.append(x - time * v)
+        return v
 
 
 def _parts(x: Tensor) -> list[tuple[int, Tensor]]:

@@ -206,7 +206,8 @@ class ContinuousFlow(Family):
 
     def draw(self, n: int, seed: int, start: int, *, label: Any = None, **options: Any) -> Tensor:
         told = self.encode_labels(self.drawn_labels(label, n, seed, start), n)
-        return self.walker.draw(n, seed, start, label=told, device=self.device, **options)
+        drawn: Tensor = self.walker.draw(n, seed, start, label=told, device=self.device, **options)
+        return drawn
 
     def log_prob(
         self,

@@ -98,25 +98,30 @@ class DenoiserFamily(Family):
         wanted = self.record["data"]["n"] < FEW_ROWS if asked is None else asked
         return Augmentation(spec.kind, spec.event_shape) if can and known and wanted else None
 
-    def build(self, spec: Spec) -> None:
-        net, blind = self.settings["net"], self.blind
-        self.augmentation = self._augmentation(spec)
-        told = 0 if self.augmentation is None else self.augmentation.features
-        spec = replace(spec, periodic=self.settings["periodic"], moves=told)
+    def network(self, spec: Spec, inputs: int) -> nn.Module:
+        """(y [n, *event], level [n], label or None) -> [n, *event]: the user's, or of a size that suits the data, which
+        is given so many events side by side. Forgets the labels where it is told none."""
+        net = self.settings["net"]
         if isinstance(net, nn.Module):
-            net = Adapted(net, spec)
-            if self.labels is not None and net.takes < 3:
+            adapted = Adapted(net, spec)
+            if self.labels is not None and adapted.takes < 3:
                 if self.settings["labels"]:
                     raise BadInput("labels=True, and the network takes none: give one that does, (y, level, label)")
                 self.labels = None
-        else:
-            chosen = self.record.get("network")
-            size = net if net is not None or chosen is None else objects.rebuild(chosen["size"])
-            if self._without_constants(spec.kind):
-                self.labels = None
-                net = bias_free(spec, size)
-            else:
-                net = denoiser(spec, size, inputs=1 if blind else 2)
+            return adapted
+        chosen = self.record.get("network")
+        size = net if net is not None or chosen is None else objects.rebuild(chosen["size"])
+        if self._without_constants(spec.kind):
+            self.labels = None
+            return bias_free(spec, size)
+        return denoiser(spec, size, inputs=inputs)
+
+    def build(self, spec: Spec) -> None:
+        blind = self.blind
+        self.augmentation = self._augmentation(spec)
+        told = 0 if self.augmentation is None else self.augmentation.features
+        spec = replace(spec, periodic=self.settings["periodic"], moves=told)
+        net = self.network(spec, inputs=1 if blind else 2)
         self.denoiser = Neural(net, blind=blind, guided=not blind and not isinstance(net, Adapted))
         marginals = self.units.marginals
         if marginals is not None and marginals.blocks and not blind:
@@ -183,6 +188,7 @@ class DenoiserFamily(Family):
         alpha: float = 0.0,
         label: Any = None,
         through: Through | None = None,
+        guidance: float = 0.0,
         batch_size: int | None = None,
         trace: bool = False,
         show: bool = True,
@@ -194,13 +200,17 @@ class DenoiserFamily(Family):
             the law of all: labels are drawn as often as they were in training, and vectors are not told.
         through: a denoiser -> the denoiser that is walked with, in scaled units: `monge.denoisers.Symmetric`, or one
             that is guided. What steps need to know of it is found out first, in 1,920 calls or twice as many.
+        guidance: of a label: the walk is with D(label) + guidance (D(label) - D(none)), which shows the label more
+            clearly than the data do, at twice the calls (classifier-free, Ho and Salimans 2022); 0 for their law.
         trace: return the `Trajectory` in data units, for pictures.
         Sample start + i of a seed does not depend on n or on batch_size.
 
-        Raises BadInput for n < 1, nfe < 1, alpha < 0, and for a label that was not trained on.
+        Raises BadInput for n < 1, nfe < 1, alpha < 0, for a label that was not trained on, and for a guidance without
+        label, or by a network that never went without.
         """
         options = {"nfe": nfe, "alpha": alpha, "label": label, "through": through}
-        options |= {"batch_size": batch_size, "show": show}
+        options |= {"guidance": guidance, "batch_size": batch_size, "show": show}
+        self.check_guidance(guidance, label)
         if not trace:
             return super().sample(n, seed=seed, start=start, **options)
         scaling = self.must_be_fitted()
@@ -293,6 +303,15 @@ class DenoiserFamily(Family):
         """x of a latent, the inverse of `encode` (data units, not rounded to a grid)."""
         scaling, z = self.must_be_fitted(), self.check(z)
         return scaling.inverse(self.mover.decode(z.to(self.device), self.encode_labels(label, len(z)))).to(z.device)
+
+    def check_guidance(self, guidance: float, label: Any) -> None:
+        """Raise BadInput for a guidance that there cannot be."""
+        if not math.isfinite(guidance):
+            raise BadInput(f"guidance is a finite number, 0 for none, not {guidance}")
+        if guidance and (label is None or self.labels is None):
+            raise BadInput("guidance leads to a label: give one, of a model that was trained with labels")
+        if guidance and not self.settings["label_dropout"]:
+            raise BadInput("guidance needs the law of all rows: fit with label_dropout above 0")
 
     def _on(self, label: Any, n: int) -> Denoiser:
         """The denoiser of n events of any size."""

@@ -36,6 +36,7 @@ class Family(nn.Module):
     takes_labels: whether it learns from the labels, or vectors, that data have; takes_images: from images that go with
     them, too. exact_likelihood: whether `log_prob` is exact, and as cheap as a sample. kinds: of data that it takes.
     bends: whether it learns skew values bent (`monge.data.bends`); None: those of tables.
+    given: fingerprints of what else a `fit` was given, by name, which make its run another one.
     fitted: whether a `fit` came to its end. looked_at: whether it is in use on the way there, by `watch`.
     """
 
@@ -51,6 +52,7 @@ class Family(nn.Module):
         self.record: dict[str, Any] = {}
         self.scaling: Scaling | None = None
         self.labels: Labels | None = None
+        self.given: dict[str, str] = {}
         self.fitted = self.looked_at = False
 
     # -- what a family gives -------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """A network made into a velocity V(x, t), and paths of pairs that it is fitted to."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Float, Shaped
@@ -11,23 +11,6 @@ from monge.denoisers import per_sample
 LEAST = 1e-3  # share of the variance of V that the linear part leaves at least: a network's part has a scale
 
 
-class Pairs(NamedTuple):
-    """Moments of pairs (x0 of the data, x1 of where they come from), a number for all values: means m0 and m1 [*event],
-    mean variances v0 and v1, and the mean covariance k of the values of one with those of the other."""
-
-    m0: Tensor
-    m1: Tensor
-    v0: Tensor
-    v1: Tensor
-    k: Tensor
-
-    @classmethod
-    def of(cls, x0: Float[Tensor, "n *event"], x1: Float[Tensor, "n *event"]) -> "Pairs":
-        m0, m1 = x0.mean(0), x1.mean(0)
-        a, b = x0 - m0, x1 - m1
-        return cls(m0, m1, a.square().mean(), b.square().mean(), (a * b).mean())
-
-
 class Velocity(nn.Module):
     """V(x, t) of paths x_t = (1 - t) x0 + t x1: its best linear part, one number a time, and a network for the rest.
 
@@ -35,21 +18,46 @@ class Velocity(nn.Module):
         s^2 = (1 - t)^2 v0 + t^2 v1 + 2 t (1 - t) k,   a = ((1 - t) (k - v0) + t (v1 - k)) / s^2,
         c^2 = v0 + v1 - 2 k - a^2 s^2,
 
-    the regression of x1 - x0 on x_t and what it leaves, by the moments of the pairs: the network sees and says values
-    of variance one. Without pairs V = net(x, 2 t - 1).
+    the regression of x1 - x0 on x_t and what it leaves, by the moments of the pairs (`look`): means m0 and m1, mean
+    variances v0 and v1, and the mean covariance k of the values of one with those of the other. The network sees and
+    says values of variance one. With a Brownian bridge of deviation `bridge` s^2 is larger by bridge^2 t (1 - t), and
+    the rest accordingly. Of no paths, event_shape=None, V = net(x, 2 t - 1).
 
     net: (x [n, *event], level [n], label or None) -> [n, *event].
     """
 
-    def __init__(self, net: nn.Module) -> None:
+    m0: Tensor
+    m1: Tensor
+    moments: Tensor
+
+    def __init__(self, net: nn.Module, event_shape: tuple[int, ...] | None = None, *, bridge: float = 0.0) -> None:
         super().__init__()
-        self.net = net
-        self.pairs: Pairs | None = None
+        self.net, self.bridge, self.linear = net, bridge, event_shape is not None
+        if event_shape is not None:
+            self.register_buffer("m0", torch.zeros(event_shape))
+            self.register_buffer("m1", torch.zeros(event_shape))
+            self.register_buffer("moments", torch.tensor([1.0, 1.0, 0.0, 0.0]))  # v0, v1, k, and whether it has looked
+
+    @property
+    def looked(self) -> bool:
+        """Whether the moments are known."""
+        return bool(self.moments[3])
+
+    def look(self, x0: Float[Tensor, "n *event"], x1: Float[Tensor, "n *event"]) -> None:
+        """Take the moments of pairs."""
+        self.m0.copy_(x0.mean(0))
+        self.m1.copy_(x1.mean(0))
+        a, b = x0 - self.m0, x1 - self.m1
+        self.moments.copy_(torch.stack([a.square().mean(), b.square().mean(), (a * b).mean(), a.new_ones(())]))
+
+    def left(self, x: Float[Tensor, "n *event"], t: Float[Tensor, " n"]) -> Float[Tensor, "n *one"]:
+        """c, for each row."""
+        return self._linear(x, t)[3]
 
     def forward(
         self, x: Float[Tensor, "n *event"], t: Float[Tensor, " n"], label: Shaped[Tensor, " n *k"] | None = None
     ) -> Float[Tensor, "n *event"]:
-        if self.pairs is None:
+        if not self.linear:
             found: Tensor = self.net(x, _level(t), label)
             return found
         mean, shift, a, c, scale = self._linear(x, t)
@@ -62,7 +70,7 @@ class Velocity(nn.Module):
     ) -> tuple[Float[Tensor, "n *event"], Float[Tensor, "m n *event"]]:
         """V, and J e of each direction e, where the network can tell."""
         net: Any = self.net
-        if self.pairs is None:
+        if not self.linear:
             found: tuple[Tensor, Tensor] = net.pushed(x, directions, _level(t), label)
             return found
         mean, shift, a, c, scale = self._linear(x, t)
@@ -72,13 +80,15 @@ class Velocity(nn.Module):
 
     def _linear(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """m, m1 - m0, a, c and 1 / s."""
-        assert self.pairs is not None
-        m0, m1, v0, v1, k = (part.to(x) for part in self.pairs)
+        m0, m1, (v0, v1, k, _) = self.m0.to(x), self.m1.to(x), self.moments.to(x)
         s = per_sample(t, x)
-        var = (1 - s) ** 2 * v0 + s**2 * v1 + 2 * s * (1 - s) * k
-        a = ((1 - s) * (k - v0) + s * (v1 - k)) / var
+        noise = self.bridge**2 * s * (1 - s)
+        var = (1 - s) ** 2 * v0 + s**2 * v1 + 2 * s * (1 - s) * k + noise
+        a = ((1 - s) * (k - v0) + s * (v1 - k) + self.bridge**2 * (0.5 - s)) / var
         moved = v0 + v1 - 2 * k
-        c = (moved - a.square() * var).clamp_min(LEAST * moved).sqrt()
+        if self.bridge:
+            moved = moved + (self.bridge**2 * (0.5 - s)) ** 2 / noise.clamp_min(1e-12)
+        c = (moved - a.square() * var).clamp_min(LEAST * (v0 + v1)).sqrt()
         return torch.lerp(m0, m1, s), m1 - m0, a, c, var.rsqrt()
 
     def of(self, label: Tensor | None) -> nn.Module:

@@ -98,7 +98,7 @@ class Walker:
         `calibration_rows` of them. calibrate: or its gains only."""
         self.plan = Plan(self.moments)  # nothing is corrected that is looked at
         to_be = {"calibrate": self.moments, "atoms": self.step > 0} if calibrate else {}
-        found = self._piloted(label, None, **to_be, **options)
+        found = self._piloted(label, None, 0.0, **to_be, **options)
         self.plan = found._replace(ends=None, moments=self.moments)  # of all, though those looked at have labels
         if self.thresholds is not None and found.ends is not None:
             self.thresholds.find(found.ends)
@@ -114,6 +114,7 @@ class Walker:
         label: Shaped[Tensor, " n *k"] | None = None,
         through: Through | None = None,
         typical: Shaped[Tensor, " m *k"] | None = None,
+        guidance: float = 0.0,
         device: torch.device | str = "cpu",
         **options: Any,
     ) -> Any:
@@ -122,17 +123,19 @@ class Walker:
         through: a denoiser -> the denoiser that is walked with, `monge.denoisers.Symmetric` for instance, or one that
         is guided; its plan is found out anew. typical: labels by which that is done, 64 as they come or one; not those
         of these rows, or a sample would depend on its company. Where there are labels and none that are typical, the
-        walk is by the moments alone.
+        walk is by the moments alone. guidance: walk with D(label) + guidance (D(label) - D(none)), whose plan is found
+        out anew, too.
         """
         seen: dict[str, Any] = {"device": device, "show": options.get("show", False)}
         if through is not None:
             function(through, "through makes a denoiser of a denoiser, monge.denoisers.Symmetric for instance")
         label = None if label is None else self._labels(label, n)
         blindly = label is not None and typical is None
+        other = through is not None or (guidance != 0 and label is not None)
         plan: Plan | None = self._planned()
-        if (through is not None or self._planned().gains is None) and not blindly:
-            plan = self._piloted(typical, through, **seen)
-        elif through is not None:
+        if (other or self._planned().gains is None) and not blindly:
+            plan = self._piloted(typical, through, guidance, **seen)
+        elif other:
             plan = None
         self.moments.to(device)
         usual: dict[str, Any] = {
@@ -142,7 +145,7 @@ class Walker:
             "plan": plan,
         }
         about: dict[str, Any] = {"seed": seed, "start": start, "device": device}
-        bound = self.bound(label, n, through)
+        bound = self.bound(label, n, through, guidance)
         drawn = samplers.reverse_diffusion(bound, self.event_shape, n, **about, **{**usual, **options})
         if self.thresholds is None:
             return drawn
@@ -165,8 +168,8 @@ class Walker:
         bound, more = self._between(label, z)
         return samplers.decode(bound, z, **more)
 
-    def bound(self, label: Tensor | None, n: int, through: Through | None = None) -> Informed:
-        """The denoiser of n rows that are told these labels, or none, with the moments of their law.
+    def bound(self, label: Tensor | None, n: int, through: Through | None = None, guidance: float = 0.0) -> Informed:
+        """The denoiser of n rows that are told these labels, or none, with the moments of their law; guided, or not.
 
         From as far as sigma_max a denoiser answers with the mean: there each label's own is read off.
         """
@@ -178,7 +181,8 @@ class Walker:
             far = torch.full((len(kinds),), self.levels().sigma_max, device=label.device)
             with torch.no_grad():
                 mean = told(moments.mean.expand(len(kinds), *moments.mean.shape), far, kinds)
-            own = Labelled(told, label, Gaussian(mean[which], moments.covariance))
+            guided = _guided(told, guidance) if guidance else told
+            own = Labelled(guided, label, Gaussian(mean[which], moments.covariance))
         own = self._planned().calibrated(own)
         return informed(own if through is None else _Through(own, through))
 
@@ -215,10 +219,10 @@ class Walker:
             raise BadInput("a walker looks at data before it walks: call .look(scaled)")
         return self.plan
 
-    def _piloted(self, label: Tensor | None, through: Through | None, **options: Any) -> Plan:
+    def _piloted(self, label: Tensor | None, through: Through | None, guidance: float, **options: Any) -> Plan:
         some = samplers.pilot_rows if options.get("calibrate") is None else samplers.calibration_rows
         rows = some(self.event_shape)
-        bound = self.bound(None if label is None else label.expand(rows, *label.shape[1:]), rows, through)
+        bound = self.bound(None if label is None else label.expand(rows, *label.shape[1:]), rows, through, guidance)
         known = None if label is not None or through is not None else self.moments
         return samplers.pilot(bound, self.event_shape, known, lowest=self.levels().sigma_min, **options)
 
@@ -226,6 +230,11 @@ class Walker:
         moments = self.moments.to(x.device)
         more: dict[str, Any] = self.levels(sampling=False)._asdict()
         return self.bound(label, len(x)), more | ({} if label is not None else {"moments": moments})
+
+
+def _guided(told: Any, guidance: float) -> Any:
+    """D(label) + guidance (D(label) - D(none)), classifier-free (Ho and Salimans 2022; course (21))."""
+    return lambda y, sigma, label: torch.lerp(told(y, sigma), told(y, sigma, label), 1 + guidance)
 
 
 class _Through(Wrapper):

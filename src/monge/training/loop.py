@@ -308,12 +308,25 @@ class _Loop:
         return value.isfinite() & norm.isfinite()
 
     def loss(self, objective: Objective, rows: Tensor, *address: int | str) -> Loss:
+        batch = self.batch(rows, *address)
+        if address[0] == "train":
+            batch = batch._replace(draw=int(address[1]), others=self.together)
+        with self.fabric.autocast():
+            found = objective(batch)
+        return found if isinstance(found, Loss) else Loss(found)
+
+    def batch(self, rows: Tensor, *address: int | str) -> Batch:
+        """Rows of data, and the randomness of this address."""
         device = self.fabric.device
         x = self.samples.batch(rows).to(device, non_blocking=True)
         y = None if self.samples.y is None else self.samples.y[rows].to(device, non_blocking=True)
-        with self.fabric.autocast():
-            found = objective(Batch(x, y, self.step, rng.generator(self.seed, *address, device=device)))
-        return found if isinstance(found, Loss) else Loss(found)
+        return Batch(x, y, self.step, rng.generator(self.seed, *address, device=device))
+
+    def together(self, first: int, count: int) -> Batch:
+        """The rows that this process has of so many draws."""
+        rank, world = self.fabric.global_rank, self.fabric.world_size
+        rows = torch.cat([self.rows.at(draw)[rank::world] for draw in range(first, first + count)])
+        return self.batch(rows, "together", first, rank)
 
     def rate(self, i: int) -> float:
         """The share of its peak that the learning rate of an objective has."""

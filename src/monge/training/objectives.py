@@ -1,6 +1,6 @@
 """What is minimised, and by moving which parameters."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,13 +14,17 @@ class Batch(NamedTuple):
     """Rows of data for one draw.
 
     x: [n, *event] float32, data units; int64 symbols of sequences. y: labels [n], vectors [n, k] or None. step: number
-    of the round, from 0. generator: randomness of this draw and of no other, different in each process.
+    of the round, from 0. generator: randomness of this draw and of no other, different in each process. draw: its
+    number in training, None for rows that are kept aside. others: (first, count) -> the rows of so many draws from
+    number `first` on as one batch, with randomness that belongs to these.
     """
 
     x: Shaped[Tensor, "n *event"]
     y: Shaped[Tensor, " n *k"] | None
     step: int
     generator: torch.Generator
+    draw: int | None = None
+    others: "Callable[[int, int], Batch] | None" = None
 
 
 class Loss(NamedTuple):
