@@ -3,6 +3,7 @@
 from monge import objects
 from monge.noise.finite import FiniteChain
 from monge.noise.fokker_planck import Evolution, fokker_planck
+from monge.noise.liouville import liouville
 from monge.noise.processes import (
     Drive,
     LinearInterpolant,
@@ -13,6 +14,7 @@ from monge.noise.processes import (
     VariancePreserving,
     perturb,
 )
+from monge.noise.random_walk import random_walk
 from monge.noise.simulate import NoisingPath, simulate
 
 __all__ = [
@@ -27,7 +29,9 @@ __all__ = [
     "VarianceExploding",
     "VariancePreserving",
     "fokker_planck",
+    "liouville",
     "perturb",
+    "random_walk",
     "simulate",
 ]
 

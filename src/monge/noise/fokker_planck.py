@@ -71,18 +71,11 @@ def fokker_planck(
     >>> round(float(relaxed.kl(lambda x: -x[:, 0] ** 2 / 2)[-1]), 3)
     0.0
     """
-    d = len(cells)
-    if d not in (1, 2) or len(low) != d or len(high) != d or min(cells) < 3 or not all(np.less(low, high)):
-        raise BadInput("give low < high and 3 cells or more for each of 1 or 2 dimensions")
+    edges, sides = box(low, high, cells)
     if not t > 0 or steps < 1:
         raise BadInput(f"t must be above 0 and steps 1 or more, not {t} and {steps}")
-    edges = [np.linspace(a, b, n + 1) for a, b, n in zip(low, high, cells, strict=True)]
-    sides = tuple(0.5 * (edge[1:] + edge[:-1]) for edge in edges)
-    volume = float(np.prod([edge[1] - edge[0] for edge in edges]))
-    p = start(centres(sides)).double().numpy().reshape(-1)
-    if not np.isfinite(p).all() or (p < 0).any() or not p.sum() > 0:
-        raise BadInput("the start must be a density: finite, nowhere negative, and with mass in the box")
-    found, unit = [p / (p.sum() * volume)], sparse.identity(len(p), format="csc")
+    p = density_on(start, sides)
+    found, unit = [p], sparse.identity(len(p), format="csc")
     (v, moves), (noise, changes) = _in_time(drift), _in_time(sigma)
     solve = None
     for k in range(1, steps + 1):
@@ -90,6 +83,24 @@ def fokker_planck(
             solve = splu(unit - (t / steps) * _generator(v, noise, edges, sides, k * t / steps)).solve
         found.append(solve(found[-1]))
     return Evolution(np.linspace(0, t, steps + 1), sides, np.stack(found).reshape(-1, *cells))
+
+
+def box(low: Sequence[float], high: Sequence[float], cells: Sequence[int]) -> tuple[list[Array], tuple[Array, ...]]:
+    """Edges of the cells and their centres, by axis; BadInput for what is no box."""
+    d = len(cells)
+    if d not in (1, 2) or len(low) != d or len(high) != d or min(cells) < 3 or not all(np.less(low, high)):
+        raise BadInput("give low < high and 3 cells or more for each of 1 or 2 dimensions")
+    edges = [np.linspace(a, b, n + 1) for a, b, n in zip(low, high, cells, strict=True)]
+    return edges, tuple(0.5 * (edge[1:] + edge[:-1]) for edge in edges)
+
+
+def density_on(start: Callable[[Tensor], Tensor], sides: Sequence[Array]) -> Array:
+    """A density at the centres, [cells], of integral 1; BadInput for what is none."""
+    p: Array = start(centres(sides)).double().numpy().reshape(-1)
+    if not np.isfinite(p).all() or (p < 0).any() or not p.sum() > 0:
+        raise BadInput("the start must be a density: finite, nowhere negative, and with mass in the box")
+    found: Array = p / (p.sum() * float(np.prod([side[1] - side[0] for side in sides])))
+    return found
 
 
 def centres(sides: Sequence[Array]) -> Float[Tensor, "m d"]:
