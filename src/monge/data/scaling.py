@@ -105,7 +105,9 @@ class Scaling:
         if len(picked) == n and not (variance > 0).any():
             raise BadInput(f"{samples.name} does not vary: nothing can be learned from it, so give samples that differ")
         scale = torch.where(variance > 0, (variance + noise).sqrt(), 1.0)
-        if (variance + noise).max() <= ALIKE**2 * (variance + noise).min():
+        bent = marginals.bend > 0  # which has no unit, and others have
+        one_unit = bool(bent.all()) or not bool(bent.any())
+        if one_unit and (variance + noise).max() <= ALIKE**2 * (variance + noise).min():
             scale = (variance + noise).mean().sqrt().expand(groups).clone()
         shape = (groups, *[1] * (len(event) - 1))
         shift = (pivot[:, 0] + mean).reshape(shape)

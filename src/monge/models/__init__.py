@@ -15,6 +15,7 @@ from monge.models.latents import attribute, interpolate, move
 from monge.models.maf import MAF
 from monge.models.real_nvp import RealNVP
 from monge.models.spline_flow import SplineFlow
+from monge.models.straightness import TransportCost, transport_cost
 from monge.models.walker import Walker
 from monge.models.wasserstein_gan import WassersteinGAN
 
@@ -40,12 +41,14 @@ __all__ = [
     "FlowMatching",
     "RealNVP",
     "SplineFlow",
+    "TransportCost",
     "Walker",
     "WassersteinGAN",
     "attribute",
     "interpolate",
     "load",
     "move",
+    "transport_cost",
 ]
 
 

@@ -1,7 +1,7 @@
 """What a velocity needs to carry noise to data and back, and to say how likely data are (course, section 5.3)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -109,6 +109,15 @@ class Carrier:
             return torch.cat(drawn)
         y, x_hat = (torch.cat([torch.stack(getattr(each, name)) for each in seen], 1) for name in ("y", "x_hat"))
         return samplers.Trajectory(torch.cat(drawn), torch.tensor(seen[0].sigma), y, x_hat)
+
+    @torch.no_grad()
+    def ways(
+        self, n: int, seed: int, steps: int, *, label: Tensor | None = None, device: torch.device | str = "cpu"
+    ) -> Iterator[Float[Tensor, "n *event"]]:
+        """Where n samples are at t = 1 and after each of so many even steps, in the coordinates of the velocity."""
+        x = self.noise(n, seed).to(device)
+        yield x
+        yield from samplers.walk(self.field(label), x, 1.0, 0.0, steps)
 
     def log_prob(
         self,

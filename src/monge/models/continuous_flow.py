@@ -167,6 +167,11 @@ class ContinuousFlow(Family):
         self.walker.look(scaled, moments, periodic=self.settings["periodic"])
 
     @property
+    def mover(self) -> Carrier:
+        """What moves noise to data and back."""
+        return self.walker
+
+    @property
     def moments(self) -> Gaussian:
         """Mean and covariance of the noise, scaled units. Raises BadInput before a `fit`."""
         self.must_be_fitted()

@@ -44,7 +44,8 @@ class FlowMatching(DenoiserFamily):
         "transport": by exact optimal transport of `pool` rows and as many points of noise (`monge.ot.couple`), so that
         ways are straighter: fewer calls follow them. Labels and vectors are part of the cost
         (`monge.models.pairing`). The noise has the data's mean and covariance.
-        "given": those of `fit(data, source=...)`, row by row.
+        "given": those of `fit(data, source=...)`, row by row. The law is theirs, and a point goes where its pair did as
+        far as straight ways between pairs do not cross.
     path: a `monge.noise.Process` between data and noise, for independent pairs; times are uniform between those of the
         lowest and the highest level. None: the straight line, with log t / (1 - t) as `Diffusion` draws log sigma.
     source: a law that takes the place of the noise, and whose density is that of the model carried along; or a cloud,
@@ -71,8 +72,8 @@ class FlowMatching(DenoiserFamily):
         net: nn.Module | Size | None = None,
         pairing: str = "independent",
         pool: int = POOL,
-        path: Process | None = None,
-        source: Law | None = None,
+        path: Any = None,
+        source: Any = None,
         bridge: float = 0.0,
         labels: bool | None = None,
         label_dropout: float = 0.2,
@@ -156,6 +157,11 @@ class FlowMatching(DenoiserFamily):
             or "source" in self._shared()
         )
 
+    @property
+    def begins(self) -> bool:
+        """Whether ways begin at a source in place of noise."""
+        return self.settings["source"] is not None or "source" in self._shared()
+
     def check_data(self, samples: Samples, training: Any) -> None:
         super().check_data(samples, training)
         path = self.settings["path"]
@@ -164,8 +170,6 @@ class FlowMatching(DenoiserFamily):
                 f"pairs need a path that ends at their other half, and {type(path).__name__} only tends to noise: take "
                 'LinearInterpolant(), or pairing="independent"'
             )
-        if len(samples) < 2:
-            raise BadInput(f"{samples.name} has one row, and a law is learned from two or more")
 
     def build(self, spec: Spec) -> None:
         if not self.carried:
@@ -175,7 +179,7 @@ class FlowMatching(DenoiserFamily):
         net = self.network(replace(spec, periodic=self.settings["periodic"]), inputs=1)
         self.velocity = Velocity(net, spec.event_shape, bridge=self.settings["bridge"])
         law = self.settings["source"]
-        begins = self._begin if law is not None or "source" in self._shared() else None
+        begins = self._begin if self.begins else None
         self.carrier = Carrier(self.velocity, spec.event_shape, begins=begins, density=law and self._density)
         return None
 
@@ -266,6 +270,18 @@ class FlowMatching(DenoiserFamily):
             )
         told = self.encode_labels(self.drawn_labels(label, n, seed, start), n)
         return self.carrier.draw(n, seed, start, label=told, device=self.device, **options)
+
+    def encode(self, x: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
+        """Latent of x, standard normal if the model is right; or, of a source, where the way to x begins, data units.
+        Quantised data stand at the middle of their step."""
+        z = super().encode(x, label=label)
+        return self.units.inverse(z) if self.begins else z
+
+    def decode(self, z: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
+        """x of a latent, or of where its way begins, the inverse of `encode` (data units, not rounded to a grid)."""
+        if self.begins:
+            z = self.units.forward(self.check(z))
+        return super().decode(z, label=label)
 
     def denoise(self, y: Events, sigma: Tensor | float, **options: Any) -> Float[Tensor, "n *any"]:
         if self.carried:

@@ -20,8 +20,8 @@ class Velocity(nn.Module):
 
     the regression of x1 - x0 on x_t and what it leaves, by the moments of the pairs (`look`): means m0 and m1, mean
     variances v0 and v1, and the mean covariance k of the values of one with those of the other. The network sees and
-    says values of variance one. With a Brownian bridge of deviation `bridge` s^2 is larger by bridge^2 t (1 - t), and
-    the rest accordingly. Of no paths, event_shape=None, V = net(x, 2 t - 1).
+    says values of variance one. With a Brownian bridge of deviation `bridge` s^2 is larger by bridge^2 t (1 - t), and a
+    accordingly. Of no paths, event_shape=None, V = net(x, 2 t - 1).
 
     net: (x [n, *event], level [n], label or None) -> [n, *event].
     """
@@ -51,8 +51,10 @@ class Velocity(nn.Module):
         self.moments.copy_(torch.stack([a.square().mean(), b.square().mean(), (a * b).mean(), a.new_ones(())]))
 
     def left(self, x: Float[Tensor, "n *event"], t: Float[Tensor, " n"]) -> Float[Tensor, "n *one"]:
-        """c, for each row."""
-        return self._linear(x, t)[3]
+        """The s.d. of what the linear part leaves of x1 - x0, the noise of a bridge included, for each row."""
+        c, s = self._linear(x, t)[3], per_sample(t, x)
+        noise = (self.bridge * (0.5 - s)).square() / (s * (1 - s)) if self.bridge else 0.0
+        return (c.square() + noise).sqrt()
 
     def forward(
         self, x: Float[Tensor, "n *event"], t: Float[Tensor, " n"], label: Shaped[Tensor, " n *k"] | None = None
@@ -86,8 +88,6 @@ class Velocity(nn.Module):
         var = (1 - s) ** 2 * v0 + s**2 * v1 + 2 * s * (1 - s) * k + noise
         a = ((1 - s) * (k - v0) + s * (v1 - k) + self.bridge**2 * (0.5 - s)) / var
         moved = v0 + v1 - 2 * k
-        if self.bridge:
-            moved = moved + (self.bridge**2 * (0.5 - s)) ** 2 / noise.clamp_min(1e-12)
         c = (moved - a.square() * var).clamp_min(LEAST * (v0 + v1)).sqrt()
         return torch.lerp(m0, m1, s), m1 - m0, a, c, var.rsqrt()
 
