@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -78,9 +78,8 @@ def judge_run(
         write_samples(run.samples, x, record["data"], judged.y, seed=seed)
     for path in (run.verdict, *([json] if json else [])):
         write_atomic(path, verdict.to_json() + "\n")
-    strips = (
-        report.denoising(model, holdout.batch(range(STRIPS)), seed=seed) if isinstance(model, SupportsDenoise) else None
-    )
+    denoises = isinstance(model, SupportsDenoise) and getattr(model, "denoises", True)
+    strips = report.denoising(cast(Any, model), holdout.batch(range(STRIPS)), seed=seed) if denoises else None
     walks = CLOUD if train.kind == "vectors" else WALKS
     can_trace = "trace" in inspect.signature(model.sample).parameters
     report.write(

@@ -294,10 +294,12 @@ class DenoiserFamily(Family):
         found = self.mover.log_prob(scaled.to(self.device), self.encode_labels(label, len(x)), **options)
         return found._replace(value=found.value.to(x.device) + scaling.log_dets(scaled), error=found.error.to(x.device))
 
-    def encode(self, x: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
-        """Latent of x: standard normal if the model is right; quantised data stand at the middle of their step."""
+    def encode(self, x: Events, *, label: Any = None, seed: int | None = None) -> Float[Tensor, "n *event"]:
+        """Latent of x: standard normal if the model is right; quantised data stand at the middle of their step, or with
+        a seed where its noise puts them."""
         scaling, x = self.must_be_fitted(), self.check(x)
-        return self.mover.encode(scaling.forward(x).to(self.device), self.encode_labels(label, len(x))).to(x.device)
+        scaled = (scaling.forward(x) if seed is None else self.scaled(x, seed)).to(self.device)
+        return self.mover.encode(scaled, self.encode_labels(label, len(x))).to(x.device)
 
     def decode(self, z: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
         """x of a latent, the inverse of `encode` (data units, not rounded to a grid)."""

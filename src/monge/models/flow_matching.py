@@ -162,6 +162,11 @@ class FlowMatching(DenoiserFamily):
         """Whether ways begin at a source in place of noise."""
         return self.settings["source"] is not None or "source" in self._shared()
 
+    @property
+    def exact_likelihood(self) -> bool:  # type: ignore[override]  # it hangs on the data
+        """Whether `log_prob` is exact and cheap: for vectors, from noise to data."""
+        return not self.begins and bool(self.record) and len(self.spec.event_shape) == 1
+
     def check_data(self, samples: Samples, training: Any) -> None:
         super().check_data(samples, training)
         path = self.settings["path"]
@@ -271,10 +276,10 @@ class FlowMatching(DenoiserFamily):
         told = self.encode_labels(self.drawn_labels(label, n, seed, start), n)
         return self.carrier.draw(n, seed, start, label=told, device=self.device, **options)
 
-    def encode(self, x: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
+    def encode(self, x: Events, *, label: Any = None, seed: int | None = None) -> Float[Tensor, "n *event"]:
         """Latent of x, standard normal if the model is right; or, of a source, where the way to x begins, data units.
-        Quantised data stand at the middle of their step."""
-        z = super().encode(x, label=label)
+        Quantised data stand at the middle of their step, or with a seed where its noise puts them."""
+        z = super().encode(x, label=label, seed=seed)
         return self.units.inverse(z) if self.begins else z
 
     def decode(self, z: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
@@ -282,6 +287,11 @@ class FlowMatching(DenoiserFamily):
         if self.begins:
             z = self.units.forward(self.check(z))
         return super().decode(z, label=label)
+
+    @property
+    def denoises(self) -> bool:
+        """Whether its velocity is a denoiser's."""
+        return not self.carried
 
     def denoise(self, y: Events, sigma: Tensor | float, **options: Any) -> Float[Tensor, "n *any"]:
         if self.carried:
