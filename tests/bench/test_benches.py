@@ -94,3 +94,11 @@ def test_tables(run):
     (row,) = run("tables")[2:]
     assert [cell.strip() for cell in row.split("|")[1:3]] == ["mixed", "monge"]
     assert row.split("|")[6].strip().startswith(("fail", "undecided", "pass"))
+
+
+def test_continuous(run):
+    rows = run("continuous", "--only", "exact,planar", "--methods", "transport")
+    told = {row.split("|")[2].strip(): row.split("|")[3] for row in rows}
+    assert float(told["log_prob of a linear field"].split()[0]) < 1e-5
+    assert float(told["gradients, direct and adjoint"].split()[0]) < 1e-4
+    assert "FlowMatching" in told["rings"]

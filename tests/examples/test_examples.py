@@ -14,6 +14,7 @@ PICTURES = {
     "adversaries": {"discriminator", "segments", "collapse", "pairs"},
     "ladder": {"photograph", "basis", "prior"},
     "diffusion": {"clock", "reversed"},
+    "continuous": {"density", "picard", "blocks", "trajectories", "digits"},
     "flows": {"laws", "grid", "latents", "ways", "attribute"},
 }
 
