@@ -125,7 +125,7 @@ def test_quantised_data_end_half_a_grid_step_above_zero_noise():
 
 def test_each_grid_point_comes_as_often_as_in_the_data(tmp_path, monkeypatch):
     """An untrained denoiser is Wiener's, whose samples are a Gaussian's: the atom would be half as large."""
-    monkeypatch.setattr("monge.models.diffusion.CALIBRATED_FROM", 0)
+    monkeypatch.setattr("monge.models.denoiser_family.CALIBRATED_FROM", 0)
     dark = (rng.uniform((400, 1, 4, 4), 0, "dark") < 0.4).float()
     x = dark * (1 + 7 * rng.uniform((400, 1, 4, 4), 0, "q")).round()
     data = Samples(x, kind="images", quantum=1.0, limits=(0.0, 8.0))
@@ -333,7 +333,7 @@ def test_noise_of_the_report_is_that_which_is_told_on_pictures_too():
 
 def test_dry_places_are_drawn_as_often_as_in_the_data(tmp_path, monkeypatch):
     """Rain: an atom at zero, whose edge stands where the share of what is drawn is that of the data."""
-    monkeypatch.setattr("monge.models.diffusion.CALIBRATED_FROM", 0)
+    monkeypatch.setattr("monge.models.denoiser_family.CALIBRATED_FROM", 0)
     g = rng.normal((400, 1, 16), 0, "rain")
     wet = (g + g.roll(1, 2) + g.roll(2, 2)) / 3**0.5
     x = torch.where(wet > 0.3, (1.5 * wet).exp(), 0.0)

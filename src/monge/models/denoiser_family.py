@@ -84,7 +84,9 @@ class DenoiserFamily(Family):
     def choose(self, spec: Spec, training: Training) -> Choice | None:
         if self.settings["net"] is not None or self._without_constants(spec.kind):
             return None
-        return choose(spec, training)
+        data = self.record["data"]
+        few = data["n"] < FEW_ROWS or data.get("quantum") is not None  # rows that would be learned by heart, and atoms
+        return None if spec.kind == "vectors" and few else choose(spec, training)
 
     def _augmentation(self, spec: Spec) -> Augmentation | None:
         """How rows are moved while it learns; None where they are not, as in runs of before this was asked."""

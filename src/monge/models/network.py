@@ -12,6 +12,7 @@ from monge.denoisers import Neural
 from monge.nets import Size, Spec, UNet, denoiser
 from monge.training import HALF, Muon, Training
 
+WAVES, FEW = 32, 8  # directions of waves, of vectors of at most so many values
 SITES = 256  # above which blocks of sites are folded into channels, until so many are left
 WIDTHS = (32, 48, 64, 96, 128, 192, 256)
 UNTIMED = 1  # the place in WIDTHS of the network that is taken without a budget
@@ -39,7 +40,7 @@ def sizes(spec: Spec) -> list[Size]:
     """Denoisers for these events, the fastest first: space folded, once or until at most 256 sites are left.
 
     >>> sizes(Spec((1, 28, 28), "images"))[2]
-    Size(widths=(64, 128), blocks=1, attention=None, dropout=0.0, stem=2)
+    Size(widths=(64, 128), blocks=1, attention=None, dropout=0.0, stem=2, waves=0)
     """
     stem = 2
     while _coarse(spec, stem) > SITES:
@@ -50,8 +51,13 @@ def sizes(spec: Spec) -> list[Size]:
 
 def choose(spec: Spec, training: Training) -> Choice | None:
     """The largest of `sizes` that makes 1,500 steps in the budget (seconds), or the fastest; without a budget the
-    second, the same on every machine. None for vectors and small events, whose usual network is fast.
+    second, the same on every machine. Of vectors of up to 8 values the usual one, with waves. None for others and small
+    events, whose usual network is fast.
     """
+    if not spec.space and spec.event_shape[0] <= FEW:
+        with torch.random.fork_rng(devices=[]):
+            net = denoiser(spec, Size(waves=WAVES), inputs=2)
+        return Choice(Size(waves=WAVES), sum(p.numel() for p in net.parameters()))
     if not spec.space or _coarse(spec, 1) <= SMALL:
         return None
     every = sizes(spec)

@@ -87,7 +87,7 @@ def fit(
     model.labels = Labels.of(samples) if model.takes_labels else None
     model.record = record | {"scaling": model.scaling.to_dict()}
     if training is not None:
-        model.record["network"] = begun.get("network") or _network(model, training, show)
+        model.record["network"] = begun.get("network") if begun else _network(model, training, show)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng.key(seed, "weights") & 0x7FFF_FFFF)
         model.build(model.spec)

@@ -51,6 +51,15 @@ class Waves(nn.Module):
         angle = x @ self.directions.to(x.dtype)
         return torch.cat([x, angle.cos(), angle.sin()], 1)
 
+    def pushed(
+        self, x: Float[Tensor, "n d"], directions: Float[Tensor, "m n d"]
+    ) -> tuple[Float[Tensor, "n outputs"], Float[Tensor, "m n outputs"]]:
+        """Beside what it gives, how that changes along each direction."""
+        wave = self.directions.to(x.dtype)
+        angle, turned = x @ wave, directions @ wave
+        cos, sin = angle.cos(), angle.sin()
+        return torch.cat([x, cos, sin], 1), torch.cat([directions, -sin * turned, cos * turned], 2)
+
 
 class Condition(nn.Module):
     """One vector per sample from what is given: the blocks of a network are modulated by it.

@@ -5,7 +5,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from monge.nets.embedding import Condition
+from monge.nets.embedding import Condition, Waves
 from monge.objects import Recorded
 
 
@@ -33,7 +33,9 @@ class MLP(Recorded, nn.Module):
     """Residual multilayer perceptron [n, d] -> [n, outputs], told a noise level and a class or a vector, or neither.
 
     features: d. outputs: d unless given. width, blocks: of the layers. classes, condition: number of labels, or length
-    of a vector condition. level: whether it is told a noise level. zero: start as the function 0, as a denoiser does.
+    of a vector condition. waves: directions in which it sees waves of the input beside it (`Waves`), 0 for none: where
+    there are few features, it learns what is finer than the law's width many times faster. level: whether it is told a
+    noise level. zero: start as the function 0, as a denoiser does.
 
     >>> MLP(features=3, width=16, blocks=1)(torch.zeros(5, 3), torch.zeros(5)).shape
     torch.Size([5, 3])
@@ -50,10 +52,12 @@ class MLP(Recorded, nn.Module):
         level: bool = True,
         zero: bool = True,
         dropout: float = 0.0,
+        waves: int = 0,
     ) -> None:
         super().__init__()
         self.condition = Condition(width, classes, condition, level)
-        self.first = nn.Linear(features, width)
+        self.waves = Waves(features, waves) if waves else None
+        self.first = nn.Linear(features + 2 * waves, width)
         self.blocks = nn.ModuleList(MLPBlock(width, width, dropout) for _ in range(blocks))
         out = nn.Linear(width, outputs or features)
         if zero:
@@ -68,7 +72,7 @@ class MLP(Recorded, nn.Module):
         label: Shaped[Tensor, " n *k"] | None = None,
     ) -> Float[Tensor, "n outputs"]:
         condition = self.condition(len(x), level, label)
-        h = self.first(x)
+        h = self.first(x if self.waves is None else self.waves(x))
         for block in self.blocks:
             h = block(h, condition)
         out: Tensor = self.last(h)

@@ -66,6 +66,7 @@ def field(spec: Spec, size: Size | None = None) -> nn.Module:
         layers=asked["blocks"],
         classes=spec.classes,
         condition=spec.features,
+        waves=asked["waves"],
     )
 
 
@@ -195,6 +196,7 @@ def _perceptron(spec: Spec, size: Size | None) -> dict[str, Any]:
         "classes": spec.classes,
         "condition": spec.features,
         "dropout": size.dropout,
+        "waves": size.waves,
     }
 
 
@@ -202,13 +204,16 @@ def _lean(spec: Spec, size: Size | None, role: str) -> dict[str, Any]:
     wide = _perceptron(spec, size)
     if size is None or size.widths is None:
         wide["width"] = max(LEAN, wide["width"] // 2)
-    if wide.pop("dropout"):
-        raise BadInput(f"the {role} of vectors has no dropout: leave it out")
+    for name in ("dropout", "waves"):
+        if wide.pop(name):
+            raise BadInput(f"the {role} of vectors has no {name}: leave it out")
     return wide
 
 
 def _convolutions(spec: Spec, size: Size | None, *, finest: int = WIDE, folds: bool = False) -> dict[str, Any]:
     size = size or Size()
+    if size.waves:
+        raise BadInput("waves are for vectors: leave them out where there is a space")
     if size.stem and not folds:
         raise BadInput("only a denoiser folds its space: leave stem out")
     space = tuple(-(-side // (size.stem or 1)) for side in spec.space)

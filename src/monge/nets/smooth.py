@@ -5,7 +5,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from monge.nets.embedding import Condition
+from monge.nets.embedding import Condition, Waves
 from monge.objects import Recorded
 
 
@@ -14,17 +14,20 @@ class SmoothMLP(Recorded, nn.Module):
 
     Layer normalisation and modulated blocks, which `MLP` has, take three times as long to differentiate twice. It
     starts as the function 0. features: d. width, layers: of the hidden ones. classes, condition: number of labels, or
-    length of a vector condition. A level that is the same for all rows is best given expanded: it is then worked on
-    once.
+    length of a vector condition. waves: directions in which it sees waves of the input beside it (`Waves`). A level
+    that is the same for all rows is best given expanded: it is then worked on once.
 
     >>> SmoothMLP(3, width=16)(torch.zeros(5, 3), torch.zeros(1).expand(5)).shape
     torch.Size([5, 3])
     """
 
-    def __init__(self, features: int, width: int = 64, layers: int = 3, classes: int = 0, condition: int = 0) -> None:
+    def __init__(
+        self, features: int, width: int = 64, layers: int = 3, classes: int = 0, condition: int = 0, waves: int = 0
+    ) -> None:
         super().__init__()
         self.condition = Condition(width, classes, condition)
-        self.layers = nn.ModuleList(nn.Linear(width if k else features, width) for k in range(layers))
+        self.waves = Waves(features, waves) if waves else None
+        self.layers = nn.ModuleList(nn.Linear(width if k else features + 2 * waves, width) for k in range(layers))
         self.told = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(layers))
         self.last = nn.Linear(width, features)
         nn.init.zeros_(self.last.weight)
@@ -33,7 +36,7 @@ class SmoothMLP(Recorded, nn.Module):
     def forward(
         self, x: Float[Tensor, "n d"], level: Float[Tensor, " n"], label: Shaped[Tensor, " n *k"] | None = None
     ) -> Float[Tensor, "n d"]:
-        condition, h = told_once(self.condition, len(x), level, label), x
+        condition, h = told_once(self.condition, len(x), level, label), x if self.waves is None else self.waves(x)
         for layer, told in zip(self.layers, self.told, strict=True):
             h = F.silu(layer(h) + told(condition))
         out: Tensor = self.last(h)
@@ -44,7 +47,7 @@ class SmoothMLP(Recorded, nn.Module):
     ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "m n d"]]:
         """The value, and J e of each direction e: forwards, so that a loss of both is differentiated only once more."""
         condition = told_once(self.condition, len(x), level, label)
-        h, moved = x, directions
+        h, moved = (x, directions) if self.waves is None else self.waves.pushed(x, directions)
         for layer, told in zip(self.layers, self.told, strict=True):
             assert isinstance(layer, nn.Linear)
             both = torch.cat([h[None], moved]) @ layer.weight.T

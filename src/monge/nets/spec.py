@@ -54,12 +54,13 @@ class Size:
     widths: channels at each scale, the finest first; for vectors the one width of the layers. blocks: residual blocks
     a scale. attention: the scales (0 is the finest) at which sites look at one another. dropout: share of values
     dropped inside a block. stem: sites a side that are folded into channels before the finest scale: 4 makes the work
-    of a U-Net on 32 x 32 that of one on 8 x 8.
+    of a U-Net on 32 x 32 that of one on 8 x 8. waves: of vectors, directions in which a denoiser or a field sees waves
+    of them beside them, 0 for none.
 
     Raises BadInput for widths, blocks or a stem below 1, or a dropout outside [0, 1).
 
     >>> Size(widths=(16, 32), blocks=1)
-    Size(widths=(16, 32), blocks=1, attention=None, dropout=0.0, stem=None)
+    Size(widths=(16, 32), blocks=1, attention=None, dropout=0.0, stem=None, waves=0)
     """
 
     widths: tuple[int, ...] | None = None
@@ -67,6 +68,7 @@ class Size:
     attention: tuple[int, ...] | None = None
     dropout: float = 0.0
     stem: int | None = None
+    waves: int = 0
 
     def __post_init__(self) -> None:
         for name in ("widths", "attention"):
@@ -79,6 +81,8 @@ class Size:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise BadInput(f"{name} must be at least 1, not {value}")
+        if self.waves < 0:
+            raise BadInput(f"waves are 0 or more, not {self.waves}")
         if not 0 <= self.dropout < 1:
             raise BadInput(f"dropout must be a share below 1, not {self.dropout}")
         if (
