@@ -42,7 +42,8 @@ def carried(model: monge.FlowMatching, cells: int, n: int) -> Figure:
     field, noise = carrier.field(None), carrier.noise(n, 0)
 
     def base(x: Tensor) -> Tensor:
-        return carrier.moments.log_prob(x.float()).value.exp()
+        assert carrier.density is not None
+        return carrier.density(x.float()).exp()
 
     found = liouville(field, base, [-SIDE] * 2, [SIDE] * 2, [cells] * 2, 1.0, 0.0, frames=10, show=True)
     ways = [noise, *walk(field, noise, 1.0, 0.0, 40)]
@@ -85,13 +86,13 @@ def picards(model: monge.FlowMatching) -> Figure:
     """Iterates from standing still to the way, and how far each is from it."""
     carrier = model.carrier
     begin = carrier.noise(6, 3)
-    _, paths = picard(carrier.field(None), begin, 1.0, 0.0, iterations=24, nodes=48)
+    _, paths = picard(carrier.field(None), begin, 1.0, 0.0, iterations=40, nodes=64)
     figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.add_subplot(1, 2, 1)
-    for k, shade in ((1, 0.75), (2, 0.6), (4, 0.4), (24, 0.0)):
+    for k, shade in ((1, 0.75), (2, 0.6), (5, 0.4), (40, 0.0)):
         for way in paths[k].transpose(0, 1):
-            axes.plot(*way.T, color=str(shade) if k < 24 else GENERATED, linewidth=1.2 if k == 24 else 0.9)
-        axes.plot([], [], color=str(shade) if k < 24 else GENERATED, label=f"iterate {k}")
+            axes.plot(*way.T, color=str(shade) if k < 40 else GENERATED, linewidth=1.2 if k == 40 else 0.9)
+        axes.plot([], [], color=str(shade) if k < 40 else GENERATED, label=f"iterate {k}")
     axes.scatter(*begin.T, s=14, color=REAL, zorder=3)
     axes.legend(frameon=False, fontsize=8)
     axes.set(xticks=[], yticks=[], aspect="equal")
@@ -164,11 +165,11 @@ def main() -> None:
     fast, save = asked("continuous", __doc__)
     n, amount = (400, {"steps": 20}) if fast else (3000, {"budget": 60})
     moons = densities.Moons().sample(1000 if fast else 20_000, seed=0)
-    to_moons = monge.FlowMatching(pairing="transport", pool=256 if fast else 1024, bend=False)
-    to_moons.fit(moons, show=not fast, **amount)
-    save("density", carried(to_moons, 30 if fast else 140, n))
-    save("picard", picards(to_moons))
-    save("blocks", blocks(to_moons, n))
+    wide = densities.Gaussian(moons.mean(0), 2 * torch.eye(2))
+    bent = monge.FlowMatching(source=wide, bend=False).fit(moons, show=not fast, **amount)
+    save("density", carried(bent, 30 if fast else 140, n))
+    save("picard", picards(bent))
+    save("blocks", blocks(bent, n))
     models = {}
     for pairing in ("independent", "transport"):
         model = monge.FlowMatching(pairing=pairing, source=EIGHT, pool=256 if fast else 1024, bend=False)

@@ -849,3 +849,25 @@ def test_a_run_with_weights_is_judged_and_shown_by_the_law_that_is_meant(monge, 
         assert seen[part].weights is None
     (likely,) = [line for line in seen["verdict"].lines if line.name == "log-likelihood"]
     assert abs(likely.value - likely.floor) < 0.3
+
+
+def test_a_cloud_is_carried_to_another_and_velocities_go_from_fit_to_audit(monge, tmp_path):
+    run = tmp_path / "run"
+    small = ("--set", "net=Size(widths=(16,), blocks=1)", "--steps", 5, "--out")
+    options = ("--model", "flow-matching", "--set", "pairing=transport", "--set", "pool=64", *small)
+    code, _, err = monge("fit", "moons?n=300", "--from", "rings?n=200", *options, run)
+    assert code == 0, err
+    code, _, err = monge("sample", run, "-n", 7, "--nfe", 2, "-o", tmp_path / "s.npy")
+    assert code == 0, err
+    assert np.load(tmp_path / "s.npy").shape == (7, 2)
+    code, _, err = monge("sample", run, "-n", 7, "--alpha", 1, "-o", tmp_path / "t.npy")
+    assert code == 2
+    assert is_one_line(err)
+    code, _, err = monge("fit", "moons", "--from", "rings", "--out", tmp_path / "no", "--steps", 5)
+    assert code == 2
+    assert "diffusion begins at noise" in err
+    code, _, err = monge("fit", "moons?n=600", "--model", "continuous-flow", *small, tmp_path / "ode")
+    assert code == 0, err
+    code, out, err = monge("audit", tmp_path / "ode", "--rows", 100, "-n", 100)
+    assert code in (1, 3), err
+    assert "log-likelihood" in out

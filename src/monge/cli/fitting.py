@@ -1,5 +1,6 @@
 """`monge demo` and `monge fit`."""
 
+import inspect
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
@@ -100,6 +101,12 @@ def fit(
         float, typer.Option(min=0.0, max=0.9, help="Share of the data held out for the audit.")
     ] = HELD_OUT,
     batch_size: BatchSize = None,
+    origin: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="CLOUD", help="Data that are carried to SOURCE in place of noise: flow-matching."
+        ),
+    ] = None,
     given: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A setting of the model, such as blind=true; repeat it."),
@@ -153,6 +160,11 @@ def fit(
 
     kind = family(model)
     fresh = kind(**settings(kind, given or []))
+    begins: dict[str, Any] = {}
+    if origin is not None:
+        if "source" not in inspect.signature(kind.fit).parameters:
+            raise BadInput(f"{model} begins at noise: leave --from out, or take --model flow-matching")
+        begins["source"] = data.load(origin, **reading(columns, None, None, drop_missing, missing))
     samples = data.load(
         source,
         group=group,
@@ -187,6 +199,7 @@ def fit(
         patience=patience,
         tensorboard=tensorboard,
         watch=Watcher(run.watch, train) if watch else None,
+        **begins,
     )
     if run.log.exists() and (told := outlook(read_log(run.log))) is not None:
         typer.echo(told)
