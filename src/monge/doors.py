@@ -169,6 +169,18 @@ def whole(value: Any, name: str, least: int = 1) -> int:
     return int(value)
 
 
+def number(value: Any, name: str, told: str, *, most: float = math.inf) -> float:
+    """A finite number from 0 to `most`; BadInput, with what it is told to be, for another.
+
+    >>> number(1, "rtol", "rtol must be 0 or more")
+    1.0
+    """
+    real_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not real_number or not 0 <= value <= most or value == math.inf:
+        raise BadInput(f"{told}, not {value!r}")
+    return float(value)
+
+
 def options(given: Iterable[str] | Mapping[str, Any], known: Iterable[str], of: str) -> None:
     """Raises BadInput for a name that is not known, with the nearest that is.
 

@@ -243,7 +243,7 @@ def test_clouds_are_carried_to_clouds_and_pairs_to_their_own(tmp_path):
         given.log_prob(x)
     by_transport.save(tmp_path / "other")
     for pairing, folder in (("given", "run"), ("transport", "other")):
-        model = monge.FlowMatching(net=SMALL, pairing=pairing, pool=256)
+        model = monge.FlowMatching(net=SMALL, pairing=pairing, pool=256 if pairing == "transport" else None)
         data = turned if pairing == "given" else moved
         with pytest.raises(BadInput, match="and you ask for"):
             model.fit(data, source=begin + 1, steps=300, out=tmp_path / folder, resume=True, show=False)
@@ -255,6 +255,67 @@ def test_a_bridge_s_marginals_are_the_law_too():
     x = model.sample(1000, nfe=40, show=False)
     assert abs(float(x[:, 0].abs().mean()) - 4) < 0.3
     assert abs(float(x[:, 1].std()) - 1) < 0.2
+
+
+def test_schrodinger_s_bridge_is_as_wide_on_its_way_as_it_should_be():
+    """Between N(0, 1) and N(0, 1): the variance at t is 1 - 2 t (1 - t) (1 - c) + b^2 t (1 - t), c the covariance of
+    the entropic coupling of epsilon 2 b^2, c^2 + b^2 c = 1 (Mallasto et al. 2022)."""
+    b = 1.0
+    c = (math.sqrt(b**4 + 4) - b**2) / 2
+    normal = Gaussian(torch.zeros(1), torch.eye(1))
+    model = monge.FlowMatching(net=SMALL, pairing="transport", pool=512, bridge=b, source=normal)
+    model.fit(rng.normal((4000, 1), 0, "x"), steps=400, show=False)
+    ways = list(model.carrier.ways(4000, 0, 40))
+    for k in (10, 20):
+        t = k / 40
+        wanted = 1 - 2 * t * (1 - t) * (1 - c) + b**2 * t * (1 - t)
+        assert abs(float(ways[k].var() / ways[0].var()) / wanted - 1) < 0.03  # 1.28 where pairs are exact
+
+
+def test_a_source_is_joined_by_name_and_weighed_and_forgotten_by_the_next_fit():
+    model = monge.FlowMatching(net=SMALL, pool=None)
+    model.fit(named("uv"), source=named("vu"), steps=1, show=False)
+    begun = model.scaling.inverse(model.cloud).mean(0)
+    assert float((begun - torch.tensor([0.0, 20.0])).abs().max()) < 0.6
+    two = Samples(torch.cat([X, X + 10]), weights=[9.0] * 60 + [1.0] * 60)
+    model.fit(X, source=two, steps=1, show=False)
+    assert float(model.scaling.inverse(model.cloud).mean()) == pytest.approx(1.0 + float(X.mean()), abs=0.5)
+    given = monge.FlowMatching(net=SMALL, pairing="given").fit(two, source=two.x + 1, steps=1, show=False)
+    assert float(given.scaling.inverse(given.cloud).mean()) == pytest.approx(2.0 + float(X.mean()), abs=0.5)
+    with pytest.warns(UserWarning, match="labels of the source"):
+        model.fit(X, source=Samples(X, torch.zeros(60).long()), steps=1, show=False)
+    skew = rng.normal((400, 2), 0, "s").exp()
+    assert not model.fit(skew, source=skew + 1, steps=1, show=False).scaling.bends
+    assert model.fit(skew, steps=1, show=False).scaling.bends
+    assert not model.carried
+
+
+def test_without_dropout_there_is_no_law_of_all():
+    vectors = Samples(X, rng.normal((60, 1), 0, "y"))
+    for family in (monge.FlowMatching, monge.ContinuousFlow, monge.Diffusion):
+        model = family(net=SMALL, labels=True, label_dropout=0.0).fit(labelled(60), steps=1, show=False)
+        assert model.sample(3, show=False).shape == (3, 2)  # labels are drawn
+        with pytest.raises(BadInput, match="give a label"):
+            model.log_prob(X, show=False)
+        told = family(net=SMALL, labels=True, label_dropout=0.0).fit(vectors, steps=1, show=False)
+        with pytest.raises(BadInput, match="give a"):
+            told.sample(3, show=False)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_a_model_in_float64_draws(kind):
+    model = FAMILIES[kind]().fit(X, steps=1, show=False).double()
+    assert model.sample(3, show=False).isfinite().all()
+    assert monge.Diffusion(net=SMALL).fit(X, steps=1, show=False).double().sample(3, show=False).isfinite().all()
+
+
+@pytest.mark.parametrize("method", ["rk4", "midpoint", "dopri5"])
+def test_the_adjoint_learns_by_any_method(method):
+    fitted = [
+        monge.ContinuousFlow(net=SMALL, gradients=how, method=method).fit(X, steps=3, validation=0, show=False)
+        for how in ("adjoint", "direct")
+    ]
+    assert torch.allclose(*(model.velocity.net.last.weight for model in fitted), atol=2e-3)
 
 
 def test_a_killed_run_of_pairs_goes_on_to_the_same_bits(tmp_path):
@@ -321,6 +382,19 @@ def test_transport_straightens_ways(fitted):
         assert cost.length[0] ** 2 <= cost.energy[0] * (1 + 1e-6)
     with pytest.raises(BadInput, match="no velocity whose ways are counted"):
         transport_cost(monge.RealNVP())
+    with pytest.raises(BadInput, match="has not been fitted"):
+        transport_cost(monge.ContinuousFlow())
+
+
+def test_a_diffusion_s_ways_are_those_of_its_straight_path():
+    """Of N(0, 1) from noise N(0, 1): W2 is 0 and ways bend, x_t = x_1 sqrt((1 - t)^2 + t^2), whose length is that of
+    the way to sqrt(1/2) and back."""
+    model = monge.Diffusion(net=SMALL).fit(rng.normal((2000, 1), 0, "x"), steps=300, show=False)
+    cost = transport_cost(model, 500, steps=200, show=False)
+    t = model.levels().sigma_max / (1 + model.levels().sigma_max)
+    wanted = ((t**2 + (1 - t) ** 2) ** 0.5 + 1 - 2 * 0.5**0.5) * (2 / math.pi) ** 0.5
+    assert abs(cost.length[0] - wanted) < 4 * cost.length[1]
+    assert cost.straightness > 0.9
 
 
 # -- what is refused ------------------------------------------------------------------------------------
@@ -328,14 +402,20 @@ def test_transport_straightens_ways(fitted):
 X = rng.normal((60, 2), 0, "x")
 
 
+def named(columns):
+    return Samples(
+        rng.normal((60, 2), 0, "x") + torch.tensor([20.0 * (c == "v") for c in columns]), columns=tuple(columns)
+    )
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: monge.ContinuousFlow(rtol=0.0), "rtol and atol must be above 0"),
+        (lambda: monge.ContinuousFlow(rtol=0.0), "rtol must be above 0"),
         (lambda: monge.ContinuousFlow(method="euler5"), "method"),
         (lambda: monge.ContinuousFlow(gradients="none"), "gradients"),
         (lambda: monge.ContinuousFlow(kinetic=-1.0), "kinetic is a weight"),
-        (lambda: monge.ContinuousFlow(steps=0), "steps must be at least 1"),
+        (lambda: monge.ContinuousFlow(steps=0), "steps must be 1 or more"),
         (lambda: monge.ContinuousFlow().fit(X[:1]), "at least 2 are needed"),
         (lambda: monge.FlowMatching(pairing="best"), "pairing"),
         (lambda: monge.FlowMatching(bridge=0.1), "bridge is a deviation"),
@@ -350,6 +430,12 @@ X = rng.normal((60, 2), 0, "x")
         (lambda: monge.FlowMatching().fit(X, source=X * math.nan), "NaN or infin"),
         (lambda: monge.FlowMatching(pairing="transport").fit(X * math.nan), "NaN"),
         (lambda: monge.FlowMatching(pairing="transport", labels=True).fit(X), "has no labels"),
+        (lambda: monge.ContinuousFlow(rtol=math.inf), "rtol must be above 0 and finite"),
+        (lambda: monge.FlowMatching(pool=32), "pool is of rows that are paired"),
+        (lambda: monge.FlowMatching(pairing="given", source=Gaussian(torch.zeros(2), torch.eye(2))), "no law beside"),
+        (lambda: monge.FlowMatching(pairing="given").fit(labelled(60), source=X), "say labels=False"),
+        (lambda: monge.FlowMatching().fit(X, source=1e4 * X), "standard deviations of the data away"),
+        (lambda: monge.FlowMatching().fit(named("uv"), source=named("uw")), "has columns u, w, and the data u, v"),
     ],
 )
 def test_bad_input_is_refused(call, words):

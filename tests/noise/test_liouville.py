@@ -82,6 +82,15 @@ def test_particles_follow_the_grid_under_a_field_in_time():
     assert np.abs(below - np.cumsum(found.p[-1]) * found.volume).max() < 1.95 / 20_000**0.5 + 0.005
 
 
+@pytest.mark.parametrize("frames", [1, 20])
+def test_a_field_that_stands_still_at_the_frames_is_seen_between_them(frames):
+    k = 10 if frames == 20 else 1
+    field = lambda x, t: 2 * torch.sin(k * 2 * math.pi * t)[:, None].expand_as(x) ** 2  # noqa: E731
+    found = liouville(field, gaussian(0.0, 1 / 16), [-3], [3], [120], 0.0, 1.0, frames=frames)
+    assert abs(float((found.sides[0] * found.p[-1]).sum() * found.volume) - 1) < 0.01
+    assert (found.p > -1e-12).all()
+
+
 @pytest.mark.parametrize("steps", [4, 64])
 def test_a_random_walk_is_binomial_and_becomes_brownian(steps):
     n, t, sigma = 20_000, 2.0, 1.5

@@ -98,6 +98,8 @@ def test_energies_of_the_way_are_those_of_the_exponential():
 
 
 def test_a_failure_names_the_time():
+    with pytest.raises(NumericalFailure, match=r"iterate \d+ of 20 left"):
+        picard(lambda x, t: 50 * x**2, torch.ones(1, 1), 0.0, 1.0, iterations=20)
     with pytest.raises(NumericalFailure, match=r"did not converge at t = 0\.\d+ .*stiff there or grows without bound"):
         integrate(lambda x, t: x.square(), torch.full((1, 1), 2.0, dtype=F), 0.0, 1.0)  # infinite at t = 1/2
     with pytest.raises(NumericalFailure, match=r"left the real numbers after t = 0\.\d+"):
@@ -114,6 +116,7 @@ def test_a_failure_names_the_time():
         (lambda: picard(turning, start(), 0.0, 1.0, nodes=1), "nodes"),
         (lambda: list(walk(turning, start(), 1.0, 0.0, 0)), "nfe"),
         (lambda: residual_blocks(turning, 0.0, 1.0, 0), "steps"),
+        (lambda: list(walk(turning, start(), 0.0, math.inf, 2)), "finite"),
     ],
 )
 def test_bad_input_is_refused(call, words):

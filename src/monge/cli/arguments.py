@@ -15,6 +15,9 @@ Steps = Annotated[int | None, typer.Option(min=1, help="Number of training steps
 Nfe = Annotated[int | None, typer.Option(min=1, help="Calls of the network for each sample, at most.")]
 Label = Annotated[str | None, typer.Option(help="Only samples of this label, or with this vector: 3, cat, 0.5,1.")]
 Alpha = Annotated[float | None, typer.Option(min=0.0, help="0 deterministic, 1 reversed diffusion.")]
+Guidance = Annotated[
+    float | None, typer.Option(help="Lead to the --label more clearly than the data do: 0 not, 1 or 2 for pictures.")
+]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Samples worked on at a time.")]
 Columns = Annotated[str | None, typer.Option(help="The columns of tables to take, as in a,b,c; else all.")]
 DropMissing = Annotated[bool, typer.Option("--drop-missing", help="Leave out rows with missing values.")]

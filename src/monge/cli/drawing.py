@@ -127,6 +127,8 @@ def _table(x: Tensor, about: dict[str, Any], seed: int, labels: Any) -> Any:
 
 
 def how_drawn(path: Path) -> dict[str, Any]:
-    """What `write_samples` was told of the samples: seed, nfe, alpha, label; empty for a file of another origin."""
+    """What `write_samples` was told of the samples: seed, nfe, alpha, label and guidance; empty for a file of another
+    origin."""
+    names = "seed", "nfe", "alpha", "label", "guidance"
     with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name].item() for name in ("seed", "nfe", "alpha", "label") if name in archive}
+        return {name: archive[name].item() for name in names if name in archive}

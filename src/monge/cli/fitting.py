@@ -161,10 +161,8 @@ def fit(
     kind = family(model)
     fresh = kind(**settings(kind, given or []))
     begins: dict[str, Any] = {}
-    if origin is not None:
-        if "source" not in inspect.signature(kind.fit).parameters:
-            raise BadInput(f"{model} begins at noise: leave --from out, or take --model flow-matching")
-        begins["source"] = data.load(origin, **reading(columns, None, None, drop_missing, missing))
+    if origin is not None and "source" not in inspect.signature(kind.fit).parameters:
+        raise BadInput(f"{model} begins at noise: leave --from out, or take --model flow-matching")
     samples = data.load(
         source,
         group=group,
@@ -172,6 +170,8 @@ def fit(
         derived=True,
         crop=crop,
     )
+    if origin is not None:
+        begins["source"] = data.load(origin, like=samples, **reading(columns, None, None, drop_missing, missing))
     for statement in samples.statements:
         typer.echo(statement)
     train, aside = samples.split(holdout, SPLIT_SEED) if holdout else (samples, None)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from monge.cli.arguments import Alpha, BatchSize, Force, Label, Nfe, RunFolder, Seed
+from monge.cli.arguments import Alpha, BatchSize, Force, Guidance, Label, Nfe, RunFolder, Seed
 from monge.cli.endings import refuse_ending
 from monge.cli.runs import Run
 from monge.files import refuse_overwrite
@@ -21,6 +21,7 @@ def sample(
     nfe: Nfe = None,
     alpha: Alpha = None,
     label: Label = None,
+    guidance: Guidance = None,
     batch_size: BatchSize = None,
     force: Force = False,
 ) -> int:
@@ -34,9 +35,9 @@ def sample(
     from monge.cli.drawing import draw, labels_of, write_samples
 
     model = monge.load(folder)
-    x = draw(model, n, seed, nfe=nfe, alpha=alpha, label=label, batch_size=batch_size)
+    x = draw(model, n, seed, nfe=nfe, alpha=alpha, label=label, guidance=guidance, batch_size=batch_size)
     y = labels_of(model, n, seed, label)
-    write_samples(output, x, about, y, seed=seed, nfe=nfe, alpha=alpha, label=label)
+    write_samples(output, x, about, y, seed=seed, nfe=nfe, alpha=alpha, label=label, guidance=guidance)
     typer.echo(f"{output}: {list(x.shape)}, seed {seed}")
     if y is not None and output.suffix == ".npy":
         typer.echo("their labels are not in it: .npz has room for them")

@@ -11,7 +11,7 @@ from torch import Tensor
 from monge import progress, rng, samplers
 from monge.densities import Gaussian, likeliest
 from monge.doors import whole
-from monge.errors import BadInput
+from monge.errors import BadInput, NumericalFailure
 from monge.models.velocity import Velocity
 from monge.protocols import LogProb
 from monge.samplers.transport import derivable
@@ -97,12 +97,14 @@ class Carrier:
         drawn, seen, calls = [], [], whole(nfe, "nfe")
         with progress.bar("sampling", n * calls, show=show) as advance:
             for first in range(0, n, whole(size, "batch_size")):
-                x = self.noise(min(size, n - first), seed, start + first).to(device)
+                x = self.noise(min(size, n - first), seed, start + first).to(device, self._dtype)
                 field = self.field(_rows(label, first, len(x)), guidance)
                 watched = _Watched(field)
                 for moved in samplers.walk(watched if trace else field, x, 1.0, 0.0, calls):
                     x = moved
                     advance(len(x))
+                if not bool(x.isfinite().all()):
+                    raise NumericalFailure("samples left the real numbers: the velocity grows without bound; fit again")
                 drawn.append(self._out(x))
                 seen.append(watched)
         if not trace:
@@ -115,7 +117,7 @@ class Carrier:
         self, n: int, seed: int, steps: int, *, label: Tensor | None = None, device: torch.device | str = "cpu"
     ) -> Iterator[Float[Tensor, "n *event"]]:
         """Where n samples are at t = 1 and after each of so many even steps, in the coordinates of the velocity."""
-        x = self.noise(n, seed).to(device)
+        x = self.noise(n, seed).to(device, self._dtype)
         yield x
         yield from samplers.walk(self.field(label), x, 1.0, 0.0, steps)
 
@@ -185,6 +187,11 @@ class Carrier:
         constant = 0.5 * (self.moments.covariance.log_det().to(z) + z.shape[1] * math.log(2 * math.pi))
         value: Tensor = divergence - 0.5 * z.square().sum(1) - constant
         return value
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        first = next(self.velocity.parameters(), None)
+        return torch.float32 if first is None else first.dtype
 
     def _white(self, x: Tensor) -> Tensor:
         return self.moments.to(x.device).whiten(x)

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from monge.data import Samples
 from monge.densities import Gaussian
-from monge.doors import one_of
+from monge.doors import number, one_of, whole
 from monge.errors import BadInput
 from monge.models.admission import refuse_singular
 from monge.models.carrier import NFE, Carrier
 from monge.models.family import Events, Family
+from monge.models.guidance import check_dropout, check_guidance
 from monge.models.velocity import Velocity
 from monge.nets import Adapted, Size, Spec, field
 from monge.protocols import LogProb
@@ -67,7 +68,11 @@ class Liouville(Objective):
         lengths = 1 + torch.rand(steps, generator=generator, device=generator.device)
         times = torch.cat([lengths.new_zeros(1), lengths.cumsum(0) / lengths.sum()])
         times[-1] = 1.0
-        return {"method": method, "options": {"step_size": None, "grid_constructor": lambda f, y, t: times.to(t)}}
+
+        def grid(f: Any, y: Any, t: Tensor) -> Tensor:  # the adjoint equation runs backwards
+            return times.to(t) if t[0] < t[-1] else times.to(t).flip(0)
+
+        return {"method": method, "options": {"step_size": None, "grid_constructor": grid}}
 
 
 class ContinuousFlow(Family):
@@ -128,15 +133,14 @@ class ContinuousFlow(Family):
         self.takes_labels = labels
         one_of(gradients, ("direct", "adjoint"), "gradients")
         one_of(method, (*ADAPTIVE, "euler", "midpoint", "rk4"), "method")
-        if steps < 1:
-            raise BadInput(f"steps must be at least 1, not {steps}")
-        if not (rtol > 0 and atol > 0):
-            raise BadInput(f"rtol and atol must be above 0, not {rtol} and {atol}")
+        one_of(labels, (True, False), "labels")
+        whole(steps, "steps")
+        for name, value in (("rtol", rtol), ("atol", atol)):
+            if number(value, name, f"{name} must be above 0 and finite") == 0:
+                raise BadInput(f"{name} must be above 0 and finite, not {value}")
         for name, value in (("kinetic", kinetic), ("jacobian", jacobian)):
-            if not 0 <= value < math.inf:
-                raise BadInput(f"{name} is a weight, 0 or more, not {value}")
-        if not 0 <= label_dropout <= 1:
-            raise BadInput(f"label_dropout is a share of the rows, 0 to 1, not {label_dropout}")
+            number(value, name, f"{name} is a weight, 0 or more")
+        check_dropout(label_dropout)
 
     # -- learning ------------------------------------------------------------------------------------------
 
@@ -201,21 +205,24 @@ class ContinuousFlow(Family):
         start: int = 0,
         nfe: int = NFE,
         label: Any = None,
+        guidance: float = 0.0,
         batch_size: int | None = None,
         show: bool = True,
     ) -> Float[Tensor, "n *event"]:
         """Draw n samples with `nfe` calls of V each, [n, *event] in data units and on the data's grid.
 
         label: of all samples, or n of them; None draws labels as often as training had them, and tells no vectors.
+        guidance: of a label: V(label) + guidance (V(label) - V(none)), at twice the calls; 0 for its law.
         Sample start + i of a seed does not depend on n or on batch_size.
 
         Raises BadInput for n < 1, nfe < 1, and a label that was not trained on.
         """
-        options = {"nfe": nfe, "label": label, "batch_size": batch_size, "show": show}
+        check_guidance(self, guidance, label)
+        options = {"nfe": nfe, "label": label, "guidance": guidance, "batch_size": batch_size, "show": show}
         return super().sample(n, seed=seed, start=start, **options)
 
     def draw(self, n: int, seed: int, start: int, *, label: Any = None, **options: Any) -> Tensor:
-        told = self.encode_labels(self.drawn_labels(label, n, seed, start), n)
+        told = self.told(self.drawn_labels(label, n, seed, start), n)
         drawn: Tensor = self.walker.draw(n, seed, start, label=told, device=self.device, **options)
         return drawn
 
@@ -241,7 +248,7 @@ class ContinuousFlow(Family):
         scaling, x = self.must_be_fitted(), self.check(x)
         if probes is None and not self.exact:
             probes = PROBES
-        scaled, told = self.scaled(x, seed), self.encode_labels(label, len(x))
+        scaled, told = self.scaled(x, seed), self.told(label, len(x))
         options: dict[str, Any] = {"probes": probes, "seed": seed, "rtol": rtol, "atol": atol, "show": show}
         found = self.walker.log_prob(scaled.to(self.device), told, **options)
         return found._replace(value=found.value.to(x.device) + scaling.log_dets(scaled), error=found.error.to(x.device))
@@ -251,9 +258,10 @@ class ContinuousFlow(Family):
         seed where its noise puts them."""
         scaling, x = self.must_be_fitted(), self.check(x)
         scaled = (scaling.forward(x) if seed is None else self.scaled(x, seed)).to(self.device)
-        return self.walker.encode(scaled, self.encode_labels(label, len(x))).to(x.device)
+        return self.walker.encode(scaled, self.told(label, len(x))).to(x.device)
 
     def decode(self, z: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
         """x of a latent, the inverse of `encode` (data units, not rounded to a grid)."""
         scaling, z = self.must_be_fitted(), self.check(z)
-        return scaling.inverse(self.walker.decode(z.to(self.device), self.encode_labels(label, len(z)))).to(z.device)
+        told = self.told(label, len(z))
+        return scaling.inverse(self.walker.decode(z.to(self.device), told)).to(z.device)

@@ -18,6 +18,7 @@ from monge.errors import BadInput
 from monge.models.augmentation import Augmentation
 from monge.models.carrier import Carrier
 from monge.models.family import Events, Family
+from monge.models.guidance import check_dropout, check_guidance
 from monge.models.network import Choice, choose
 from monge.models.walker import Levels, Through, Walker
 from monge.nets import Adapted, BiasFreeUNet, Spec, bias_free, denoiser
@@ -51,8 +52,7 @@ class DenoiserFamily(Family):
         bend, labels, dropout = (self.settings[name] for name in ("bend", "labels", "label_dropout"))
         self.bends = (None if self.blind else True) if bend is None else bend
         self.takes_labels = labels is not False
-        if not 0 <= dropout <= 1:
-            raise BadInput(f"label_dropout is a share of the rows, 0 to 1, not {dropout}")
+        check_dropout(dropout)
 
     @property
     def blind(self) -> bool:
@@ -212,7 +212,7 @@ class DenoiserFamily(Family):
         """
         options = {"nfe": nfe, "alpha": alpha, "label": label, "through": through}
         options |= {"guidance": guidance, "batch_size": batch_size, "show": show}
-        self.check_guidance(guidance, label)
+        check_guidance(self, guidance, label)
         if not trace:
             return super().sample(n, seed=seed, start=start, **options)
         scaling = self.must_be_fitted()
@@ -221,10 +221,13 @@ class DenoiserFamily(Family):
         return Trajectory(scaling.quantise(scaling.inverse(way.x.cpu())), way.sigma * scaling.unit, y, x_hat)
 
     def draw(self, n: int, seed: int, start: int, *, label: Any = None, **options: Any) -> Any:
-        told = self.encode_labels(self.drawn_labels(label, n, seed, start), n)
+        told = self.told(self.drawn_labels(label, n, seed, start), n)
         if self.fitted and self.walker.plan is not None and self.walker.plan.gains is None:  # when it is first asked
             seen = {"device": self.device, "show": options.get("show", False)}
             self.walker.measure(self._typical(samplers.pilot_rows), calibrate=False, **seen)
+        first = next(self.parameters())
+        if first.dtype != torch.float32:
+            options["dtype"] = first.dtype
         typical = self._typical(samplers.pilot_rows, label)
         return self.walker.draw(n, seed, start, label=told, typical=typical, device=self.device, **options)
 
@@ -293,7 +296,7 @@ class DenoiserFamily(Family):
             probes = PROBES
         scaled = self.scaled(x, seed)
         options: dict[str, Any] = {"probes": probes, "seed": seed, "rtol": rtol, "atol": atol, "show": show}
-        found = self.mover.log_prob(scaled.to(self.device), self.encode_labels(label, len(x)), **options)
+        found = self.mover.log_prob(scaled.to(self.device), self.told(label, len(x)), **options)
         return found._replace(value=found.value.to(x.device) + scaling.log_dets(scaled), error=found.error.to(x.device))
 
     def encode(self, x: Events, *, label: Any = None, seed: int | None = None) -> Float[Tensor, "n *event"]:
@@ -301,21 +304,12 @@ class DenoiserFamily(Family):
         a seed where its noise puts them."""
         scaling, x = self.must_be_fitted(), self.check(x)
         scaled = (scaling.forward(x) if seed is None else self.scaled(x, seed)).to(self.device)
-        return self.mover.encode(scaled, self.encode_labels(label, len(x))).to(x.device)
+        return self.mover.encode(scaled, self.told(label, len(x))).to(x.device)
 
     def decode(self, z: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
         """x of a latent, the inverse of `encode` (data units, not rounded to a grid)."""
         scaling, z = self.must_be_fitted(), self.check(z)
-        return scaling.inverse(self.mover.decode(z.to(self.device), self.encode_labels(label, len(z)))).to(z.device)
-
-    def check_guidance(self, guidance: float, label: Any) -> None:
-        """Raise BadInput for a guidance that there cannot be."""
-        if not math.isfinite(guidance):
-            raise BadInput(f"guidance is a finite number, 0 for none, not {guidance}")
-        if guidance and (label is None or self.labels is None):
-            raise BadInput("guidance leads to a label: give one, of a model that was trained with labels")
-        if guidance and not self.settings["label_dropout"]:
-            raise BadInput("guidance needs the law of all rows: fit with label_dropout above 0")
+        return scaling.inverse(self.mover.decode(z.to(self.device), self.told(label, len(z)))).to(z.device)
 
     def _on(self, label: Any, n: int) -> Denoiser:
         """The denoiser of n events of any size."""

@@ -250,6 +250,11 @@ class Family(nn.Module):
             )
         return self.labels.encode(label, n).to(self.device)
 
+    def told(self, label: Any, n: int) -> Shaped[Tensor, " n *k"] | None:
+        """`encode_labels`, where a label is needed if that of every row was told: of none it knows nothing."""
+        always = self.labels is not None and self.settings.get("label_dropout") == 0
+        return self.encode_labels(label, n, needed=always)
+
     def must_be_fitted(self) -> Scaling:
         """The scaling. Raises BadInput before the end of a `fit`, but while the model is looked at."""
         if self.scaling is None or not (self.fitted or self.looked_at):

@@ -1,7 +1,6 @@
 """Flow matching: the velocity of a neural ODE by regression on paths (Lipman et al. 2023; Tong et al. 2024)."""
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,8 +13,9 @@ from monge import data as datasets
 from monge import rng
 from monge.data import Samples
 from monge.densities import Gaussian, Law
-from monge.doors import one_of, whole
+from monge.doors import number, one_of, whole
 from monge.errors import BadInput
+from monge.models import cloud as clouds
 from monge.models.carrier import Carrier
 from monge.models.denoiser_family import DenoiserFamily
 from monge.models.denoising import Denoising
@@ -30,7 +30,7 @@ from monge.training import Batch, Objective
 
 PAIRINGS = "independent", "transport", "given"
 POOL = 1024  # rows that are paired together
-KEPT = 2**22  # values of a source cloud that a model keeps, to draw from
+LOOKED_AT = 1024  # rows that the moments of pairs are found by
 START = "source/x"
 
 
@@ -41,9 +41,9 @@ class FlowMatching(DenoiserFamily):
         "independent": any. The path is then Gaussian and the velocity that of a denoiser, V = (x_t - D) / t
         (`monge.denoisers.from_velocity`): the model is one of `Diffusion` by other times, is drawn from as one, in few
         calls, with alpha > 0 too, and denoises.
-        "transport": by exact optimal transport of `pool` rows and as many points of noise (`monge.ot.couple`), so that
-        ways are straighter: fewer calls follow them. Labels and vectors are part of the cost
-        (`monge.models.pairing`). The noise has the data's mean and covariance.
+        "transport": by exact optimal transport (`monge.ot.couple`) of `pool` rows, 1,024 unless given and a batch at
+            least, and as many points of noise, so that ways are straighter: fewer calls follow them. Labels and vectors
+            are part of the cost (`monge.models.pairing`). The noise has the data's mean and covariance.
         "given": those of `fit(data, source=...)`, row by row. The law is theirs, and a point goes where its pair did as
         far as straight ways between pairs do not cross.
     path: a `monge.noise.Process` between data and noise, for independent pairs; times are uniform between those of the
@@ -71,7 +71,7 @@ class FlowMatching(DenoiserFamily):
         *,
         net: nn.Module | Size | None = None,
         pairing: str = "independent",
-        pool: int = POOL,
+        pool: int | None = None,
         path: Any = None,
         source: Any = None,
         bridge: float = 0.0,
@@ -85,19 +85,20 @@ class FlowMatching(DenoiserFamily):
         given |= {"bridge": bridge, "labels": labels, "label_dropout": label_dropout, "periodic": periodic}
         super().__init__(**given, augment=augment, bend=bend)
         one_of(pairing, PAIRINGS, "pairing")
-        whole(pool, "pool", 2)
+        whole(POOL if pool is None else pool, "pool", 2)
         self.check_settings()
         self.cloud: Tensor | None = None
         if source is not None and not (isinstance(source, Law) and hasattr(source, "sample")):
             raise BadInput(f"a source is a law of monge.densities, and a cloud is for fit: not {type(source).__name__}")
-        if not 0 <= bridge < math.inf or (bridge and pairing != "transport"):
-            raise BadInput(f'bridge is a deviation of 0 or more, for pairing="transport", not {bridge}')
+        told = 'bridge is a deviation of 0 or more, for pairing="transport"'
+        if number(bridge, "bridge", told) and pairing != "transport":
+            raise BadInput(f"{told}, not for {pairing!r}")
         if not (path is None or isinstance(path, Process)):
             raise BadInput(f"a path is a process of monge.noise, LinearInterpolant() for instance, not {path!r}")
-        if pairing == "given" and labels:
-            raise BadInput("pairs that are given have no labels beside them: leave labels out")
-        if pairing == "given" or source is not None:
-            self.bends = False if bend is None else bend
+        if pairing == "given" and (labels or source is not None):
+            raise BadInput("pairs that are given have no labels and no law beside them: leave these out")
+        if pool is not None and pairing != "transport":
+            raise BadInput('pool is of rows that are paired together, for pairing="transport": leave it out')
         self.takes_labels = labels is not False and pairing != "given"
 
     # -- learning ------------------------------------------------------------------------------------------
@@ -112,55 +113,44 @@ class FlowMatching(DenoiserFamily):
         Raises BadInput, beside what every family does, for a source of other events than the data, NaN in it, other
         numbers of rows where pairs are given, and no source where there must be one.
         """
-        rows = datasets.load(data)
-        self.cloud, self.given = None, {}
-        if source is None:
-            if self.settings["pairing"] == "given":
+        rows, pairing, law = datasets.load(data), self.settings["pairing"], self.settings["source"]
+        given, cloud = {}, None
+        self.check_settings()
+        if pairing == "given":
+            if source is None:
                 raise BadInput('pairing="given" needs the other half of the pairs: fit(data, source=...)')
-            return self._fit(rows, options)
-        if self.settings["source"] is not None:
+            if rows.y is not None and self.settings["labels"] is not False:
+                raise BadInput(f"the labels of {rows.name} are not told beside pairs that are given: say labels=False")
+        if source is not None and law is not None:
             raise BadInput("a source was given as a law: give no cloud beside it")
-        cloud = datasets.load(source)
-        if cloud.event_shape != rows.event_shape:
-            raise BadInput(f"the source has events {list(cloud.event_shape)}, and the data {list(rows.event_shape)}")
-        x = cloud.batch(range(len(cloud)))
-        if not bool(x.isfinite().all()):
-            raise BadInput(f"{int((~x.isfinite()).sum())} values of the source are NaN or infinite: drop those rows")
-        self.given = {"source": hashlib.sha256(x.numpy().tobytes()).hexdigest()[:16]}
-        self.bends = False if self.settings["bend"] is None else self.bends
-        if self.settings["pairing"] == "given":
-            if len(cloud) != len(rows):
-                raise BadInput(
-                    f"pairs are given row by row, and there are {len(cloud)} of the source, {len(rows)} of data"
-                )
-            rows = rows.told(x)
-        most = max(2, KEPT // math.prod(rows.event_shape))
-        self.cloud = x[torch.randperm(len(x), generator=rng.generator(0, "source"))[:most].sort().values]
-        return self._fit(rows, options)
-
-    def _fit(self, rows: Samples, options: dict[str, Any]) -> "FlowMatching":
-        """Of all families, with a few rows at hand, by which pairs are looked at first."""
+        if source is not None:
+            found = clouds.fitting(source, rows)
+            x = clouds.in_order(found, rows)
+            if pairing == "given" and len(x) != len(rows):
+                raise BadInput(f"pairs are given row by row, and there are {len(x)} of the source, {len(rows)} of data")
+            rows = rows.told(x) if pairing == "given" else rows
+            given = {"source": hashlib.sha256(x.numpy().tobytes()).hexdigest()[:16]}
+            cloud = clouds.kept(rows if pairing == "given" else found.told(x))
         order = torch.randperm(len(rows), generator=rng.generator(0, "pairs"))
-        self.some = rows.take(order[: self.settings["pool"]])
+        some = rows.by_weight(0).take(order[:LOOKED_AT])
+        self.cloud, self.given, self.some = cloud, given, some
+        self.bends = self.usual_bends()
         return super().fit(rows, **options)
 
-    def _shared(self) -> dict[str, str]:
-        """Fingerprints of what else its fit was given."""
-        return self.given or self.record.get("shared", {})
-
-    @property
-    def carried(self) -> bool:
-        """Whether it is by a velocity that is no denoiser's."""
-        return (
-            self.settings["pairing"] != "independent"
-            or self.settings["source"] is not None
-            or "source" in self._shared()
-        )
+    def usual_bends(self) -> bool:
+        """Whether values are learned bent: as ever, but between clouds only where it is asked for."""
+        asked: bool | None = self.settings["bend"]
+        return not self.begins if asked is None else asked
 
     @property
     def begins(self) -> bool:
         """Whether ways begin at a source in place of noise."""
-        return self.settings["source"] is not None or "source" in self._shared()
+        return self.settings["source"] is not None or "source" in self.given
+
+    @property
+    def carried(self) -> bool:
+        """Whether it is by a velocity that is no denoiser's."""
+        return self.settings["pairing"] != "independent" or self.begins
 
     @property
     def exact_likelihood(self) -> bool:  # type: ignore[override]  # it hangs on the data
@@ -177,8 +167,10 @@ class FlowMatching(DenoiserFamily):
             )
 
     def build(self, spec: Spec) -> None:
+        self.given = {name: value for name, value in self.record.get("shared", {}).items() if name == "source"}
         if not self.carried:
             return super().build(spec)
+        self.bends = self.usual_bends()
         if self.settings["augment"]:
             raise BadInput("rows that are moved cannot be paired with the others: leave augment out")
         net = self.network(replace(spec, periodic=self.settings["periodic"]), inputs=1)
@@ -194,6 +186,7 @@ class FlowMatching(DenoiserFamily):
         self.carrier.look(scaled, moments, periodic=self.settings["periodic"])
         if self.cloud is not None:
             self.cloud = self.units.forward(self.cloud)
+            clouds.refuse_far(self.cloud)
         rows, generator = self.some, rng.generator(0, "pairs")
         batch = Batch(rows.batch(range(len(rows))), rows.y, 0, generator)
         x0 = self.scaled(batch.x, generator)
@@ -202,7 +195,7 @@ class FlowMatching(DenoiserFamily):
         vectors = chosen and label is not None and label.ndim > 1
         self.weight = weight_of(x0, x1, label) if vectors and label is not None else 0.0
         if chosen:
-            x1 = x1[paired(x0, x1, label, weight=self.weight)]
+            x1 = x1[paired(x0, x1, label, weight=self.weight, bridge=self.settings["bridge"], generator=generator)]
         self.velocity.look(x0, x1)
         return None
 
@@ -211,7 +204,7 @@ class FlowMatching(DenoiserFamily):
             settings = {**self.settings, "noise": self.settings["path"], "level_mean": None, "level_std": None}
             levels = self.levels(sampling=False)
             return [Denoising(self.denoiser, levels, settings, self.scaled, self.labels, self.augmentation)]
-        pool = self.settings["pool"] if self.settings["pairing"] == "transport" else 0
+        pool = (self.settings["pool"] or POOL) if self.settings["pairing"] == "transport" else 0
         about = {"pool": pool, "weight": self.weight, "bridge": self.settings["bridge"]}
         return [Matching(self.velocity, self.scaled, self._beginnings, self._condition, **about)]
 
@@ -273,7 +266,7 @@ class FlowMatching(DenoiserFamily):
                 "alpha > 0 and through are of a denoiser, which the velocity of pairs that were chosen is not: fit "
                 'with pairing="independent"'
             )
-        told = self.encode_labels(self.drawn_labels(label, n, seed, start), n)
+        told = self.told(self.drawn_labels(label, n, seed, start), n)
         return self.carrier.draw(n, seed, start, label=told, device=self.device, **options)
 
     def encode(self, x: Events, *, label: Any = None, seed: int | None = None) -> Float[Tensor, "n *event"]:

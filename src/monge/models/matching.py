@@ -95,6 +95,6 @@ class Matching(Objective):
         label = self.condition(batch)
         x1 = self.beginnings(batch, x0)
         if self.pool:
-            told: dict[str, Any] = {"weight": self.weight, "generator": batch.generator}
-            x1 = x1[paired(x0, x1, label, epsilon=2 * self.bridge**2 if self.bridge else None, **told)]
+            told: dict[str, Any] = {"weight": self.weight, "bridge": self.bridge, "generator": batch.generator}
+            x1 = x1[paired(x0, x1, label, **told)]
         return x0, x1, label

@@ -12,7 +12,8 @@ from torch import Tensor
 from monge import ot
 
 NEAR = 0.1  # root mean square move of a condition by a pairing, in standard deviations of each of its values
-HEAVIEST, HALVINGS = 2.0**20, 12
+SHARPEST = 1e-3  # epsilon, of the mean cost, of an entropic coupling
+DOUBLINGS = 24
 
 
 def paired(
@@ -21,14 +22,15 @@ def paired(
     condition: Shaped[Tensor, " n *k"] | None = None,
     *,
     weight: float = 0.0,
-    epsilon: float | None = None,
+    bridge: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Int[Tensor, " n"]:
     """For each row of x0 which of x1 it goes with, so that the mean of |x0 - x1|^2 is least; each is taken once.
 
     condition: labels [n], of both: rows are paired within each; or vectors [n, k], whose squared distance counts
-    `weight` times, rows of NaN ("none given") being apart. epsilon: in place of the exact coupling one is drawn from
-    the entropic one (Sinkhorn's, of this epsilon), where points may come more than once or never.
+    `weight` times, rows of NaN ("none given") being apart. bridge: in place of the exact coupling one is drawn from
+    the entropic one of epsilon 2 bridge^2, where points may come more than once or never; below a thousandth of the
+    mean cost the two are the same to the eye, and the exact one is taken.
 
     >>> x0, x1 = torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([[2.1], [0.1], [0.9]])
     >>> paired(x0, x1), paired(x0, x1, torch.tensor([0, 0, 1]))
@@ -47,16 +49,17 @@ def paired(
             assert condition is not None
             more = weight**0.5 * condition[rows].flatten(1)
             a, b = torch.cat([a, more], 1), torch.cat([b, more], 1)
-        found[rows] = rows[_coupled(a, b, epsilon, generator)]
+        found[rows] = rows[_coupled(a, b, bridge, generator)]
     return found
 
 
-def _coupled(x: Tensor, y: Tensor, epsilon: float | None, generator: torch.Generator | None) -> Tensor:
+def _coupled(x: Tensor, y: Tensor, bridge: float, generator: torch.Generator | None) -> Tensor:
     if len(x) == 1:
         return torch.zeros(1, dtype=torch.long, device=x.device)
-    if epsilon is None:
-        return ot.couple(x, y, cost=ot.squared_euclidean(x.double(), y.double())).monge_map()
-    plan = ot.sinkhorn(x, y, epsilon=epsilon, tolerance=1e-3).plan()
+    costs = ot.squared_euclidean(x.double(), y.double())
+    if 2 * bridge**2 <= SHARPEST * float(costs.mean()):
+        return ot.couple(x, y, cost=costs).monge_map()
+    plan = ot.sinkhorn(x.double(), y.double(), epsilon=2 * bridge**2, tolerance=1e-3).plan()
     return torch.multinomial(plan.clamp_min(0), 1, generator=generator)[:, 0]
 
 
@@ -68,7 +71,7 @@ def weight_of(x0: Float[Tensor, "n *event"], x1: Float[Tensor, "n *event"], cond
         return 0.0
     x0, x1 = x0[: len(y)], x1[: len(y)]
     unit = float((x0 - x1).square().flatten(1).sum(1).mean() / (2 * y.var(0).sum()).clamp_min(1e-12))
-    for k in range(HALVINGS * 2):
+    for k in range(DOUBLINGS):
         weight = unit * 2.0**k
         moved = y[paired(x0, x1, y, weight=weight)] - y
         if float((moved.square() / y.var(0).clamp_min(1e-12)).mean()) <= NEAR**2:

@@ -42,8 +42,9 @@ def transport_cost(
 ) -> TransportCost:
     """Length, energy and straightness of the ways of n samples, followed in so many even steps.
 
-    model: one that carries noise, or another cloud, to data by a velocity: `ContinuousFlow`, or `FlowMatching` of pairs
-    that were chosen. The ways are those of the scaled data, in the coordinates in which the model moves.
+    model: one that carries noise, or another cloud, to data by a velocity: `ContinuousFlow`, `FlowMatching` or
+    `Diffusion`, whose denoiser's is that of straight lines, x_t = (1 - t) x_0 + t z. The ways are those of the scaled
+    data, in the coordinates in which the model moves.
 
     Raises BadInput for another model, and n or steps below 2.
 
@@ -53,13 +54,13 @@ def transport_cost(
     >>> cost.energy[0] >= cost.displacement[0] >= cost.w2
     True
     """
-    carrier: Any = getattr(model, "mover", None)
-    if not hasattr(carrier, "ways"):
+    if not hasattr(type(model), "mover"):
         raise BadInput(
-            f"{type(model).__name__} has no velocity whose ways are counted: take ContinuousFlow, or FlowMatching with "
-            'pairing="transport"'
+            f"{type(model).__name__} has no velocity whose ways are counted: take Diffusion, FlowMatching or "
+            "ContinuousFlow"
         )
     model.must_be_fitted()
+    carrier = model.mover
     whole(n, "n", 2), whole(steps, "steps", 2)
     told = model.encode_labels(model.drawn_labels(label, n, seed, 0), n)
     length = energy = torch.zeros(n)

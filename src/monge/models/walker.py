@@ -1,18 +1,19 @@
 """What a denoiser needs to be walked with: levels, moments, plan, and labels bound; however it was learned."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from monge import samplers
-from monge.denoisers import Informed, Labelled, Wrapper, informed
+from monge import rng, samplers
+from monge.denoisers import Informed, Labelled, Wrapper, informed, to_velocity
 from monge.densities import Gaussian, likeliest
 from monge.doors import function
 from monge.errors import BadInput
 from monge.models.thresholds import Thresholds
+from monge.noise import LinearInterpolant
 from monge.protocols import Denoiser, LogProb
 from monge.samplers import Plan
 
@@ -193,6 +194,20 @@ class Walker:
         if len(given) not in (1, n):
             raise BadInput(f"there are {len(given)} labels for {n} rows: give one, or one for each row")
         return given
+
+    @torch.no_grad()
+    def ways(
+        self, n: int, seed: int, steps: int, *, label: Tensor | None = None, device: torch.device | str = "cpu"
+    ) -> Iterator[Float[Tensor, "n *event"]]:
+        """Where n samples are at the highest level and after each of so many steps, x_t = (1 - t) y, along the straight
+        path of flow matching, t even from sigma / (1 + sigma) of the highest level to that of the lowest."""
+        low, high = self.levels()
+        path = LinearInterpolant()
+        first, last = (float(path.time(level)) for level in (high, low))
+        z = rng.normal((n, *self.event_shape), seed, "latent").to(device)
+        x = (1 - first) * self.moments.to(device).noised(high).from_noise(z)
+        yield x
+        yield from samplers.walk(to_velocity(self.bound(label, n), path), x, first, last, steps)
 
     # -- a file --------------------------------------------------------------------------------------------
 

@@ -87,8 +87,12 @@ def fokker_planck(
 
 def box(low: Sequence[float], high: Sequence[float], cells: Sequence[int]) -> tuple[list[Array], tuple[Array, ...]]:
     """Edges of the cells and their centres, by axis; BadInput for what is no box."""
-    d = len(cells)
-    if d not in (1, 2) or len(low) != d or len(high) != d or min(cells) < 3 or not all(np.less(low, high)):
+    try:
+        d = len(cells)
+        whole_box = len(low) == len(high) == d
+    except TypeError:
+        d, whole_box = 0, False
+    if not whole_box or d not in (1, 2) or min(cells) < 3 or not all(np.less(low, high)):
         raise BadInput("give low < high and 3 cells or more for each of 1 or 2 dimensions")
     edges = [np.linspace(a, b, n + 1) for a, b, n in zip(low, high, cells, strict=True)]
     return edges, tuple(0.5 * (edge[1:] + edge[:-1]) for edge in edges)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monge import rng
-from monge.doors import whole
+from monge.doors import number, whole
 from monge.errors import BadInput
 
 
@@ -29,8 +29,9 @@ def random_walk(
             [ 0., -1., -2., -1.]])
     """
     whole(n, "n"), whole(steps, "steps"), whole(d, "d")
-    if not (0 < t < math.inf and 0 < sigma < math.inf):
-        raise BadInput(f"t and sigma must be positive and finite, not {t} and {sigma}")
+    for name, value in (("t", t), ("sigma", sigma)):
+        if number(value, name, f"{name} must be positive and finite") == 0:
+            raise BadInput(f"{name} must be positive and finite, not {value}")
     u = rng.uniform((n, steps, d), seed, "random walk", start=start)
     dx = sigma * math.sqrt(t / steps)
     places = dx * torch.where(u < 0.5, -1.0, 1.0).cumsum(1)

@@ -1,5 +1,6 @@
 """The paths of a field in so many calls, as Picard finds them, and as a network of residual blocks (course, 5.2)."""
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -8,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from monge.doors import finite, function, like, whole
-from monge.errors import BadInput
+from monge.errors import BadInput, NumericalFailure
 from monge.samplers.transport import Field
 
 SHAPE = "a field gives [n, *event] in the shape of x"
@@ -28,6 +29,8 @@ def walk(
     [1.5, 2.375]
     """
     h = (end - begin) / whole(nfe, "nfe")
+    if not math.isfinite(h):
+        raise BadInput(f"two times are needed, finite, not {begin} and {end}")
     earlier: Tensor | None = None
     for k in range(nfe):
         v = like(x, field(x, x.new_full((1,), begin + k * h).expand(len(x))), SHAPE)
@@ -40,7 +43,7 @@ class ResidualBlock(nn.Module):
     """x -> x + h V(x, t): Euler's step (course (88)), a residual block of He et al. (2016).
 
     It is invertible where h Lip(V) < 1 (Behrmann et al. 2019): `inverse` is the fixed point of x = y - h V(x, t), which
-    is found at the rate of that product; NumericalFailure of none is raised, what is left of the equation is returned.
+    is found at the rate of that product; what is left of the equation is returned beside it.
 
     >>> block = ResidualBlock(lambda x, t: -x, 0.0, 0.5)
     >>> block(torch.ones(1, 1)), block.inverse(torch.full((1, 1), 0.5))[0]
@@ -95,7 +98,8 @@ def picard(
 
     Returns the times [m] of these, and x_0 ... x_k there, [iterations + 1, m, n, *event].
 
-    Raises BadInput for fewer than 2 nodes, and times that are not finite and apart.
+    Raises BadInput for fewer than 2 nodes, and times that are not finite and apart; NumericalFailure where iterates
+    leave the real numbers.
 
     >>> t, x = picard(lambda x, t: x, torch.ones(1, 1, dtype=torch.float64), 0.0, 1.0, iterations=3)
     >>> round(float(x[3, -1]), 6)  # 1 + 1 + 1/2 + 1/6
@@ -114,6 +118,11 @@ def picard(
     for _ in range(whole(iterations, "iterations")):
         v = like(paths[-1].flatten(0, 1), field(paths[-1].flatten(0, 1), at), SHAPE)
         paths.append(x + (weights @ v.reshape(m, -1)).reshape(shape))
+        if not bool(paths[-1].isfinite().all()):
+            raise NumericalFailure(
+                f"iterate {len(paths) - 1} of {iterations} left the real numbers: V is not Lipschitz there, or the "
+                "time is too long"
+            )
     return times, torch.stack(paths)
 
 

@@ -10,6 +10,7 @@ A neural ODE, the velocity of flow matching and the deterministic transport of a
 import functools
 import math
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
@@ -103,9 +104,9 @@ def integrate(
     x = x.clone() if x.is_inference() else x
     if x.ndim < 2 or not len(x):
         raise BadInput(f"x must be [n, *event] with a row or more, not {list(x.shape)}")
-    if not (rtol > 0 and atol > 0):
-        raise BadInput(f"rtol and atol must be above 0, not {rtol} and {atol}")
-    numbers = isinstance(begin, int | float) and isinstance(end, int | float)
+    if not (0 < rtol < math.inf and 0 < atol < math.inf):
+        raise BadInput(f"rtol and atol must be above 0, and finite, not {rtol} and {atol}")
+    numbers = isinstance(begin, Real) and isinstance(end, Real)
     if not numbers or not (math.isfinite(begin) and math.isfinite(end)) or begin == end:
         raise BadInput(f"two times are needed, finite and apart, not {begin} and {end}")
     if gradients is not None:
