@@ -97,7 +97,7 @@ def test_tables(run):
 
 
 def test_continuous(run):
-    rows = run("continuous", "--only", "exact,planar", "--methods", "transport")
+    rows = run("continuous", "--only", "exact,planar", "--methods", "FlowMatching")
     told = {row.split("|")[2].strip(): row.split("|")[3] for row in rows}
     assert float(told["log_prob of a linear field"].split()[0]) < 1e-5
     assert float(told["gradients, direct and adjoint"].split()[0]) < 1e-4
