@@ -14,17 +14,14 @@ from monge.doors import number, one_of, whole
 from monge.errors import BadInput
 from monge.models.admission import refuse_singular
 from monge.models.carrier import NFE, Carrier
-from monge.models.family import Events, Family
 from monge.models.guidance import check_dropout, check_guidance
+from monge.models.transport_family import TransportFamily
 from monge.models.velocity import Velocity
 from monge.nets import Adapted, Size, Spec, field
-from monge.protocols import LogProb
 from monge.samplers.transport import ADAPTIVE
 from monge.training import Batch, Loss, Objective, Training
 
-EXACT_DIVERGENCE = 64  # values per event up to which the divergence is exact
-EXACT_IN_TRAINING = 8
-PROBES = 16  # of a likelihood; one in training
+EXACT_IN_TRAINING = 8  # values per event up to which the divergence is exact, else by one probe
 TRAINED_STEPS = 4  # of the fixed-step solver in training
 
 
@@ -75,7 +72,7 @@ class Liouville(Objective):
         return {"method": method, "options": {"step_size": None, "grid_constructor": grid}}
 
 
-class ContinuousFlow(Family):
+class ContinuousFlow(TransportFamily):
     """A neural ODE: data flow to noise by dx/dt = V(x, t) (87), with the density of Liouville's equation (96),
 
         log p(x) = log N(x_1; m, C) + int_0^1 div V(x_t, t) dt,
@@ -161,11 +158,6 @@ class ContinuousFlow(Family):
         )
         return Training(**own, clip=clip, validation=0.1 if few else 0.0, patience=20 if few else None)
 
-    @property
-    def exact(self) -> bool:
-        """Whether the divergence is."""
-        return math.prod(self.spec.event_shape) <= EXACT_DIVERGENCE
-
     def build(self, spec: Spec) -> None:
         net = self.settings["net"]
         made = Adapted(net, spec) if isinstance(net, nn.Module) else field(spec, net)
@@ -177,14 +169,7 @@ class ContinuousFlow(Family):
 
     @property
     def mover(self) -> Carrier:
-        """What moves noise to data and back."""
         return self.walker
-
-    @property
-    def moments(self) -> Gaussian:
-        """Mean and covariance of the noise, scaled units. Raises BadInput before a `fit`."""
-        self.must_be_fitted()
-        return self.walker.moments
 
     def objectives(self) -> Sequence[Objective]:
         return [Liouville(self)]
@@ -225,43 +210,3 @@ class ContinuousFlow(Family):
         told = self.told(self.drawn_labels(label, n, seed, start), n)
         drawn: Tensor = self.walker.draw(n, seed, start, label=told, device=self.device, **options)
         return drawn
-
-    def log_prob(
-        self,
-        x: Events,
-        *,
-        label: Any = None,
-        probes: int | None = None,
-        seed: int = 0,
-        rtol: float = 1e-5,
-        atol: float = 1e-5,
-        show: bool = True,
-    ) -> LogProb:
-        """log p(x), or log p(x | label), in nats and data units, by Liouville's equation.
-
-        The divergence is exact up to 64 values an event, else estimated by 16 probes, whose standard error is `error`;
-        `probes` overrules. Quantised data are spread uniformly over their grid step first, by the noise of `seed`.
-
-        Raises BadInput for events of another shape, NaN or infinity, an unknown label and tolerances that are not above
-        0; NumericalFailure where the integrator does not converge, and says at which time.
-        """
-        scaling, x = self.must_be_fitted(), self.check(x)
-        if probes is None and not self.exact:
-            probes = PROBES
-        scaled, told = self.scaled(x, seed), self.told(label, len(x))
-        options: dict[str, Any] = {"probes": probes, "seed": seed, "rtol": rtol, "atol": atol, "show": show}
-        found = self.walker.log_prob(scaled.to(self.device), told, **options)
-        return found._replace(value=found.value.to(x.device) + scaling.log_dets(scaled), error=found.error.to(x.device))
-
-    def encode(self, x: Events, *, label: Any = None, seed: int | None = None) -> Float[Tensor, "n *event"]:
-        """Latent of x: standard normal if the model is right; quantised data stand at their step's middle, or with a
-        seed where its noise puts them."""
-        scaling, x = self.must_be_fitted(), self.check(x)
-        scaled = (scaling.forward(x) if seed is None else self.scaled(x, seed)).to(self.device)
-        return self.walker.encode(scaled, self.told(label, len(x))).to(x.device)
-
-    def decode(self, z: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
-        """x of a latent, the inverse of `encode` (data units, not rounded to a grid)."""
-        scaling, z = self.must_be_fitted(), self.check(z)
-        told = self.told(label, len(z))
-        return scaling.inverse(self.walker.decode(z.to(self.device), told)).to(z.device)

@@ -17,17 +17,16 @@ from monge.densities import Gaussian
 from monge.errors import BadInput
 from monge.models.augmentation import Augmentation
 from monge.models.carrier import Carrier
-from monge.models.family import Events, Family
+from monge.models.family import Events
 from monge.models.guidance import check_dropout, check_guidance
 from monge.models.network import Choice, choose
+from monge.models.transport_family import TransportFamily
 from monge.models.walker import Levels, Through, Walker
 from monge.nets import Adapted, BiasFreeUNet, Spec, bias_free, denoiser
-from monge.protocols import Denoiser, LogProb
+from monge.protocols import Denoiser
 from monge.samplers import Trajectory
 from monge.training import Training, fastest_precision
 
-EXACT_DIVERGENCE = 64  # values per event up to which the likelihood uses the exact divergence
-PROBES = 16
 ENOUGH_ROWS, FEW_ROWS = 100, 5000  # between which a tenth of a table is kept aside, to stop by
 CALIBRATED_FROM = 200  # steps of training: fewer are a trial, and to calibrate would take longer than they do
 PATIENCE = 20  # looks at the loss on these, 100 steps each
@@ -36,7 +35,7 @@ START = "start/"  # names of its tensors in a file
 BLIND_SITES, FEWEST = 2**15, 4  # of a batch of a network that learns from every site, and events at least
 
 
-class DenoiserFamily(Family):
+class DenoiserFamily(TransportFamily):
     """A family that learns a denoiser D, from which all else is read: `Diffusion`, and `FlowMatching` by its velocity.
 
     A family of this kind has the settings net, labels, label_dropout, periodic, augment and bend as `Diffusion`
@@ -142,14 +141,7 @@ class DenoiserFamily(Family):
 
     @property
     def mover(self) -> Walker | Carrier:
-        """What moves noise to data and back."""
         return self.walker
-
-    @property
-    def moments(self) -> Gaussian:
-        """Mean and covariance of the scaled data, which the denoiser starts from. Raises BadInput before a `fit`."""
-        self.must_be_fitted()
-        return self.mover.moments
 
     def levels(self, sampling: bool = True) -> Levels:
         """The noise levels that the transport runs between, scaled units; the likelihood goes below the grid step."""
@@ -268,48 +260,6 @@ class DenoiserFamily(Family):
         x_hat = (Symmetric(D) if symmetric else D)(scaled, level.clamp(min=TINY))
         x_hat = scaling.inverse(x_hat, noisy=True).to(y.device)
         return torch.where(per_sample(level, scaled).to(y.device) > 0, x_hat, y)
-
-    def log_prob(
-        self,
-        x: Events,
-        *,
-        label: Any = None,
-        probes: int | None = None,
-        seed: int = 0,
-        rtol: float = 1e-5,
-        atol: float = 1e-5,
-        show: bool = True,
-    ) -> LogProb:
-        """log p(x), or log p(x | label), in nats and data units, by the deterministic transport.
-
-        Where the model was trained with labels, log p(x) is that of the denoiser which is not told.
-
-        The divergence is exact up to 64 values an event, else estimated by 16 probes; `probes` overrules. Quantised
-        data are spread uniformly over their grid step first, so the value is that of a density, and its mean a
-        lower bound of the log-probability of the pixels. `error` is that of the probes; beside it stands the
-        integrator's, within rtol and atol for each event, which may change in that measure with the company that it
-        is integrated in. A blind denoiser's likelihood takes its answers for those at the nominal level, which holds
-        where an event has many values.
-        """
-        scaling, x = self.must_be_fitted(), self.check(x)
-        if probes is None and math.prod(x.shape[1:]) > EXACT_DIVERGENCE:
-            probes = PROBES
-        scaled = self.scaled(x, seed)
-        options: dict[str, Any] = {"probes": probes, "seed": seed, "rtol": rtol, "atol": atol, "show": show}
-        found = self.mover.log_prob(scaled.to(self.device), self.told(label, len(x)), **options)
-        return found._replace(value=found.value.to(x.device) + scaling.log_dets(scaled), error=found.error.to(x.device))
-
-    def encode(self, x: Events, *, label: Any = None, seed: int | None = None) -> Float[Tensor, "n *event"]:
-        """Latent of x: standard normal if the model is right; quantised data stand at the middle of their step, or with
-        a seed where its noise puts them."""
-        scaling, x = self.must_be_fitted(), self.check(x)
-        scaled = (scaling.forward(x) if seed is None else self.scaled(x, seed)).to(self.device)
-        return self.mover.encode(scaled, self.told(label, len(x))).to(x.device)
-
-    def decode(self, z: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
-        """x of a latent, the inverse of `encode` (data units, not rounded to a grid)."""
-        scaling, z = self.must_be_fitted(), self.check(z)
-        return scaling.inverse(self.mover.decode(z.to(self.device), self.told(label, len(z)))).to(z.device)
 
     def _on(self, label: Any, n: int) -> Denoiser:
         """The denoiser of n events of any size."""
