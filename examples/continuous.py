@@ -1,6 +1,6 @@
 """Continuous transport (the course's sections 5.2 and 5.3), in five pictures.
 
-    python examples/continuous.py            # eight minutes on two cores
+    python examples/continuous.py            # seven minutes on two cores
     python examples/continuous.py --fast     # seconds, and rough
 
 A density carried by a learned velocity, on a grid and by particles; ways with and without transport in the choice of
@@ -134,7 +134,7 @@ def digits(fast: bool) -> Figure:
         makes = {name: makes[name] for name in ("flow matching", "neural ODE")}
     rows, pictures = [], []
     for name, model in makes.items():
-        model.fit(train, **({"steps": 2} if fast else {"budget": 75}), show=not fast)
+        model.fit(train, **({"steps": 2} if fast else {"budget": 60}), show=not fast)
         begun = time.monotonic()
         calls = {} if name == "spline flow" else {"nfe": 2 if fast else 20}
         x = model.sample(100 if fast else 1000, seed=1, **calls)
@@ -165,7 +165,7 @@ def digits(fast: bool) -> Figure:
 
 def main() -> None:
     fast, save = asked("continuous", __doc__)
-    n, amount = (400, {"steps": 20}) if fast else (3000, {"budget": 60})
+    n, amount = (400, {"steps": 20}) if fast else (3000, {"budget": 45})
     moons = densities.Moons().sample(1000 if fast else 20_000, seed=0)
     wide = densities.Gaussian(moons.mean(0), 2 * torch.eye(2))
     bent = monge.FlowMatching(source=wide, bend=False).fit(moons, show=not fast, **amount)

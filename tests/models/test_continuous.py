@@ -434,6 +434,7 @@ def named(columns):
         (lambda: monge.FlowMatching(pool=32), "pool is of rows that are paired"),
         (lambda: monge.FlowMatching(pairing="given", source=Gaussian(torch.zeros(2), torch.eye(2))), "no law beside"),
         (lambda: monge.FlowMatching(pairing="given").fit(labelled(60), source=X), "say labels=False"),
+        (lambda: monge.FlowMatching(source=Gaussian(torch.zeros(3), torch.eye(3))).fit(X), "law has events"),
         (lambda: monge.FlowMatching().fit(X, source=1e4 * X), "standard deviations of the data away"),
         (lambda: monge.FlowMatching().fit(named("uv"), source=named("uw")), "has columns u, w, and the data u, v"),
     ],

@@ -39,13 +39,13 @@ class FlowMatching(DenoiserFamily):
 
     pairing: which data x_0 and noise x_1 make a path x_t = (1 - t) x_0 + t x_1.
         "independent": any. The path is then Gaussian and the velocity that of a denoiser, V = (x_t - D) / t
-        (`monge.denoisers.from_velocity`): the model is one of `Diffusion` by other times, is drawn from as one, in few
-        calls, with alpha > 0 too, and denoises.
+            (`monge.denoisers.from_velocity`), and its regression in units of what the best linear velocity leaves is
+            that of `Diffusion`: the model is one, is drawn from as one, in few calls, with alpha > 0 too, and denoises.
         "transport": by exact optimal transport (`monge.ot.couple`) of `pool` rows, 1,024 unless given and a batch at
             least, and as many points of noise, so that ways are straighter: fewer calls follow them. Labels and vectors
             are part of the cost (`monge.models.pairing`). The noise has the data's mean and covariance.
         "given": those of `fit(data, source=...)`, row by row. The law is theirs, and a point goes where its pair did as
-        far as straight ways between pairs do not cross.
+            far as straight ways between pairs do not cross.
     path: a `monge.noise.Process` between data and noise, for independent pairs; times are uniform between those of the
         lowest and the highest level. None: the straight line, with log t / (1 - t) as `Diffusion` draws log sigma.
     source: a law that takes the place of the noise, and whose density is that of the model carried along; or a cloud,
@@ -123,6 +123,10 @@ class FlowMatching(DenoiserFamily):
                 raise BadInput(f"the labels of {rows.name} are not told beside pairs that are given: say labels=False")
         if source is not None and law is not None:
             raise BadInput("a source was given as a law: give no cloud beside it")
+        if law is not None and tuple(law.event_shape) != rows.event_shape:
+            raise BadInput(
+                f"the source's law has events {list(law.event_shape)}, and the data {list(rows.event_shape)}"
+            )
         if source is not None:
             found = clouds.fitting(source, rows)
             x = clouds.in_order(found, rows)
