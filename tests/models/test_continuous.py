@@ -19,6 +19,7 @@ from monge.nets import Size
 from monge.noise import LinearInterpolant, OrnsteinUhlenbeck
 
 F = torch.float64
+X = rng.normal((60, 2), 0, "x")
 SMALL = Size(widths=(32,), blocks=1)
 FAMILIES = {
     "likelihood": lambda **o: monge.ContinuousFlow(net=SMALL, **o),
@@ -347,6 +348,35 @@ def test_a_killed_run_of_pairs_goes_on_to_the_same_bits(tmp_path):
         assert torch.equal(value, again.tensors()[name]), name
 
 
+EVENTS = {
+    "digits": lambda: monge.data.load("digits").take(range(60)),
+    "line": lambda: Samples(rng.normal((80, 1, 16), 0, "f"), kind="fields"),
+    "space": lambda: Samples(rng.normal((40, 2, 4, 4, 4), 0, "f"), kind="fields"),
+    "mixed": lambda: Samples(torch.cat([X, (X[:, :1] > 0).float(), (5 * X[:, 1:]).round()], 1)),
+}
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_pairs_of_images_fields_and_tables(name, tmp_path):
+    data = EVENTS[name]()
+    tiny = Size(widths=(8,), blocks=1)
+    model = monge.FlowMatching(net=tiny, pairing="transport", pool=32).fit(
+        data, steps=6, out=tmp_path / "run", show=False
+    )
+    x = model.sample(7, seed=1, nfe=3, show=False)
+    assert x.shape == (7, *data.event_shape)
+    assert torch.equal(x, model.scaling.quantise(x))
+    assert torch.allclose(model.sample(4, seed=1, start=3, nfe=3, batch_size=2, show=False), x[3:], atol=1e-4)
+    again = monge.load(tmp_path / "run")
+    assert torch.equal(again.sample(7, seed=1, nfe=3, show=False), x)
+    found = again.log_prob(data.batch(range(2)), label=None, probes=2, rtol=1e-2, atol=1e-2, show=False)
+    assert found.value.isfinite().all()
+    assert (found.error > 0).all()
+    way = again.sample(3, seed=1, nfe=3, trace=True, show=False)
+    assert torch.allclose(way.x, x[:3], atol=1e-4)
+    assert way.y.shape == way.x_hat.shape == (3, 3, *data.event_shape)
+
+
 # -- the cost of a transport ----------------------------------------------------------------------------
 
 
@@ -398,8 +428,6 @@ def test_a_diffusion_s_ways_are_those_of_its_straight_path():
 
 
 # -- what is refused ------------------------------------------------------------------------------------
-
-X = rng.normal((60, 2), 0, "x")
 
 
 def named(columns):
