@@ -55,15 +55,13 @@ class Matching(Objective):
     def forward(self, batch: Batch) -> Float[Tensor, ""]:
         x0, x1, label = self._of_the_draw(batch)
         t = torch.rand(len(x0), generator=batch.generator, device=x0.device, dtype=x0.dtype)
+        t = EARLIEST + (1 - 2 * EARLIEST) * t if self.bridge else t
         s, velocity = per_sample(t, x0), x1 - x0
         x = torch.lerp(x0, x1, s)
         if self.bridge:
-            t = EARLIEST + (1 - 2 * EARLIEST) * t
-            s = per_sample(t, x0)
             z = torch.randn(x.shape, generator=batch.generator, device=x.device, dtype=x.dtype)
             width = self.bridge * (s * (1 - s)).sqrt()
-            x = torch.lerp(x0, x1, s) + width * z
-            velocity = velocity + (1 - 2 * s) * self.bridge**2 / (2 * width) * z
+            x, velocity = x + width * z, velocity + (1 - 2 * s) * self.bridge**2 / (2 * width) * z
         error = (self.velocity(x, t, label) - velocity) / self.velocity.left(x, t)
         loss: Tensor = error.square().mean()
         return loss
