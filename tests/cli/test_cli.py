@@ -400,7 +400,7 @@ def test_settings_reach_the_model_and_the_report_tells_them(monge, labelled):
     record = json.loads((labelled / "model.json").read_text())
     assert record["settings"]["net"] == {
         "object": "monge.nets.Size",
-        "settings": {"widths": [16], "blocks": 1, "attention": None, "dropout": 0.0, "stem": None},
+        "settings": {"widths": [16], "blocks": 1, "attention": None, "dropout": 0.0, "stem": None, "waves": 0},
     }
     assert record["settings"]["noise"]["settings"]["kappa"] == 2
     assert (record["settings"]["label_dropout"], record["settings"]["sigma_max"]) == (0.1, 9)

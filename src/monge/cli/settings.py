@@ -28,7 +28,7 @@ def settings(family: type[Family], given: Sequence[str]) -> dict[str, Any]:
     >>> from monge.models import Diffusion
     >>> settings(Diffusion, ["blind=true", "sigma_max=20", "net=Size(widths=(16, 32))"])
     {'blind': True, 'sigma_max': 20, 'net': Size(widths=(16, 32), blocks=None, attention=None, dropout=0.0,
-    stem=None)}
+    stem=None, waves=0)}
     """
     known = list(inspect.signature(family).parameters)
     hints = typing.get_type_hints(family.__init__)

@@ -112,7 +112,6 @@ class Carrier:
         y, x_hat = (torch.cat([torch.stack(getattr(each, name)) for each in seen], 1) for name in ("y", "x_hat"))
         return samplers.Trajectory(torch.cat(drawn), torch.tensor(seen[0].sigma), y, x_hat)
 
-    @torch.no_grad()
     def ways(
         self, n: int, seed: int, steps: int, *, label: Tensor | None = None, device: torch.device | str = "cpu"
     ) -> Iterator[Float[Tensor, "n *event"]]:

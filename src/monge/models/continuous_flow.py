@@ -207,6 +207,6 @@ class ContinuousFlow(TransportFamily):
         return super().sample(n, seed=seed, start=start, **options)
 
     def draw(self, n: int, seed: int, start: int, *, label: Any = None, **options: Any) -> Tensor:
-        told = self.told(self.drawn_labels(label, n, seed, start), n)
+        told = self.as_told(self.drawn_labels(label, n, seed, start), n)
         drawn: Tensor = self.walker.draw(n, seed, start, label=told, device=self.device, **options)
         return drawn

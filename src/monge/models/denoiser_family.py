@@ -213,7 +213,7 @@ class DenoiserFamily(TransportFamily):
         return Trajectory(scaling.quantise(scaling.inverse(way.x.cpu())), way.sigma * scaling.unit, y, x_hat)
 
     def draw(self, n: int, seed: int, start: int, *, label: Any = None, **options: Any) -> Any:
-        told = self.told(self.drawn_labels(label, n, seed, start), n)
+        told = self.as_told(self.drawn_labels(label, n, seed, start), n)
         if self.fitted and self.walker.plan is not None and self.walker.plan.gains is None:  # when it is first asked
             seen = {"device": self.device, "show": options.get("show", False)}
             self.walker.measure(self._typical(samplers.pilot_rows), calibrate=False, **seen)

@@ -36,7 +36,7 @@ class Family(nn.Module):
     takes_labels: whether it learns from the labels, or vectors, that data have; takes_images: from images that go with
     them, too. exact_likelihood: whether `log_prob` is exact, and as cheap as a sample. kinds: of data that it takes.
     bends: whether it learns skew values bent (`monge.data.bends`); None: those of tables.
-    given: fingerprints of what else a `fit` was given, by name, which make its run another one.
+    fingerprints: of what else a `fit` was given, by name, which make its run another one.
     fitted: whether a `fit` came to its end. looked_at: whether it is in use on the way there, by `watch`.
     """
 
@@ -52,7 +52,7 @@ class Family(nn.Module):
         self.record: dict[str, Any] = {}
         self.scaling: Scaling | None = None
         self.labels: Labels | None = None
-        self.given: dict[str, str] = {}
+        self.fingerprints: dict[str, str] = {}
         self.fitted = self.looked_at = False
 
     # -- what a family gives -------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ class Family(nn.Module):
             )
         return self.labels.encode(label, n).to(self.device)
 
-    def told(self, label: Any, n: int) -> Shaped[Tensor, " n *k"] | None:
+    def as_told(self, label: Any, n: int) -> Shaped[Tensor, " n *k"] | None:
         """`encode_labels`, where a label is needed if that of every row was told: of none it knows nothing."""
         always = self.labels is not None and self.settings.get("label_dropout") == 0
         return self.encode_labels(label, n, needed=always)

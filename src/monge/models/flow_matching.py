@@ -137,7 +137,7 @@ class FlowMatching(DenoiserFamily):
             cloud = clouds.kept(rows if pairing == "given" else found.told(x))
         order = torch.randperm(len(rows), generator=rng.generator(0, "pairs"))
         some = rows.by_weight(0).take(order[:LOOKED_AT])
-        self.cloud, self.given, self.some = cloud, given, some
+        self.cloud, self.fingerprints, self.some = cloud, given, some
         self.bends = self.usual_bends()
         return super().fit(rows, **options)
 
@@ -149,7 +149,7 @@ class FlowMatching(DenoiserFamily):
     @property
     def begins(self) -> bool:
         """Whether ways begin at a source in place of noise."""
-        return self.settings["source"] is not None or "source" in self.given
+        return self.settings["source"] is not None or "source" in self.fingerprints
 
     @property
     def carried(self) -> bool:
@@ -171,7 +171,7 @@ class FlowMatching(DenoiserFamily):
             )
 
     def build(self, spec: Spec) -> None:
-        self.given = {name: value for name, value in self.record.get("shared", {}).items() if name == "source"}
+        self.fingerprints = {name: value for name, value in self.record.get("shared", {}).items() if name == "source"}
         if not self.carried:
             return super().build(spec)
         self.bends = self.usual_bends()
@@ -270,7 +270,7 @@ class FlowMatching(DenoiserFamily):
                 "alpha > 0 and through are of a denoiser, which the velocity of pairs that were chosen is not: fit "
                 'with pairing="independent"'
             )
-        told = self.told(self.drawn_labels(label, n, seed, start), n)
+        told = self.as_told(self.drawn_labels(label, n, seed, start), n)
         return self.carrier.draw(n, seed, start, label=told, device=self.device, **options)
 
     def encode(self, x: Events, *, label: Any = None, seed: int | None = None) -> Float[Tensor, "n *event"]:

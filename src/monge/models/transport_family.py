@@ -61,7 +61,7 @@ class TransportFamily(Family):
             probes = PROBES
         scaled = self.scaled(x, seed)
         options: dict[str, Any] = {"probes": probes, "seed": seed, "rtol": rtol, "atol": atol, "show": show}
-        found = self.mover.log_prob(scaled.to(self.device), self.told(label, len(x)), **options)
+        found = self.mover.log_prob(scaled.to(self.device), self.as_told(label, len(x)), **options)
         return found._replace(value=found.value.to(x.device) + scaling.log_dets(scaled), error=found.error.to(x.device))
 
     def encode(self, x: Events, *, label: Any = None, seed: int | None = None) -> Float[Tensor, "n *event"]:
@@ -69,9 +69,9 @@ class TransportFamily(Family):
         a seed where its noise puts them."""
         scaling, x = self.must_be_fitted(), self.check(x)
         scaled = (scaling.forward(x) if seed is None else self.scaled(x, seed)).to(self.device)
-        return self.mover.encode(scaled, self.told(label, len(x))).to(x.device)
+        return self.mover.encode(scaled, self.as_told(label, len(x))).to(x.device)
 
     def decode(self, z: Events, *, label: Any = None) -> Float[Tensor, "n *event"]:
         """x of a latent, the inverse of `encode` (data units, not rounded to a grid)."""
         scaling, z = self.must_be_fitted(), self.check(z)
-        return scaling.inverse(self.mover.decode(z.to(self.device), self.told(label, len(z)))).to(z.device)
+        return scaling.inverse(self.mover.decode(z.to(self.device), self.as_told(label, len(z)))).to(z.device)

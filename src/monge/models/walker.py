@@ -195,7 +195,6 @@ class Walker:
             raise BadInput(f"there are {len(given)} labels for {n} rows: give one, or one for each row")
         return given
 
-    @torch.no_grad()
     def ways(
         self, n: int, seed: int, steps: int, *, label: Tensor | None = None, device: torch.device | str = "cpu"
     ) -> Iterator[Float[Tensor, "n *event"]]:

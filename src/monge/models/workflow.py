@@ -186,7 +186,7 @@ def _shared(
             )
         tensors = [value.detach().cpu().double().numpy().tobytes() for value in moments.state().values()]
         found["moments"] = hashlib.sha256(b"".join(tensors)).hexdigest()[:16]
-    found |= model.given
+    found |= model.fingerprints
     return {"shared": found} if found else {}
 
 

@@ -15,7 +15,6 @@ from monge.samplers.transport import Field
 SHAPE = "a field gives [n, *event] in the shape of x"
 
 
-@torch.no_grad()
 def walk(
     field: Field, x: Float[Tensor, "n *event"], begin: float, end: float, nfe: int
 ) -> Iterator[Float[Tensor, "n *event"]]:
@@ -33,8 +32,9 @@ def walk(
         raise BadInput(f"two times are needed, finite, not {begin} and {end}")
     earlier: Tensor | None = None
     for k in range(nfe):
-        v = like(x, field(x, x.new_full((1,), begin + k * h).expand(len(x))), SHAPE)
-        x = x + h * (v if earlier is None else 1.5 * v - 0.5 * earlier)
+        with torch.no_grad():
+            v = like(x, field(x, x.new_full((1,), begin + k * h).expand(len(x))), SHAPE)
+            x = x + h * (v if earlier is None else 1.5 * v - 0.5 * earlier)
         earlier = v
         yield x
 
