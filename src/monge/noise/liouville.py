@@ -12,7 +12,7 @@ from monge.doors import function, like, whole
 from monge.errors import BadInput
 from monge.noise.fokker_planck import Array, Evolution, box, centres, density_on
 
-LOOKS = 8  # steps of a frame, at least
+LOOKS = 16  # steps of a frame, at least
 COURANT = 0.4  # share of a cell that is crossed in a step, over the number of dimensions
 MOST_STEPS = 20_000
 
@@ -65,7 +65,7 @@ def liouville(
             t, longest = float(first), float(last - first) / LOOKS
             while abs(last - t) > 1e-12 * abs(last - first):
                 h = min(abs(longest), abs(last - t))
-                while grid.rate(t, t + way * h / 2, t + way * h) * h * len(cells) > COURANT:
+                while grid.rate(t, t + way * h) * h * len(cells) > COURANT:
                     h /= 2
                     if h < abs(end - begin) / MOST_STEPS:
                         raise BadInput(
