@@ -167,7 +167,7 @@ def main() -> None:
     fast, save = asked("continuous", __doc__)
     n, amount = (400, {"steps": 20}) if fast else (3000, {"budget": 45})
     moons = densities.Moons().sample(1000 if fast else 20_000, seed=0)
-    wide = densities.Gaussian(moons.mean(0), 2 * torch.eye(2))
+    wide = densities.Gaussian(moons.mean(0), 0.5 * torch.eye(2))
     lean = Size(widths=(64,), blocks=2, waves=16)
     bent = monge.FlowMatching(net=lean, source=wide, bend=False).fit(moons, show=not fast, **amount)
     save("density", carried(bent, 30 if fast else 100, n))

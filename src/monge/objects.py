@@ -104,10 +104,11 @@ def needed(described: Any) -> list[str]:
 
 
 def words(described: Any) -> str:
-    """A description as a person writes it, and as `monge fit --set` takes it.
+    """A description as a person writes it, and as `monge fit --set` takes it, without what is the default anyway.
 
+    >>> import monge.nets
     >>> words({"object": "monge.nets.Size", "settings": {"widths": [16], "blocks": None}})
-    'Size(widths=(16,), blocks=none)'
+    'Size(widths=(16,))'
     """
     if isinstance(described, bool) or described is None:
         return str(described).lower()
@@ -116,7 +117,11 @@ def words(described: Any) -> str:
     if isinstance(described, dict) and "tensor" in described:
         return "tensor"
     if isinstance(described, dict) and "object" in described:
-        inside = ", ".join(f"{name}={words(value)}" for name, value in (described["settings"] or {}).items())
+        kind, settings = _registered.get(described["object"]), described["settings"] or {}
+        fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
+        usual = {field.name: field.default for field in fields}
+        told = {k: v for k, v in settings.items() if k not in usual or v != describe(usual[k])}
+        inside = ", ".join(f"{name}={words(value)}" for name, value in told.items())
         return f"{described['object'].rpartition('.')[2]}({inside})"
     return str(described)
 
