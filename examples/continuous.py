@@ -145,18 +145,20 @@ def digits(fast: bool) -> Figure:
         failing = [line.name for line in verdict.lines if line.status == "fail"]
         error = float(nats.std()) / len(nats) ** 0.5
         told = f"{float(nats.mean()):.1f} ± {error:.1f}", str(calls.get("nfe", 1)), f"{taken:.1f}"
-        rows.append((name, *told, f"{verdict.status}: {', '.join(failing) or 'no line fails'}"))
+        few = failing if len(failing) < 6 else [*failing[:4], f"and {len(failing) - 4} more"]
+        rows.append((name, *told, f"{verdict.status}: {', '.join(few) or 'no line fails'}"))
         pictures.append(x[:12])
         print(*rows[-1], sep=" | ", flush=True)
     figure = Figure(figsize=(11, 5.2), layout="constrained")
     grid = figure.add_gridspec(2, 1, height_ratios=(3, 2))
-    shown = torch.cat(pictures).reshape(len(makes), 12, 8, 8).transpose(1, 2).reshape(8 * len(makes), 96)
+    framed = torch.nn.functional.pad(torch.cat(pictures)[:, 0], (1, 1, 1, 1))
+    shown = framed.reshape(len(makes), 12, 10, 10).transpose(1, 2).reshape(10 * len(makes), 120)
     axes = figure.add_subplot(grid[0])
     axes.imshow(shown, cmap="gray_r", vmin=0, vmax=16)
-    axes.set(xticks=[], yticks=8 * np.arange(len(makes)) + 3.5, yticklabels=list(makes))
+    axes.set(xticks=[], yticks=10 * np.arange(len(makes)) + 4.5, yticklabels=list(makes))
     axes = figure.add_subplot(grid[1])
     axes.axis("off")
-    heads = ("", "held-out nats", "calls", "s for 1,000", "verdict")
+    heads = ("", "held-out log p, nats", "calls", "s for 1,000", "verdict")
     table = axes.table(rows, colLabels=heads, loc="center", cellLoc="left", colWidths=(0.11, 0.12, 0.06, 0.1, 0.61))
     table.auto_set_font_size(False)
     table.set_fontsize(8)

@@ -7,6 +7,7 @@ labels are kept apart, or vectors near each other (Cheng and Schwing 2025).
 
 import torch
 from jaxtyping import Float, Int, Shaped
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from monge import ot
@@ -58,7 +59,10 @@ def _coupled(x: Tensor, y: Tensor, bridge: float, generator: torch.Generator | N
         return torch.zeros(1, dtype=torch.long, device=x.device)
     costs = ot.squared_euclidean(x.double(), y.double())
     if 2 * bridge**2 <= SHARPEST * float(costs.mean()):
-        return ot.couple(x, y, cost=costs).monge_map()
+        plan = ot.couple(x, y, cost=costs)
+        if len(plan.split):  # by rounding: between as many points of equal mass there always is a map
+            return torch.from_numpy(linear_sum_assignment(costs.cpu().numpy())[1]).to(x.device)
+        return plan.monge_map()
     plan = ot.sinkhorn(x.double(), y.double(), epsilon=2 * bridge**2, tolerance=1e-3).plan()
     return torch.multinomial(plan.clamp_min(0), 1, generator=generator)[:, 0]
 

@@ -36,19 +36,14 @@ class Velocity(nn.Module):
         if event_shape is not None:
             self.register_buffer("m0", torch.zeros(event_shape))
             self.register_buffer("m1", torch.zeros(event_shape))
-            self.register_buffer("moments", torch.tensor([1.0, 1.0, 0.0, 0.0]))  # v0, v1, k, and whether it has looked
-
-    @property
-    def looked(self) -> bool:
-        """Whether the moments are known."""
-        return bool(self.moments[3])
+            self.register_buffer("moments", torch.tensor([1.0, 1.0, 0.0]))  # v0, v1, k
 
     def look(self, x0: Float[Tensor, "n *event"], x1: Float[Tensor, "n *event"]) -> None:
         """Take the moments of pairs."""
         self.m0.copy_(x0.mean(0))
         self.m1.copy_(x1.mean(0))
         a, b = x0 - self.m0, x1 - self.m1
-        self.moments.copy_(torch.stack([a.square().mean(), b.square().mean(), (a * b).mean(), a.new_ones(())]))
+        self.moments.copy_(torch.stack([a.square().mean(), b.square().mean(), (a * b).mean()]))
 
     def left(self, x: Float[Tensor, "n *event"], t: Float[Tensor, " n"]) -> Float[Tensor, "n *one"]:
         """The s.d. of what the linear part leaves of x1 - x0, the noise of a bridge included, for each row."""
@@ -82,7 +77,7 @@ class Velocity(nn.Module):
 
     def _linear(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """m, m1 - m0, a, c and 1 / s."""
-        m0, m1, (v0, v1, k, _) = self.m0.to(x), self.m1.to(x), self.moments.to(x)
+        m0, m1, (v0, v1, k) = self.m0.to(x), self.m1.to(x), self.moments.to(x)
         s = per_sample(t, x)
         noise = self.bridge**2 * s * (1 - s)
         var = (1 - s) ** 2 * v0 + s**2 * v1 + 2 * s * (1 - s) * k + noise
