@@ -59,10 +59,10 @@ def _coupled(x: Tensor, y: Tensor, bridge: float, generator: torch.Generator | N
         return torch.zeros(1, dtype=torch.long, device=x.device)
     costs = ot.squared_euclidean(x.double(), y.double())
     if 2 * bridge**2 <= SHARPEST * float(costs.mean()):
-        plan = ot.couple(x, y, cost=costs)
-        if len(plan.split):  # by rounding: between as many points of equal mass there always is a map
+        exact = ot.couple(x, y, cost=costs)
+        if len(exact.split):  # by rounding: between as many points of equal mass there always is a map
             return torch.from_numpy(linear_sum_assignment(costs.cpu().numpy())[1]).to(x.device)
-        return plan.monge_map()
+        return exact.monge_map()
     plan = ot.sinkhorn(x.double(), y.double(), epsilon=2 * bridge**2, tolerance=1e-3).plan()
     return torch.multinomial(plan.clamp_min(0), 1, generator=generator)[:, 0]
 

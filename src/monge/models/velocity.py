@@ -77,7 +77,8 @@ class Velocity(nn.Module):
 
     def _linear(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """m, m1 - m0, a, c and 1 / s."""
-        m0, m1, (v0, v1, k) = self.m0.to(x), self.m1.to(x), self.moments.to(x)
+        m0, m1 = self.m0.to(x), self.m1.to(x)
+        v0, v1, k = self.moments.to(x)
         s = per_sample(t, x)
         noise = self.bridge**2 * s * (1 - s)
         var = (1 - s) ** 2 * v0 + s**2 * v1 + 2 * s * (1 - s) * k + noise
