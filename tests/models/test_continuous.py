@@ -1,5 +1,6 @@
 """Velocities, by likelihood and by regression: densities, pairings, conditions, and what is refused."""
 
+import csv
 import math
 
 import pytest
@@ -372,6 +373,22 @@ def test_pairs_of_images_fields_and_tables(name, tmp_path):
 # -- the cost of a transport ----------------------------------------------------------------------------
 
 
+def test_likelihood_is_learned_after_straight_lines(tmp_path):
+    """Straight lines first, then both; and the likelihood of the fixed steps is that of the paths."""
+    law = Banana()
+    model = monge.ContinuousFlow(net=SMALL).fit(law.sample(2000, seed=0), steps=400, out=tmp_path / "run", show=False)
+    rows = list(csv.DictReader((tmp_path / "run" / "log.csv").open()))
+    told = {int(row["step"]): row for row in rows}
+    assert not any(row.get("loss/nats") for step, row in told.items() if step <= 240)
+    later = [row for step, row in told.items() if step > 260]
+    assert all(row["loss/nats"] and row["loss/lines"] for row in later)
+    held = law.sample(1000, seed=1)
+    gap = law.log_prob(held).value - model.log_prob(held, show=False).value
+    assert float(gap.mean()) < 0.1
+    learned = -sum(float(row["loss/nats"]) for row in later[-5:]) / 5
+    assert learned == pytest.approx(float(model.log_prob(held, show=False).value.mean()), abs=0.2)
+
+
 def test_the_cost_of_a_constant_velocity_is_that_of_a_translation():
     class Constant(nn.Module):
         def __init__(self):
@@ -381,7 +398,7 @@ def test_the_cost_of_a_constant_velocity_is_that_of_a_translation():
         def forward(self, x):
             return 0 * x + torch.tensor([3.0, 4.0]) + self.w
 
-    model = monge.ContinuousFlow(net=Constant(), kinetic=0.0).fit(
+    model = monge.ContinuousFlow(net=Constant(), kinetic=0.0, regression=0).fit(
         Banana().sample(200, seed=0), steps=1, lr=1e-12, show=False
     )
     cost = transport_cost(model, 100, show=False)
@@ -435,6 +452,7 @@ def named(columns):
         (lambda: monge.ContinuousFlow(method="euler5"), "method"),
         (lambda: monge.ContinuousFlow(gradients="none"), "gradients"),
         (lambda: monge.ContinuousFlow(kinetic=-1.0), "kinetic is a weight"),
+        (lambda: monge.ContinuousFlow(regression=1.5), "regression is a share"),
         (lambda: monge.ContinuousFlow(steps=0), "steps must be 1 or more"),
         (lambda: monge.ContinuousFlow().fit(X[:1]), "at least 2 are needed"),
         (lambda: monge.FlowMatching(pairing="best"), "pairing"),

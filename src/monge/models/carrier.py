@@ -72,7 +72,7 @@ class Carrier:
         """Where samples start .. start + n of a seed begin, at t = 1."""
         if self.begins is not None:
             return self.begins(n, seed, start)
-        return self._coloured(rng.normal((n, *self.event_shape), seed, "latent", start=start))
+        return self.coloured(rng.normal((n, *self.event_shape), seed, "latent", start=start))
 
     @torch.no_grad()
     def draw(
@@ -157,7 +157,7 @@ class Carrier:
         """Scaled events of a latent."""
         parts = []
         for i, some in _parts(z):
-            begin = some if self.begins is not None else self._coloured(some)
+            begin = some if self.begins is not None else self.coloured(some)
             field = self.field(_rows(label, i, len(some)))
             parts.append(self._out(samplers.integrate(field, begin, 1.0, 0.0).x))
         return torch.cat(parts)
@@ -174,8 +174,15 @@ class Carrier:
     @derivable
     def carried(self, x: Float[Tensor, "n *event"], label: Tensor | None, **options: Any) -> samplers.Integrated:
         """Scaled events carried to the noise, by `monge.samplers.integrate`."""
-        begin = self._white(x) if self.whitened else x
-        return samplers.integrate(self.field(label), begin, 0.0, 1.0, **options)
+        return samplers.integrate(self.field(label), self.entering(x), 0.0, 1.0, **options)
+
+    def entering(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+        """Scaled events in the coordinates of the velocity."""
+        return self._white(x) if self.whitened else x
+
+    def coloured(self, z: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+        """Standard normal numbers made the noise, in the coordinates of the velocity."""
+        return z if self.whitened else self.moments.to(z.device).from_noise(z)
 
     def of_noise(self, x: Float[Tensor, "n *event"], divergence: Tensor | None) -> Float[Tensor, " n"]:
         """log p of what came to x at the noise."""
@@ -194,9 +201,6 @@ class Carrier:
 
     def _white(self, x: Tensor) -> Tensor:
         return self.moments.to(x.device).whiten(x)
-
-    def _coloured(self, z: Tensor) -> Tensor:
-        return z if self.whitened else self.moments.to(z.device).from_noise(z)
 
     def _out(self, x: Tensor) -> Tensor:
         return self.moments.to(x.device).from_noise(x) if self.whitened else x

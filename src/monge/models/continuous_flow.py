@@ -8,68 +8,26 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from monge import objects, rng
 from monge.data import Samples
 from monge.densities import Gaussian
 from monge.doors import number, one_of, whole
 from monge.errors import BadInput
 from monge.models.admission import refuse_singular
 from monge.models.carrier import NFE, Carrier
-from monge.models.guidance import check_dropout, check_guidance
+from monge.models.guidance import check_dropout, check_guidance, told_to_some
+from monge.models.likelihood import Likelihood
+from monge.models.matching import Matching
+from monge.models.network import WAVING, Choice, in_waves, seen_in_waves
 from monge.models.transport_family import TransportFamily
 from monge.models.velocity import Velocity
 from monge.nets import Adapted, Size, Spec, field
 from monge.samplers.transport import ADAPTIVE
-from monge.training import Batch, Loss, Objective, Training
+from monge.training import Batch, Objective, Training
 
-EXACT_IN_TRAINING = 8  # values per event up to which the divergence is exact, else by one probe
 TRAINED_STEPS = 4  # of the fixed-step solver in training
-
-
-class Liouville(Objective):
-    """min E[-log p(x)] + the energies of its way (96), in nats and scaled units; Finlay et al. (2020)."""
-
-    def __init__(self, flow: "ContinuousFlow") -> None:
-        super().__init__()
-        self.velocity, self.flow = flow.velocity, [flow]  # in a list: its parameters are those of the velocity
-
-    def forward(self, batch: Batch) -> Loss:
-        (flow,) = self.flow
-        x = flow.scaled(batch.x, batch.generator)
-        label = None
-        if flow.labels is not None and batch.y is not None:
-            forgotten = torch.rand(len(x), generator=batch.generator, device=x.device) < flow.settings["label_dropout"]
-            label = flow.labels.dropped(flow.labels.scaled(batch.y), forgotten)
-        seed = int(torch.randint(2**31, (), generator=batch.generator, device=x.device))
-        probes = None if x[0].numel() <= EXACT_IN_TRAINING else 1 if self.training else 2
-        options = self._solver(batch.generator) | {
-            "energies": True,
-            "gradients": flow.settings["gradients"] if self.training else None,
-        }
-        found = flow.walker.carried(x, label, divergence=True, probes=probes, seed=seed, **options)
-        nats = -(flow.walker.of_noise(found.x, found.divergence) + flow.units.log_dets(x)).mean()
-        d = x[0].numel()
-        kinetic, jacobian = (part.mean() / d for part in (found.kinetic, found.jacobian) if part is not None)
-        loss = nats + d * (flow.settings["kinetic"] * kinetic + flow.settings["jacobian"] * jacobian)
-        numbers = {"nats": nats, "kinetic": kinetic, "jacobian": jacobian}
-        return Loss(loss if self.training else nats, numbers)
-
-    def _solver(self, generator: torch.Generator) -> dict[str, Any]:
-        """Of the integrator in training. Steps that are fixed are drawn anew each time, of lengths up to twice each
-        other: between those of one grid a field would learn to be what likelihood likes and no path follows. Rows that
-        are kept aside are judged by steps that keep the tolerances."""
-        (flow,) = self.flow
-        method, steps = flow.settings["method"], flow.settings["steps"]
-        if method in ADAPTIVE or not self.training:
-            told = {"method": method if method in ADAPTIVE else "dopri5"}
-            return told | {"rtol": flow.settings["rtol"], "atol": flow.settings["atol"]}
-        lengths = 1 + torch.rand(steps, generator=generator, device=generator.device)
-        times = torch.cat([lengths.new_zeros(1), lengths.cumsum(0) / lengths.sum()])
-        times[-1] = 1.0
-
-        def grid(f: Any, y: Any, t: Tensor) -> Tensor:  # the adjoint equation runs backwards
-            return times.to(t) if t[0] < t[-1] else times.to(t).flip(0)
-
-        return {"method": method, "options": {"step_size": None, "grid_constructor": grid}}
+TIMES = -1.0, 1.2  # of the regression: mean and deviation of log t / (1 - t), where `Diffusion` has most levels
+LOOKED_AT = 1024  # rows that the moments of the ends of lines are found by
 
 
 class ContinuousFlow(TransportFamily):
@@ -78,7 +36,7 @@ class ContinuousFlow(TransportFamily):
         log p(x) = log N(x_1; m, C) + int_0^1 div V(x_t, t) dt,
 
     and V is learned by maximum likelihood. The noise has the data's mean m and covariance C, and V is a network's in
-    coordinates in which that is N(0, Id).
+    coordinates in which that is N(0, Id), for vectors, and in those of the data for what lies in space.
 
     net: V, (x [n, *event], level [n], label or None) -> [n, *event] with second derivatives, or one that takes fewer
         of these; or a `monge.nets.Size`; a smooth perceptron for vectors and a U-Net else, unless given. It is copied.
@@ -91,13 +49,16 @@ class ContinuousFlow(TransportFamily):
         found with "dopri5", whatever it was trained by.
     kinetic, jacobian: weights of int |V|^2 dt and int |dV/dx|^2 dt in the loss (Finlay et al. 2020): straight ways,
         that few steps follow.
+    regression: the share of the training with which it begins in which V is only fitted to straight lines from data to
+        noise, as `FlowMatching` does: many times as fast a step, with the same law at its least. In the rest it counts
+        beside the likelihood, and holds V between the steps. 0 for likelihood alone.
     periodic: circular padding, for fields on a torus.
 
     The divergence is exact up to 64 values an event, 8 in training, else Hutchinson's estimate, by one probe there.
     Columns that are skew or have heavy tails are learned bent (`monge.data.bends`), which the density counts.
 
     Can `fit`, `sample`, `log_prob`, `encode`, `decode`, `save`. Raises BadInput for steps below 1, weights below 0,
-    tolerances that are not above 0, and a method that there is not.
+    tolerances that are not above 0, a share outside 0 to 1, and a method that there is not.
 
     >>> import monge, torch
     >>> model = monge.ContinuousFlow().fit(torch.randn(64, 2, generator=torch.manual_seed(0)), steps=5, show=False)
@@ -122,11 +83,12 @@ class ContinuousFlow(TransportFamily):
         atol: float = 1e-3,
         kinetic: float = 0.05,
         jacobian: float = 0.05,
+        regression: float = 0.6,
         periodic: bool = False,
     ) -> None:
         given: dict[str, Any] = {"net": net, "labels": labels, "label_dropout": label_dropout, "periodic": periodic}
         given |= {"gradients": gradients, "method": method, "steps": steps, "rtol": rtol, "atol": atol}
-        super().__init__(**given, kinetic=kinetic, jacobian=jacobian)
+        super().__init__(**given, kinetic=kinetic, jacobian=jacobian, regression=regression)
         self.takes_labels = labels
         one_of(gradients, ("direct", "adjoint"), "gradients")
         one_of(method, (*ADAPTIVE, "euler", "midpoint", "rk4"), "method")
@@ -137,6 +99,7 @@ class ContinuousFlow(TransportFamily):
                 raise BadInput(f"{name} must be above 0 and finite, not {value}")
         for name, value in (("kinetic", kinetic), ("jacobian", jacobian)):
             number(value, name, f"{name} is a weight, 0 or more")
+        number(regression, "regression", "regression is a share of the training, 0 to 1", most=1.0)
         check_dropout(label_dropout)
 
     # -- learning ------------------------------------------------------------------------------------------
@@ -153,26 +116,50 @@ class ContinuousFlow(TransportFamily):
     def defaults(self, samples: Samples) -> Training:
         few = len(samples) < 10_000
         clip = 5.0 * math.sqrt(math.prod(samples.event_shape))
-        own: dict[str, Any] = (
-            {"batch_size": 256, "lr": 5e-3} if samples.kind == "vectors" else {"batch_size": 32, "lr": 2e-3}
-        )
+        own: dict[str, Any] = {"lr": 5e-3, "batch_size": 256 if samples.kind == "vectors" else 64}
         return Training(**own, clip=clip, validation=0.1 if few else 0.0, patience=20 if few else None)
+
+    def choose(self, spec: Spec, training: Training) -> Choice | None:
+        if self.settings["net"] is not None or not seen_in_waves(spec, self.record["data"]):
+            return None
+        return in_waves(lambda: field(spec, WAVING))
 
     def build(self, spec: Spec) -> None:
         net = self.settings["net"]
-        made = Adapted(net, spec) if isinstance(net, nn.Module) else field(spec, net)
-        self.velocity = Velocity(made)
-        self.walker = Carrier(self.velocity, spec.event_shape, whitened=True)
+        chosen = self.record.get("network")
+        size = net if net is not None or chosen is None else objects.rebuild(chosen["size"])
+        made = Adapted(net, spec) if isinstance(net, nn.Module) else field(spec, size)
+        self.velocity = Velocity(made, spec.event_shape if self.settings["regression"] else None)
+        self.walker = Carrier(self.velocity, spec.event_shape, whitened=not spec.space)
 
     def prepare(self, scaled: Float[Tensor, "n *event"], moments: Gaussian | None = None) -> None:
         self.walker.look(scaled, moments, periodic=self.settings["periodic"])
+        if self.velocity.linear:
+            some = self.walker.entering(scaled[:LOOKED_AT])
+            noise = self._noise(Batch(some, None, 0, rng.generator(0, "pairs")), some)
+            self.velocity.look(some, noise, alike=self.settings["periodic"])
 
     @property
     def mover(self) -> Carrier:
         return self.walker
 
     def objectives(self) -> Sequence[Objective]:
-        return [Liouville(self)]
+        matching = None
+        if self.settings["regression"]:
+            matching = Matching(self.velocity, self._entering, self._noise, self._condition, times=TIMES)
+        told = self.walker, self.settings, self.scaled, self.units.log_dets, self._condition
+        return [Likelihood(*told, matching)]
+
+    def _entering(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Data in the coordinates of the velocity."""
+        return self.walker.entering(self.scaled(x, generator))
+
+    def _noise(self, batch: Batch, x: Tensor) -> Tensor:
+        """As much noise as there are rows, in the coordinates of the velocity."""
+        return self.walker.coloured(torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=batch.generator))
+
+    def _condition(self, batch: Batch) -> Tensor | None:
+        return told_to_some(self.labels, batch, self.settings["label_dropout"])
 
     def tensors(self) -> dict[str, Tensor]:
         return super().tensors() | self.walker.tensors()

@@ -19,7 +19,7 @@ from monge.models.augmentation import Augmentation
 from monge.models.carrier import Carrier
 from monge.models.family import Events
 from monge.models.guidance import check_dropout, check_guidance
-from monge.models.network import Choice, choose
+from monge.models.network import WAVING, Choice, choose, in_waves, seen_in_waves
 from monge.models.transport_family import TransportFamily
 from monge.models.walker import Levels, Through, Walker
 from monge.nets import Adapted, BiasFreeUNet, Spec, bias_free, denoiser
@@ -83,9 +83,9 @@ class DenoiserFamily(TransportFamily):
     def choose(self, spec: Spec, training: Training) -> Choice | None:
         if self.settings["net"] is not None or self._without_constants(spec.kind):
             return None
-        data = self.record["data"]
-        few = data["n"] < FEW_ROWS or data.get("quantum") is not None  # rows that would be learned by heart, and atoms
-        return None if spec.kind == "vectors" and few else choose(spec, training)
+        if seen_in_waves(spec, self.record["data"]):
+            return in_waves(lambda: denoiser(spec, WAVING, inputs=2))
+        return choose(spec, training)
 
     def _augmentation(self, spec: Spec) -> Augmentation | None:
         """How rows are moved while it learns; None where they are not, as in runs of before this was asked."""

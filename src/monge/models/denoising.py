@@ -12,6 +12,7 @@ from monge.data import Labels
 from monge.denoisers import Neural, per_sample
 from monge.densities import Gaussian
 from monge.models.augmentation import Augmentation
+from monge.models.guidance import told_to_some
 from monge.noise import Process
 from monge.protocols import SupportsKernels
 from monge.training import Batch, Objective
@@ -62,10 +63,7 @@ class Denoising(Objective):
     def forward(self, batch: Batch) -> Float[Tensor, ""]:
         x = self.scaled(batch.x, batch.generator)
         options: dict[str, Any] = {"generator": batch.generator, "device": x.device, "dtype": x.dtype}
-        sigma, label = self._levels(len(x), options), None
-        if self.labels is not None and batch.y is not None:
-            forgotten = torch.rand(len(x), **options) < self.dropout
-            label = self.labels.dropped(self.labels.scaled(batch.y), forgotten)
+        sigma, label = self._levels(len(x), options), told_to_some(self.labels, batch, self.dropout)
         moved = None
         if self.augmentation is not None and self.training:
             x, moved = self.augmentation(x, batch.generator)

@@ -20,6 +20,7 @@ from monge.models.carrier import Carrier
 from monge.models.denoiser_family import DenoiserFamily
 from monge.models.denoising import Denoising
 from monge.models.family import Events
+from monge.models.guidance import told_to_some
 from monge.models.matching import Matching
 from monge.models.pairing import paired, weight_of
 from monge.models.velocity import Velocity
@@ -200,7 +201,7 @@ class FlowMatching(DenoiserFamily):
         self.weight = weight_of(x0, x1, label) if vectors and label is not None else 0.0
         if chosen:
             x1 = x1[paired(x0, x1, label, weight=self.weight, bridge=self.settings["bridge"], generator=generator)]
-        self.velocity.look(x0, x1)
+        self.velocity.look(x0, x1, alike=self.settings["periodic"])
         return None
 
     def objectives(self) -> Sequence[Objective]:
@@ -235,11 +236,7 @@ class FlowMatching(DenoiserFamily):
 
     def _condition(self, batch: Batch, dropout: float | None = None) -> Tensor | None:
         """What the velocity is told of the rows of a batch; none, of a share of them."""
-        if self.labels is None or batch.y is None:
-            return None
-        share = self.settings["label_dropout"] if dropout is None else dropout
-        forgotten = torch.rand(len(batch.y), generator=batch.generator, device=batch.generator.device) < share
-        return self.labels.dropped(self.labels.scaled(batch.y), forgotten)
+        return told_to_some(self.labels, batch, self.settings["label_dropout"] if dropout is None else dropout)
 
     def _begin(self, n: int, seed: int, start: int) -> Float[Tensor, "n *event"]:
         """Where samples begin that do not begin at noise, scaled; of a cloud, rows drawn with replacement."""

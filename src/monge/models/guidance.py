@@ -3,8 +3,22 @@
 import math
 from typing import Any
 
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+from monge.data import Labels
 from monge.doors import number
 from monge.errors import BadInput
+from monge.training import Batch
+
+
+def told_to_some(labels: Labels | None, batch: Batch, dropout: float) -> Shaped[Tensor, " n *k"] | None:
+    """The labels of a batch as networks take them, but of a share of its rows none; None where there are none."""
+    if labels is None or batch.y is None:
+        return None
+    forgotten = torch.rand(len(batch.y), generator=batch.generator, device=batch.generator.device) < dropout
+    return labels.dropped(labels.scaled(batch.y), forgotten)
 
 
 def check_dropout(share: Any) -> None:

@@ -3,16 +3,18 @@
 import math
 import sys
 import time
-from collections.abc import Callable
-from typing import NamedTuple, cast
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, cast
 
 import torch
+from torch import nn
 
 from monge.denoisers import Neural
 from monge.nets import Size, Spec, UNet, denoiser
 from monge.training import HALF, Muon, Training
 
-WAVES, FEW = 32, 8  # directions of waves, of vectors of at most so many values
+WAVING = Size(waves=32)
+FEW_VALUES, MANY_ROWS = 8, 5000  # of vectors that are seen in waves: at most and at least
 SITES = 256  # above which blocks of sites are folded into channels, until so many are left
 WIDTHS = (32, 48, 64, 96, 128, 192, 256)
 UNTIMED = 1  # the place in WIDTHS of the network that is taken without a budget
@@ -51,13 +53,8 @@ def sizes(spec: Spec) -> list[Size]:
 
 def choose(spec: Spec, training: Training) -> Choice | None:
     """The largest of `sizes` that makes 1,500 steps in the budget (seconds), or the fastest; without a budget the
-    second, the same on every machine. Of vectors of up to 8 values the usual one, with waves. None for others and small
-    events, whose usual network is fast.
+    second, the same on every machine. None for vectors and small events, whose usual network is fast.
     """
-    if not spec.space and spec.event_shape[0] <= FEW:
-        with torch.random.fork_rng(devices=[]):
-            net = denoiser(spec, Size(waves=WAVES), inputs=2)
-        return Choice(Size(waves=WAVES), sum(p.numel() for p in net.parameters()))
     if not spec.space or _coarse(spec, 1) <= SMALL:
         return None
     every = sizes(spec)
@@ -70,6 +67,19 @@ def choose(spec: Spec, training: Training) -> Choice | None:
             break
         chosen = found
     return chosen
+
+
+def seen_in_waves(spec: Spec, data: Mapping[str, Any]) -> bool:
+    """Whether a network sees waves of these data (`Samples.about`) beside them: of few values, which are no atoms, and
+    of many rows, as few would be learned by heart."""
+    small = not spec.space and spec.event_shape[0] <= FEW_VALUES
+    return small and data["n"] >= MANY_ROWS and data.get("quantum") is None
+
+
+def in_waves(make: Callable[[], nn.Module]) -> Choice:
+    """The usual network of vectors, with waves."""
+    with torch.random.fork_rng(devices=[]):
+        return Choice(WAVING, sum(p.numel() for p in make().parameters()))
 
 
 def _coarse(spec: Spec, stem: int) -> int:

@@ -9,19 +9,21 @@ from torch import Tensor, nn
 from monge.denoisers import per_sample
 
 LEAST = 1e-3  # share of the variance of V that the linear part leaves at least: a network's part has a scale
+FLOOR = 1e-3  # s.d. of a value at least, in that of all: those that never vary are divided by it
 
 
 class Velocity(nn.Module):
-    """V(x, t) of paths x_t = (1 - t) x0 + t x1: its best linear part, one number a time, and a network for the rest.
+    """V(x, t) of paths x_t = (1 - t) x0 + t x1: its best linear part and a network for the rest.
 
         V = m1 - m0 + a (x - m) + c net((x - m) / s, 2 t - 1),   m = (1 - t) m0 + t m1,
         s^2 = (1 - t)^2 v0 + t^2 v1 + 2 t (1 - t) k,   a = ((1 - t) (k - v0) + t (v1 - k)) / s^2,
         c^2 = v0 + v1 - 2 k - a^2 s^2,
 
-    the regression of x1 - x0 on x_t and what it leaves, by the moments of the pairs (`look`): means m0 and m1, mean
-    variances v0 and v1, and the mean covariance k of the values of one with those of the other. The network sees and
-    says values of variance one. With a Brownian bridge of deviation `bridge` s^2 is larger by bridge^2 t (1 - t), and a
-    accordingly. Of no paths, event_shape=None, V = net(x, 2 t - 1).
+    the regression of x1 - x0 on x_t and what it leaves, by the moments of the pairs (`look`): means m0 and m1,
+    variances v0 and v1, and the covariance k of one with the other, the means over all values of a vector, but of each
+    site what it is there. The network sees and says values of variance one, those that hardly vary, too. With a
+    Brownian bridge of deviation `bridge` s^2 is larger by bridge^2 t (1 - t), and a accordingly. Of no paths,
+    event_shape=None, V = net(x, 2 t - 1).
 
     net: (x [n, *event], level [n], label or None) -> [n, *event].
     """
@@ -36,14 +38,23 @@ class Velocity(nn.Module):
         if event_shape is not None:
             self.register_buffer("m0", torch.zeros(event_shape))
             self.register_buffer("m1", torch.zeros(event_shape))
-            self.register_buffer("moments", torch.tensor([1.0, 1.0, 0.0]))  # v0, v1, k
+            self.register_buffer("moments", torch.ones(3, *event_shape))  # v0, v1, k
+            self.moments[2] = 0.0
 
-    def look(self, x0: Float[Tensor, "n *event"], x1: Float[Tensor, "n *event"]) -> None:
-        """Take the moments of pairs."""
+    def look(self, x0: Float[Tensor, "n *event"], x1: Float[Tensor, "n *event"], *, alike: bool = False) -> None:
+        """Take the moments of pairs. alike: those of all sites of a channel are one, as in fields on a torus."""
+        sites = tuple(range(2, x0.ndim))
+        over = (0, *sites) if alike else (0,) if sites else (0, 1)
+
+        def mean(x: Tensor) -> Tensor:
+            return x.mean(over, keepdim=True).expand(1, *x.shape[1:])[0]
+
         self.m0.copy_(x0.mean(0))
         self.m1.copy_(x1.mean(0))
         a, b = x0 - self.m0, x1 - self.m1
-        self.moments.copy_(torch.stack([a.square().mean(), b.square().mean(), (a * b).mean()]))
+        v0, v1, k = mean(a.square()), mean(b.square()), mean(a * b)
+        least = FLOOR**2 * (v0 + v1).mean()
+        self.moments.copy_(torch.stack([v0 + least, v1 + least, k]))
 
     def left(self, x: Float[Tensor, "n *event"], t: Float[Tensor, " n"]) -> Float[Tensor, "n *one"]:
         """The s.d. of what the linear part leaves of x1 - x0, the noise of a bridge included, for each row."""

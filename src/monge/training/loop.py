@@ -310,7 +310,7 @@ class _Loop:
     def loss(self, objective: Objective, rows: Tensor, *address: int | str) -> Loss:
         batch = self.batch(rows, *address)
         if address[0] == "train":
-            batch = batch._replace(draw=int(address[1]), others=self.together)
+            batch = batch._replace(draw=int(address[1]), others=self.together, done=self.fraction())
         with self.fabric.autocast():
             found = objective(batch)
         return found if isinstance(found, Loss) else Loss(found)

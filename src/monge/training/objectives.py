@@ -16,7 +16,7 @@ class Batch(NamedTuple):
     x: [n, *event] float32, data units; int64 symbols of sequences. y: labels [n], vectors [n, k] or None. step: number
     of the round, from 0. generator: randomness of this draw and of no other, different in each process. draw: its
     number in training, None for rows that are kept aside. others: (first, count) -> the rows of so many draws from
-    number `first` on as one batch, with randomness that belongs to these.
+    number `first` on as one batch, with randomness that belongs to these. done: the share of the training behind it.
     """
 
     x: Shaped[Tensor, "n *event"]
@@ -25,6 +25,7 @@ class Batch(NamedTuple):
     generator: torch.Generator
     draw: int | None = None
     others: "Callable[[int, int], Batch] | None" = None
+    done: float = 0.0
 
 
 class Loss(NamedTuple):
