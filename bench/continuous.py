@@ -15,12 +15,9 @@ digits   20 calls, the verdict's lines.
 import argparse
 import importlib.util
 import math
-import multiprocessing
-import os
 import platform
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from typing import Any
 
@@ -29,7 +26,8 @@ from sklearn.datasets import make_moons
 from torch import Tensor, nn
 
 import monge
-from flows import LAWS, of_torch, on_a_core
+from cores import cores, side_by_side
+from flows import LAWS, of_torch
 from monge import ot
 from monge.data import Samples
 from monge.densities import Gaussian, GaussianMixture
@@ -263,6 +261,7 @@ DIGITS: dict[str, Callable[[], Any]] = {
     "Diffusion": monge.Diffusion,
     "FlowMatching": monge.FlowMatching,
     "FlowMatching transport": lambda: monge.FlowMatching(pairing="transport"),
+    "ContinuousFlow": monge.ContinuousFlow,
 }
 
 
@@ -272,7 +271,8 @@ def digits(method: str, seconds: float, fast: bool) -> list[str]:
     verdict = monge.audit(model.sample(1000, seed=1, nfe=20, show=False), holdout=holdout.x, train=train.x)
     lines = [line for section in (verdict.fidelity, verdict.diversity, verdict.memorisation) for line in section]
     told = ", ".join(f"{line.name} {line.value:.3f} {line.status}" for line in lines if line.status != "-")
-    return [row("digits", method, f"{verdict.status}: {told}")]
+    nats = model.log_prob(holdout.x[:128], probes=4, show=False).value
+    return [row("digits", method, f"{float(nats.mean()):.1f} nats; {verdict.status}: {told}")]
 
 
 WORK = {"moons": to_moons, "grid": grid, "planar": planar, "digits": digits}
@@ -305,22 +305,16 @@ def main() -> None:
         if all(there or peer not in problem for peer, there in here.items())
         and (not given.methods or any(part in problem for part in given.methods.split(",")))
     ]
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     peers = ", ".join(f"{peer} {version(peer)}" for peer in ("torch", *(peer for peer, there in here.items() if there)))
-    print(f"{platform.machine()}, {len(cores)} cores, one each; {peers}", flush=True)
+    print(f"{platform.machine()}, {len(cores())} cores, one each; {peers}", flush=True)
     for line in exact() if "exact" in sections else ():
         print(line, flush=True)
     if given.fast:
         for job in jobs:
             print("\n".join(work(*job)), flush=True)
         return
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    for core in cores:
-        queue.put(core)
-    with ProcessPoolExecutor(len(cores), mp_context=context, initializer=on_a_core, initargs=(queue,)) as pool:
-        for lines in pool.map(work, *zip(*jobs, strict=True)) if jobs else ():
-            print("\n".join(lines), flush=True)
+    for lines in side_by_side(work, jobs):
+        print("\n".join(lines), flush=True)
 
 
 if __name__ == "__main__":

@@ -14,15 +14,11 @@ turn. Peers that are not installed are left out.
 import argparse
 import importlib.util
 import math
-import multiprocessing
-import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
-from multiprocessing.queues import Queue
 
 import numpy as np
 import torch
@@ -30,6 +26,7 @@ from sklearn.datasets import load_breast_cancer
 from torch import Tensor
 
 import monge
+from cores import cores, side_by_side
 from monge import densities
 from monge.data import Samples
 
@@ -250,13 +247,6 @@ def medians(work: Callable[[str], None], kinds: list[str], rounds: int) -> dict[
     return {kind: statistics.median(times) for kind, times in taken.items()}
 
 
-def on_a_core(cores: "Queue[int]") -> None:
-    core = cores.get()
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {core})
-    torch.set_num_threads(1)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fast", action="store_true")
@@ -269,9 +259,8 @@ def main() -> None:
     methods = [m for m in METHODS if importlib.util.find_spec(m.split()[0]) is not None]
     wanted = given.methods.split(",") if given.methods else USUAL
     methods = [m for m in methods if any(part in m for part in wanted)]
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     told = ", ".join(f"{p} {version(p)}" for p in sorted({m.split()[0] for m in methods} | {"torch"}))
-    print(f"{platform.machine()}, {len(cores)} cores, one each; {told}", flush=True)
+    print(f"{platform.machine()}, {len(cores())} cores, one each; {told}", flush=True)
     if "speed" in names:
         for row in speeds(methods, given.fast):
             print(row, flush=True)
@@ -281,13 +270,8 @@ def main() -> None:
         if name != "speed"
         for method in methods
     ]
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    for core in cores:
-        queue.put(core)
-    with ProcessPoolExecutor(len(cores), mp_context=context, initializer=on_a_core, initargs=(queue,)) as pool:
-        for row in pool.map(compare, *zip(*jobs, strict=True)) if jobs else ():
-            print(row, flush=True)
+    for row in side_by_side(compare, jobs):
+        print(row, flush=True)
 
 
 if __name__ == "__main__":

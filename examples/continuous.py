@@ -20,14 +20,13 @@ from torch import Tensor
 
 import monge
 from gallery import asked
-from monge import densities, report
+from monge import densities
 from monge.models import transport_cost
 from monge.nets import Size
 from monge.noise import liouville
 from monge.report.figures import GENERATED, REAL
 from monge.samplers import picard, residual_blocks, walk
 
-GRAY = report.Look(0.0, 16.0, "images")
 TURN = torch.arange(8) * math.pi / 4
 EIGHT = densities.GaussianMixture(
     5 * torch.stack([TURN.cos(), TURN.sin()], 1), 0.1 * torch.eye(2).expand(8, 2, 2), torch.full((8,), 1 / 8)
@@ -127,7 +126,7 @@ def digits(fast: bool) -> Figure:
     makes: dict[str, Any] = {
         "diffusion": monge.Diffusion(**small),
         "flow matching": monge.FlowMatching(**small),
-        "neural ODE": monge.ContinuousFlow(net=Size(widths=(16, 32), blocks=1), steps=2),
+        "neural ODE": monge.ContinuousFlow(**small),
         "spline flow": monge.SplineFlow(),
     }
     if fast:

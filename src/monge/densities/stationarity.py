@@ -48,10 +48,11 @@ def on_torus(x: Float[Tensor, "n *event"]) -> bool:
     return _likeliest(x, ("stationary", usual(tuple(x.shape[1:])))) == "stationary"
 
 
-def likeliest(x: Float[Tensor, "n *event"]) -> Structure:
+def likeliest(x: Float[Tensor, "n *event"], *, periodic: bool = False) -> Structure:
     """The structure of the moments of samples [n, *event] (`Gaussian.estimate`) that fits rows best which were left
-    out: stationary on a torus; else, of up to 1,024 values over a space, dense or separable, by which of the two a
-    fifth of the rows is more likely when it was found by the others; else what `estimate` takes.
+    out: stationary on a torus, on which they are said to be if `periodic`; else, of up to 1,024 values over a space,
+    dense or separable, by which of the two a fifth of the rows is more likely when it was found by the others; else
+    what `estimate` takes.
 
     A matrix has d^2 / 2 numbers, which few rows do not tell: by 538 maps of 32 x 32 sites it blurs their spectrum, and
     a basis for each axis finds others more likely by .7 nats a site.
@@ -60,7 +61,7 @@ def likeliest(x: Float[Tensor, "n *event"]) -> Structure:
     >>> likeliest(torch.randn(60, 1, 12, 12, generator=torch.manual_seed(0)).cumsum(2).cumsum(3))
     'separable'
     """
-    if on_torus(x):
+    if periodic or on_torus(x):
         return "stationary"
     if x.ndim < 3 or len(x) < FEW or x[0].numel() > DENSE:
         return usual(tuple(x.shape[1:]))

@@ -56,7 +56,7 @@ class Carrier:
     ) -> None:
         """Take the moments of scaled data, unless they are given: of the structure that fits them best."""
         if moments is None:
-            moments = Gaussian.estimate(scaled, "stationary" if periodic else likeliest(scaled))
+            moments = Gaussian.estimate(scaled, likeliest(scaled, periodic=periodic))
         self._base = moments.noised(FLOOR)
 
     @property

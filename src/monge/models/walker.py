@@ -72,7 +72,7 @@ class Walker:
     ) -> None:
         """Take the moments of scaled data, unless they are given: of the structure that fits them best."""
         if moments is None:
-            moments = Gaussian.estimate(scaled, "stationary" if periodic else likeliest(scaled))
+            moments = Gaussian.estimate(scaled, likeliest(scaled, periodic=periodic))
         found = moments
         if tuple(found.event_shape) != self.event_shape:
             raise BadInput(f"it walks events {list(self.event_shape)}, and these are {list(found.event_shape)}")

@@ -6,14 +6,12 @@ weights, bit for bit, as one that was left alone (on the same machine, while no 
 when `steps` rules and not a budget).
 """
 
-import atexit
 import dataclasses
 import logging
 import math
-import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ from monge.training.interrupts import stoppable
 from monge.training.journal import Journal
 from monge.training.muon import Muon
 from monge.training.objectives import Batch, Loss, Objective, titles
+from monge.training.processes import average_gradients, launched, leave_at_the_end
 from monge.training.rows import Rows
 from monge.training.settings import Training, further
 from monge.training.state import State
@@ -38,12 +37,6 @@ HELD_OUT_ROWS, HELD_OUT_VALUES, HELD_OUT_LEAST = 8192, 2**19, 256
 AHEAD = 20  # draws, by which rows that stay in a file are read before they are needed
 KERNELS_LR = 4.0  # learning rate of Muon over that of AdamW
 WATCH_S, WATCH_SHARE = 20.0, 0.05  # between two looks at a model, and of the time that they may take
-
-
-def _leave() -> None:
-    """Take leave of the other processes, or the last of them may die of the silence of the first to end."""
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
 
 
 def train(
@@ -72,24 +65,16 @@ def train(
     from lightning_fabric import Fabric  # 3 s to import
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # which precision it uses, `Training` says
-    fabric = Fabric(accelerator="auto", precision=settings.precision, **_processes())  # type: ignore[arg-type]
+    fabric = Fabric(accelerator="auto", precision=settings.precision, **launched())  # type: ignore[arg-type]
     fabric.launch()
     if fabric.world_size > 1:
-        atexit.register(_leave)
+        leave_at_the_end()
     loop = _Loop(fabric, model, objectives, samples, settings, seed, out, tensorboard)
     loop.resume(show and fabric.is_global_zero)
     loop.run(show and fabric.is_global_zero, watch if fabric.is_global_zero else None)
     loop.finish()
     if watch is not None and fabric.is_global_zero:
         watch()
-
-
-def _processes() -> dict[str, Any]:
-    """One process, or those that torchrun started, whose gradients are averaged."""
-    if not torch.distributed.is_torchelastic_launched():
-        return {"devices": 1}
-    world, here = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
-    return {"strategy": "ddp", "devices": here, "num_nodes": world // here}
 
 
 class _Loop:
@@ -296,7 +281,7 @@ class _Loop:
             mover.zero_grad()
         torch.autograd.backward(loss.value, inputs=moved)
         if world > 1:
-            _average(moved, world)
+            average_gradients(moved, world)
         norm = nn.utils.clip_grad_norm_(moved, self.settings.clip)
         for mover in movers:
             mover.step()
@@ -393,14 +378,3 @@ class _Loop:
         self.state.average.update(self.state.best)
         self.state.swap_average()
         self.state.whole.eval()
-
-
-def _average(parameters: Iterable[nn.Parameter], world: int) -> None:
-    """The mean of the gradients over processes, in one message."""
-    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
-    torch.distributed.all_reduce(flat)
-    flat /= world
-    parts = torch.split(flat, [gradient.numel() for gradient in gradients])
-    for parameter, part in zip(parameters, parts, strict=True):
-        parameter.grad = part.reshape(parameter.shape)
