@@ -12,6 +12,7 @@ from monge.denoisers.algebra import (
 from monge.denoisers.choices import Choices
 from monge.denoisers.clock import AtTime, from_noise, from_score, from_velocity, to_noise, to_score, to_velocity
 from monge.denoisers.colour import ByChannel
+from monge.denoisers.guided import Guided, Twist
 from monge.denoisers.neural import Neural
 from monge.denoisers.oracle import Oracle
 from monge.denoisers.patches import PatchMixture
@@ -27,6 +28,7 @@ __all__ = [
     "AtTime",
     "ByChannel",
     "Choices",
+    "Guided",
     "Informed",
     "Labelled",
     "Neural",
@@ -36,6 +38,7 @@ __all__ = [
     "Separable",
     "Symmetric",
     "Tiled",
+    "Twist",
     "WaveletShrinkage",
     "Wiener",
     "Wrapper",

@@ -15,6 +15,7 @@ from monge.samplers.diffusion.calibration import Calibrated, Calibration
 from monge.samplers.diffusion.descent import Trajectory, noise_levels
 from monge.samplers.diffusion.linearisation import Gains, Linearisation
 from monge.samplers.diffusion.pilot import Plan, calibration_rows, pilot, pilot_rows
+from monge.samplers.diffusion.posterior import Posterior, posterior
 from monge.samplers.diffusion.reverse import reverse_diffusion
 from monge.samplers.diffusion.solvers import EulerMaruyama, ExponentialMultistep, Heun, Past, Solver, Step
 from monge.samplers.diffusion.transported import decode, encode, log_prob
@@ -41,6 +42,7 @@ __all__ = [
     "Options",
     "Past",
     "Plan",
+    "Posterior",
     "Proposal",
     "ReplicaExchange",
     "ResidualBlock",
@@ -63,6 +65,7 @@ __all__ = [
     "picard",
     "pilot",
     "pilot_rows",
+    "posterior",
     "replica_exchange",
     "residual_blocks",
     "reverse_diffusion",

@@ -1,0 +1,114 @@
+"""Posteriors in closed form: of Gaussian laws and mixtures, given a linear observation."""
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from monge import rng
+from monge.densities import Gaussian, GaussianMixture
+from monge.errors import BadInput
+from monge.observations.linear import Linear, inverse_and_log_det
+
+TINIEST = 1e-12  # variance of a direction that is known exactly, in that of the widest
+
+
+class Exact(NamedTuple):
+    """p(x | y) of a mixture sum_k w_k N(m_k, C_k), which is the mixture of the posteriors of its parts,
+
+        w_k' ~ w_k N(y; A m_k, S_k),   m_k' = m_k + C_k A' S_k^-1 (y - A m_k),   C_k' = C_k - C_k A' S_k^-1 A C_k,
+
+    S_k = A C_k A' + noise^2, and p(y) = sum_k w_k N(y; A m_k, S_k).
+
+    prior: the law of x. observation: of y. weights: w_k' [k]. means: m_k' [k, *event]. log_evidence: log p(y). gains:
+    S_k^-1 [k, m, m].
+
+    >>> import torch
+    >>> law = GaussianMixture(torch.tensor([[-2.0], [2.0]]), torch.tensor([0.1, 0.1]))
+    >>> conditioned(law, Linear(torch.eye(1), torch.tensor([1.0]), 1.0)).weights.round(decimals=3)
+    tensor([0.0260, 0.9740])
+    """
+
+    prior: Gaussian | GaussianMixture
+    observation: Linear
+    weights: Float[Tensor, " k"]
+    means: Float[Tensor, "k *event"]
+    log_evidence: float
+    gains: Float[Tensor, "k m m"]
+
+    def sample(self, n: int, *, seed: int = 0, start: int = 0) -> Float[Tensor, "n *event"]:
+        """Independent draws, by the rule of Matheron: what the part of the prior drew, put right by what it would have
+        been seen as, x + C_k A' S_k^-1 (y - A x - noise e)."""
+        seen, k = self.observation, len(self.weights)
+        u = rng.uniform((n, 1), seed, "posterior", start=start, dtype=torch.float64)[:, 0]
+        which = torch.searchsorted(self.weights.double().cumsum(0), u).clamp_max(k - 1)
+        x = _of_part(self.prior, which, seed, start)
+        e = rng.normal((n, seen.size), seed, "posterior", "noise", start=start, dtype=x.dtype)
+        r = seen.residual(x) - seen.noise.to(x) * e
+        weighed = torch.einsum("nij,nj->ni", self.gains[which], r)
+        return x + _products(self.prior, seen.adjoint(weighed, x), which)
+
+    @property
+    def law(self) -> Gaussian | GaussianMixture:
+        """The posterior as a law; a direction that is known exactly keeps 1e-12 of the widest variance."""
+        seen, d = self.observation, math.prod(self.means.shape[1:])
+        units = torch.eye(d, dtype=self.means.dtype).reshape(d, *self.means.shape[1:])
+        covariances = []
+        for k, gain in enumerate(self.gains):
+            C = _products(self.prior, units, torch.tensor([k]))
+            AC = seen.forward(C)
+            covariances.append(C.reshape(d, d) - AC @ gain @ AC.T)
+        lam, vectors = torch.linalg.eigh(torch.stack([(C + C.T) / 2 for C in covariances]).double())
+        lam = lam.clamp_min(TINIEST * float(lam.max()))
+        whole = ((vectors * lam[:, None]) @ vectors.mT).to(self.means)
+        if isinstance(self.prior, Gaussian):
+            return Gaussian(self.means[0], whole[0])
+        return GaussianMixture(self.means.flatten(1), whole, self.weights)
+
+
+def conditioned(law: Any, observation: Any) -> Exact:
+    """The posterior of a Gaussian or a mixture given a linear observation, in closed form.
+
+    Raises BadInput for other laws and observations.
+    """
+    if not isinstance(law, Gaussian | GaussianMixture) or not isinstance(observation, Linear):
+        raise BadInput(
+            "a posterior is known in closed form of a Gaussian or GaussianMixture and a Linear observation, not of "
+            f"{type(law).__name__} and {type(observation).__name__}"
+        )
+    observation.fits(law.event_shape)
+    means = law.mean[None] if isinstance(law, Gaussian) else law.means
+    weights = means.new_ones(1) if isinstance(law, Gaussian) else law.weights
+    parts = torch.arange(len(means))
+    S = observation.gram(lambda v: _products(law, v, parts), means)
+    gains, log_det = inverse_and_log_det(S)
+    r = observation.residual(means)
+    weighed = torch.einsum("kij,kj->ki", gains, r)
+    terms = -0.5 * ((r * weighed).sum(1) + log_det)
+    terms = weights.log() + terms
+    found = means + _products(law, observation.adjoint(weighed, means), parts)
+    return Exact(law, observation, terms.softmax(0), found, float(terms.logsumexp(0)), gains)
+
+
+def _products(law: Gaussian | GaussianMixture, v: Float[Tensor, "n *event"], part: Tensor) -> Tensor:
+    """C_k v, row by row of their part; of one part for all rows."""
+    if isinstance(law, Gaussian):
+        return law.covariance.apply(lambda lam: lam, v)
+    lam = law.eigenvalues[part].to(v)
+    if law.vectors is None:
+        return lam * v
+    U = law.vectors[part].to(v).expand(len(v), -1, -1)
+    return torch.einsum("nij,nj->ni", U, lam * torch.einsum("nji,nj->ni", U, v))
+
+
+def _of_part(law: Gaussian | GaussianMixture, which: Tensor, seed: int, start: int) -> Tensor:
+    """A draw from a part of the law for each row."""
+    if isinstance(law, Gaussian):
+        return law.sample(len(which), seed=seed, start=start)
+    z = rng.normal((len(which), *law.event_shape), seed, "mixture", "z", start=start, dtype=law.dtype)
+    spread = law.eigenvalues[which].sqrt() * z
+    if law.vectors is not None:
+        spread = torch.einsum("nij,nj->ni", law.vectors[which], spread)
+    return law.means[which] + spread

@@ -1,0 +1,193 @@
+"""Linear observations y = A x + noise e, e ~ N(0, Id), and the solves that condition on them."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from monge.doors import finite, real
+from monge.errors import BadInput
+from monge.observations.observation import Map, Observation, observed
+from monge.observations.operators import Operator
+
+DENSE = 64  # values of y up to which matrices of them are made, else equations are solved by conjugate gradients
+AGREEING = 1e-3  # share of |A x| |r| by which <A x, r> and <x, A' r> may differ, in single precision
+FAINT = 1e-6  # share of the largest eigenvalue below which a direction of y is not constrained
+ITERATIONS = 30  # of conjugate gradients, at most
+CLOSE = 1e-5  # residual at which they stop, as a share of the right side
+
+Products = Callable[[Tensor], Tensor]  # v [n, *event] -> S v, symmetric
+
+
+class Linear(Observation):
+    """y = A x + noise e, e ~ N(0, Id): log p(y | x) = -|y - A x|^2 / (2 noise^2) - m log(noise sqrt(2 pi)).
+
+    operator: a matrix [m, d] on flattened events; or a pair of functions on events, A [n, *event] -> [n, *y] and its
+        adjoint [n, *y] -> [n, *event], which are tried out; or one of `monge.observations`: `mask`, `blur`,
+        `downscale`, `fourier`, `projections`.
+    y: one observation, [m] or [*y]. NaN in it was not seen, and counts for nothing.
+    noise: standard deviation, a number or one for each value of y; 0 for values that are exact.
+
+    Values of y that agree with the others (rows of A that are dependent) are welcome; with noise 0 those that do not
+    have no solution, and the nearest is taken.
+
+    Raises BadInput for an adjoint that is none, y of another shape than A x, noise that is negative or not finite, and
+    y without a number.
+
+    >>> import torch
+    >>> seen = Linear(torch.tensor([[1.0, 1.0]]), torch.tensor([2.0]), noise=1.0)
+    >>> seen.log_likelihood(torch.tensor([[1.0, 1.0]]))
+    tensor([-0.9189])
+    """
+
+    def __init__(self, operator: Any, y: Any, noise: Any) -> None:
+        self.y, self.seen = observed(y)
+        shape = tuple(real(y, "y").shape)
+        self.operator = _operator(operator, shape)
+        missing = int((~self.seen).sum())
+        if missing:
+            self.notes = (f"{missing} of {self.seen.numel()} values of y are NaN: they were not seen",)
+        sd = finite(noise, "noise")
+        if sd.numel() != 1 and tuple(sd.shape) != shape:
+            raise BadInput(f"noise is a number or one for each value of y, {list(shape)}, not {list(sd.shape)}")
+        if not bool((sd >= 0).all()):
+            raise BadInput("noise is a standard deviation, 0 for exact values or more: it is negative")
+        self.noise = (sd.flatten().expand(self.seen.numel()))[self.seen].to(self.y)
+
+    @property
+    def size(self) -> int:
+        """m, values that were seen."""
+        return self.y.numel()
+
+    def forward(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n m"]:
+        """A x, of the values that were seen."""
+        found: Tensor = self.operator.forward(x).flatten(1)
+        return found[:, self.seen.to(x.device)] if self.notes else found
+
+    def adjoint(self, r: Float[Tensor, "n m"], like: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+        """A' r, of the shape of `like`."""
+        if self.notes:
+            whole = r.new_zeros(len(r), self.seen.numel())
+            whole[:, self.seen.to(r.device)] = r
+            r = whole
+        return self.operator.adjoint(r.reshape(len(r), *self.operator.y_shape)).reshape(like.shape)
+
+    def residual(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n m"]:
+        """y - A x."""
+        return self.y.to(x) - self.forward(x)
+
+    def log_likelihood(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:
+        """-inf where a value that is exact is missed by more than rounding."""
+        r, sd = self.residual(x), self.noise.to(x)
+        exact = sd == 0
+        missed = (r[:, exact].abs() > FAINT * (1 + self.y.to(x)[exact].abs())).any(1)
+        r, sd = r[:, ~exact], sd[~exact]
+        value: Tensor = -0.5 * (r / sd).square().sum(1) - sd.log().sum() - 0.5 * len(sd) * math.log(2 * math.pi)
+        return torch.where(missed, -math.inf, value)
+
+    def fits(self, event_shape: tuple[int, ...]) -> None:
+        made = self.operator.event_shape
+        if made is not None and math.prod(made) != math.prod(event_shape):
+            raise BadInput(f"the observation is of events {list(made)}, and these are {list(event_shape)}")
+        found = tuple(self.operator.forward(torch.zeros(1, *event_shape)).shape[1:])
+        if math.prod(found) != self.seen.numel():
+            raise BadInput(f"y is {list(self.operator.y_shape)}, and A x of these events {list(found)}")
+
+    def of(self, inverse: Map, event_shape: tuple[int, ...]) -> Observation:
+        """The same observation of u, where x = inverse(u) is affine, a scale and a shift for each value."""
+        zero = inverse(torch.zeros(1, *event_shape))
+        scale = inverse(torch.ones(1, *event_shape)) - zero
+        if not torch.allclose(inverse(2 * torch.ones(1, *event_shape)) - zero, 2 * scale, rtol=1e-3, atol=1e-6):
+            return super().of(inverse, event_shape)
+        made = Linear.__new__(Linear)
+        made.made_with, made.seen, made.noise, made.notes = None, self.seen, self.noise, self.notes
+        own = self.operator
+        made.operator = Operator(
+            lambda u: own.forward(u * scale.to(u)),
+            lambda r: (found := own.adjoint(r).reshape(len(r), *event_shape)) * scale.to(found),
+            tuple(event_shape),
+            own.y_shape,
+        )
+        made.y = self.residual(zero)[0]
+        return made
+
+    # -- conditioning --------------------------------------------------------------------------------------
+
+    def gram(self, products: Products, like: Float[Tensor, "n *event"]) -> Float[Tensor, "n m m"]:
+        """A S A' + noise^2 as matrices, by m products S v."""
+        units = torch.eye(self.size, dtype=like.dtype, device=like.device)[:, None].expand(-1, len(like), -1)
+        matrix = torch.stack([self.forward(products(self.adjoint(unit, like))) for unit in units], 2)
+        return (matrix + matrix.mT) / 2 + self.noise.to(like).square().diag()
+
+
+def inverse_and_log_det(matrix: Float[Tensor, "n m m"]) -> tuple[Float[Tensor, "n m m"], Float[Tensor, " n"]]:
+    """The inverse and log det(2 pi M) over the directions that are not faint, of symmetric matrices M >= 0."""
+    lam, vectors = torch.linalg.eigh(matrix.double())
+    kept = lam > FAINT * lam[:, -1:].clamp_min(torch.finfo(torch.float64).tiny)
+    over = torch.where(kept, 1 / torch.where(kept, lam, 1.0), 0.0)
+    found = (vectors * over[:, None]) @ vectors.mT
+    return found.to(matrix), torch.where(kept, 2 * math.pi * lam, 1.0).log().sum(1).to(matrix)
+
+
+def solved(apply: Callable[[Tensor], Tensor], b: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
+    """M^-1 b for symmetric M >= 0 that is known by its products, row by row, by conjugate gradients."""
+    x, r = torch.zeros_like(b), b
+    p, norm = r, r.square().sum(1, keepdim=True)
+    least = CLOSE**2 * norm
+    for _ in range(min(ITERATIONS, b.shape[1])):
+        if bool((norm <= least).all()):
+            break
+        q = apply(p)
+        curve = (p * q).sum(1, keepdim=True)
+        going = (norm > least) & (curve > 0)
+        step = torch.where(going, norm / torch.where(going, curve, 1.0), 0.0)
+        x, r = x + step * p, r - step * q
+        fresh = r.square().sum(1, keepdim=True)
+        p, norm = torch.where(going, r + fresh / norm.clamp_min(torch.finfo(b.dtype).tiny) * p, p), fresh
+    return x
+
+
+def _operator(given: Any, y_shape: tuple[int, ...]) -> Operator:
+    """What an observation is made with; adjoints are tried out."""
+    if isinstance(given, Operator):
+        found = given
+    elif isinstance(given, tuple) and len(given) == 2 and all(callable(each) for each in given):
+        tried = given[1](torch.ones(1, *y_shape))
+        if not isinstance(tried, Tensor) or len(tried) != 1:
+            raise BadInput("the adjoint must give events [n, *event] of [n, *y]")
+        found = Operator(given[0], given[1], tuple(tried.shape[1:]), y_shape)
+    else:
+        if isinstance(given, tuple) or callable(given):
+            raise BadInput("an operator is a matrix, or a pair of functions, A and its adjoint, or one of ours")
+        matrix = finite(given, "operator")
+        if matrix.ndim != 2:
+            raise BadInput(f"an operator is a matrix [m, d], not {list(matrix.shape)}")
+        found = Operator.of_matrix(matrix)
+    if found.y_shape is not None and math.prod(found.y_shape) != math.prod(y_shape):
+        raise BadInput(f"y is {list(y_shape)}, and the operator gives {list(found.y_shape)}")
+    found = found._replace(y_shape=y_shape)
+    if isinstance(given, tuple) and not isinstance(given, Operator):
+        _try_adjoint(found)
+    return found
+
+
+def _try_adjoint(operator: Operator) -> None:
+    """Raise BadInput unless <A x, r> = <x, A' r> for numbers x and r at random, and A is linear in them."""
+    assert operator.event_shape is not None
+    generator = torch.Generator().manual_seed(0)
+    x, z = (torch.randn(1, *operator.event_shape, generator=generator) for _ in range(2))
+    r = torch.randn(1, *operator.y_shape, generator=generator)
+    ahead = operator.forward(x)
+    if tuple(ahead.shape) != tuple(r.shape):
+        raise BadInput(f"y is {list(r.shape[1:])}, and A x of events {list(x.shape[1:])} is {list(ahead.shape[1:])}")
+    back = operator.adjoint(r)
+    one, other = float((ahead * r).sum()), float((x * back).sum())
+    size = float(ahead.norm() * r.norm() + x.norm() * back.norm())
+    if not abs(one - other) <= AGREEING * size:
+        raise BadInput(f"the adjoint is none: <A x, r> is {one:.4g} and <x, A' r> {other:.4g} for x and r at random")
+    both = operator.forward(x + 2 * z) - ahead - 2 * operator.forward(z)
+    if not float(both.norm()) <= AGREEING * float(ahead.norm() + operator.forward(z).norm()):
+        raise BadInput("A is not linear: A (x + 2 z) is not A x + 2 A z; give log_likelihood to Likelihood instead")

@@ -1,0 +1,206 @@
+"""Draws of x given an observation, by a denoiser that was learned without it (course (21))."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from monge import progress, rng
+from monge.denoisers import Guided, Oracle, informed
+from monge.densities import Gaussian, GaussianMixture
+from monge.doors import number, one_of, whole
+from monge.errors import BadInput
+from monge.observations import Linear, Observation, conditioned
+from monge.protocols import Denoiser
+from monge.samplers.diffusion.linearisation import Linearisation
+from monge.samplers.diffusion.particles import Cloud, Particles
+from monge.samplers.diffusion.pilot import Plan, pilot, steps
+from monge.samplers.diffusion.reverse import reverse_diffusion
+
+EXACTNESS = {
+    "exact": "exact, in closed form",
+    "particles": "exact as particles and steps become many",
+    "moments": "biased: the law of x given y is taken for Gaussian",
+    "pi-gdm": "biased: the law of x given y is taken for Gaussian with one variance",
+    "dps": "biased and over-confident: x is taken for its posterior mean",
+    "diffpir": "biased: the posterior mean is moved to where it fits",
+}
+COLLAPSED = 0.05  # share of the particles that count, at some level, below which it is told
+ALONE = 3.0  # particles that count at the end, below which it is told
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Draws from p(x | obs), and how far to believe them.
+
+    x: [n, *event]. weights: [n], of sum 1. method, exactness: how they were drawn, and what of it is exact. calls: of
+    the denoiser a sample. sigma, ess: levels, and the share of the particles that counted there. log_evidence: log
+    p(obs) in nats and its standard error, NaN where the method does not tell. doubts: in words.
+    """
+
+    x: Float[Tensor, "n *event"]
+    weights: Float[Tensor, " n"]
+    method: str
+    exactness: str
+    calls: int
+    sigma: Float[Tensor, " k"] = field(default_factory=lambda: torch.zeros(0))
+    ess: Float[Tensor, " k"] = field(default_factory=lambda: torch.zeros(0))
+    log_evidence: float = math.nan
+    log_evidence_error: float = math.nan
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def effective(self) -> float:
+        """Draws that count, 1 / sum w^2."""
+        return float(1 / self.weights.square().sum())
+
+    def mean(self) -> Float[Tensor, "*event"]:
+        return self._weighed(self.x)
+
+    def std(self) -> Float[Tensor, "*event"]:
+        return self._weighed((self.x - self.mean()).square()).sqrt()
+
+    def _weighed(self, value: Tensor) -> Tensor:
+        return (self.weights.to(value) @ value.flatten(1)).reshape(value.shape[1:])
+
+    def quantile(self, q: float) -> Float[Tensor, "*event"]:
+        """Of each value, by weight: the lowest that a share q of the weight does not exceed.
+
+        Raises BadInput for q outside 0 to 1.
+        """
+        number(q, "q", "q is a share, 0 to 1", most=1.0)
+        x, order = self.x.flatten(1).sort(0)
+        passed = self.weights.to(x)[order].cumsum(0)
+        place = (passed < q * passed[-1] - 1e-6).sum(0).clamp_max(len(x) - 1)
+        return x.gather(0, place[None])[0].reshape(self.x.shape[1:])
+
+    def sample(self, n: int, *, seed: int = 0) -> Float[Tensor, "n *event"]:
+        """n draws of equal weight, systematically by their weights, in random order."""
+        u = rng.uniform((1, 1), seed, "resampled", dtype=torch.float64)[0]
+        at = (torch.arange(whole(n, "n"), dtype=torch.float64) + u) / n
+        rows = torch.searchsorted(self.weights.double().cpu().cumsum(0), at).clamp_max(len(self.x) - 1)
+        return self.x[rows[torch.randperm(n, generator=rng.generator(seed, "resampled"))].to(self.x.device)]
+
+    def to_arviz(self) -> Any:
+        """ArviZ's `InferenceData` of as many draws of equal weight, one chain."""
+        import arviz  # 2 s to import
+
+        return arviz.from_dict(posterior={"x": self.sample(len(self.x)).cpu().numpy()[None]})
+
+
+def posterior(
+    denoiser: Denoiser,
+    event_shape: tuple[int, ...],
+    n: int,
+    observation: Observation,
+    *,
+    method: str | None = None,
+    nfe: int = 100,
+    particles: int = 128,
+    alpha: float = 1.0,
+    seed: int = 0,
+    moments: Gaussian | None = None,
+    plan: Plan | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    show: bool = False,
+) -> Posterior:
+    """Draw from p(x | obs) ~ p(x) p(obs | x), where a denoiser tells p(x).
+
+    method: "exact" for an `Oracle` of a Gaussian or a mixture and a linear observation; taken where it can be.
+        "particles": twisted sequential Monte Carlo (`Particles`), with weights and log p(obs), taken else: exact as
+        particles and steps become many. The others are reverse diffusions of a `Guided` denoiser, in nfe calls and as
+        many derivatives or more, and biased: "moments", "pi-gdm", "dps", "diffpir".
+    nfe: calls of the denoiser a sample. particles: how many go together; of fewer samples than that these are drawn of
+        them, of more there are several systems, whose weights are by their evidence.
+    alpha: of the reverse diffusion, for the others. moments, plan: as in `monge.samplers.reverse_diffusion`.
+
+    Raises BadInput for an observation of other events, a likelihood that is 0 wherever the law is, and a method that
+    there is not, or not for this.
+
+    >>> from monge.observations import Linear
+    >>> D = Oracle(GaussianMixture(torch.tensor([[-2.0], [2.0]]), torch.tensor([0.1, 0.1])))
+    >>> found = posterior(D, (1,), 1000, Linear(torch.eye(1), torch.tensor([1.0]), 1.0), method="particles")
+    >>> bool((found.mean() - 1.815).abs() < 0.1), found.exactness
+    (True, 'exact as particles and steps become many')
+    """
+    if not isinstance(observation, Observation):
+        raise BadInput(f"an observation is one of monge.observations, not {type(observation).__name__}")
+    observation.fits(tuple(event_shape))
+    n, nfe, particles = whole(n, "n"), whole(nfe, "nfe"), whole(particles, "particles")
+    known = isinstance(denoiser, Oracle) and isinstance(denoiser.density, Gaussian | GaussianMixture)
+    closed = known and isinstance(observation, Linear)
+    method = method or ("exact" if closed else "particles")
+    one_of(method, tuple(EXACTNESS), "method")
+    if method == "exact":
+        if not closed:
+            raise BadInput('method="exact" is for an Oracle of a Gaussian or a mixture, and a Linear observation')
+        found = conditioned(denoiser.density, observation)  # type: ignore[attr-defined]
+        even = torch.full((n,), 1 / n)
+        return Posterior(
+            found.sample(n, seed=seed),
+            even,
+            method,
+            EXACTNESS[method],
+            0,
+            log_evidence=found.log_evidence,
+            log_evidence_error=0.0,
+            doubts=observation.notes,
+        )
+    options: dict[str, Any] = {"dtype": dtype, "device": device}
+    own = informed(denoiser)
+    moments = moments if moments is not None else own.moments
+    if plan is None:
+        plan = pilot(denoiser, event_shape, moments, **options, show=show)
+    guided = Guided(denoiser, observation, "moments" if method == "particles" else method)
+    if method != "particles":
+        more: dict[str, Any] = {"seed": seed, "moments": moments, "plan": plan, "show": show}
+        x = reverse_diffusion(guided, tuple(event_shape), n, nfe, alpha, **more, **options)
+        return Posterior(x, torch.full((n,), 1 / n), method, EXACTNESS[method], nfe, doubts=observation.notes)
+    systems = max(1, n // particles)
+    each = max(particles, -(-n // systems))
+    linear = Linearisation(plan.moments.covariance, plan.gains)
+    grid = steps(linear, nfe)
+    z = rng.normal((systems * each, *event_shape), seed, "start", **options)
+    mean = (moments or plan.moments).mean.to(z)
+    walk = Particles(guided, mean, linear, systems, each, seed)
+    begin = (moments or plan.moments).noised(grid[0].item()).from_noise(z)
+    with progress.bar("drawing from the posterior", len(z) * nfe, show=show) as advance, torch.no_grad():
+        cloud = walk.run(begin, grid, advance)
+    return _weighed(cloud, n, nfe, seed, observation.notes)
+
+
+def _weighed(cloud: Cloud, n: int, nfe: int, seed: int, notes: tuple[str, ...]) -> Posterior:
+    """Systems together, each by its evidence, and what there is to doubt."""
+    log_z = cloud.log_evidence
+    systems, each = cloud.log_weights.shape
+    if not bool(log_z.isfinite().any()):
+        raise BadInput(
+            "the likelihood is 0 at every sample: the law excludes what was seen, or log_likelihood is -inf everywhere"
+        )
+    total = log_z.logsumexp(0)
+    weights = (cloud.log_weights + (log_z - total)[:, None]).exp().flatten()
+    variance = (cloud.variance * (2 * (log_z - total)).exp()).sum()
+    if systems > 1:  # between systems, what each of them says of itself beside
+        shares = (log_z - total).exp()
+        between = (shares - 1 / systems).square().sum() * systems / (systems - 1)
+        variance = torch.maximum(variance, between)
+    ess = (cloud.ess / each).mean(1)
+    doubts = list(notes)
+    if float(ess.min()) < COLLAPSED:
+        doubts.append(f"at sigma {float(cloud.sigma[ess.argmin()]):.3g} only {float(ess.min()):.1%} of them counted")
+    if float(1 / weights.square().sum()) < ALONE:
+        doubts.append("the weights collapsed: hardly more than one particle counts")
+    if not variance < 1:
+        doubts.append("the evidence is not known: all particles come from one; ask for more particles")
+    x = cloud.x.flatten(0, 1)
+    told: dict[str, Any] = {"sigma": cloud.sigma, "ess": ess, "doubts": tuple(doubts)}
+    told |= {"log_evidence": float(total) - math.log(systems), "log_evidence_error": float(variance.sqrt())}
+    found = Posterior(x, weights, "particles", EXACTNESS["particles"], nfe, **told)
+    if len(x) == n:
+        return found
+    drawn = found.sample(n, seed=seed)
+    return Posterior(drawn, torch.full((n,), 1 / n), "particles", EXACTNESS["particles"], nfe, **told)

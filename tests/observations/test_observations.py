@@ -1,0 +1,151 @@
+"""Observations: their operators and adjoints, their likelihoods, and posteriors in closed form."""
+
+import math
+
+import pytest
+import torch
+
+from monge import observations, rng
+from monge.densities import Gaussian, GaussianMixture
+from monge.errors import BadInput
+from monge.observations import Likelihood, Linear, Operator, Poisson, conditioned
+
+F = torch.float64
+PLANE = (2, 8, 8)
+OPERATORS = {
+    "mask": lambda: observations.mask(rng.uniform(PLANE, 0, "m") > 0.4),
+    "blur": lambda: observations.blur(PLANE, 1.5),
+    "downscale": lambda: observations.downscale(PLANE, 4),
+    "fourier": lambda: observations.fourier(rng.uniform(PLANE[1:], 0, "f") > 0.5, channels=2),
+    "projections": lambda: observations.projections(PLANE, torch.linspace(0, math.pi, 7)[:-1]),
+    "matrix": lambda: Operator.of_matrix(rng.normal((5, 128), 0, "A", dtype=F)),
+}
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_adjoints_are_adjoint(name):
+    A = OPERATORS[name]()
+    x = rng.normal((3, *PLANE), 0, "x", dtype=F)
+    ahead = A.forward(x)
+    assert tuple(ahead.shape[1:]) == tuple(A.y_shape)
+    r = rng.normal(tuple(ahead.shape), 0, "r", dtype=F)
+    back = A.adjoint(r).reshape(x.shape)
+    torch.testing.assert_close((ahead * r).flatten(1).sum(1), (x * back).flatten(1).sum(1))
+
+
+def test_operators_are_what_they_are_called():
+    x = rng.normal((1, *PLANE), 0, "x", dtype=F)
+    blurred = observations.blur(PLANE, 1.0).forward(x)
+    torch.testing.assert_close(blurred.mean((2, 3)), x.mean((2, 3)), atol=0.15, rtol=0)
+    torch.testing.assert_close(observations.blur(PLANE, 1.0).forward(torch.ones_like(x)), torch.ones_like(x))
+    small = observations.downscale(PLANE, 4).forward(x)
+    torch.testing.assert_close(small, torch.nn.functional.avg_pool2d(x, 4))
+    waves = observations.fourier(torch.ones(8, 8, dtype=torch.bool), channels=2).forward(x)
+    torch.testing.assert_close(waves.square().sum(), x.square().sum())  # unitary
+    sums = observations.projections(PLANE, [0.0, 0.3, math.pi / 2]).forward(x)
+    torch.testing.assert_close(sums.sum(3), x.sum((2, 3))[..., None].expand(1, 2, 3))
+    turned = observations.projections(PLANE, [math.pi / 2]).forward(x)
+    straight = observations.projections(PLANE, [0.0]).forward(x.mT)  # rows for columns
+    torch.testing.assert_close(turned, straight, atol=1e-5, rtol=0)
+
+
+def random_mixture(d=3, k=4):
+    roots = rng.normal((k, d, d), 0, "roots", dtype=F)
+    covs = roots @ roots.mT + 0.3 * torch.eye(d, dtype=F)
+    return GaussianMixture(2 * rng.normal((k, d), 0, "means", dtype=F), covs, rng.uniform((k,), 0, "w", dtype=F))
+
+
+LAWS = {
+    "mixture": random_mixture,
+    "axes": lambda: GaussianMixture(rng.normal((3, 3), 0, "m", dtype=F), torch.tensor([0.5, 1.0, 2.0], dtype=F)),
+    "gaussian": lambda: Gaussian(torch.ones(3, dtype=F), random_mixture().covariance),
+}
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_bayes_holds_at_every_point(name):
+    """log p(x | y) + log p(y) = log p(x) + log p(y | x)."""
+    law = LAWS[name]()
+    seen = Linear(rng.normal((2, 3), 0, "A", dtype=F), torch.tensor([0.5, -1.0], dtype=F), torch.tensor([0.4, 0.9]))
+    found = conditioned(law, seen)
+    x = 2 * rng.normal((50, 3), 0, "x", dtype=F)
+    one = found.law.log_prob(x).value + found.log_evidence
+    torch.testing.assert_close(one, law.log_prob(x).value + seen.log_likelihood(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("noise", [0.0, 0.7])
+def test_draws_are_of_the_posterior(name, noise):
+    law = LAWS[name]()
+    A, y = rng.normal((1, 3), 0, "A", dtype=F), torch.tensor([0.5], dtype=F)
+    found = conditioned(law, Linear(A, y, noise))
+    x = found.sample(20_000, seed=1)
+    posterior = found.law
+    mean, covariance = posterior.moments.mean, posterior.moments.covariance.matrix()
+    away = (x.mean(0) - mean) / (covariance.diagonal() / len(x)).sqrt().clamp_min(1e-9)
+    assert float(away.abs().max()) < 4.5
+    assert float((x.T.cov() - covariance).abs().max()) < 0.06 * float(covariance.abs().max())
+    assert torch.equal(found.sample(5, seed=1, start=3), found.sample(8, seed=1)[3:])
+    if noise == 0:
+        torch.testing.assert_close(x @ A[0], y.expand(len(x)), atol=1e-6, rtol=0)
+
+
+def test_what_was_not_seen_counts_for_nothing():
+    law = random_mixture()
+    A, y = rng.normal((3, 3), 0, "A", dtype=F), torch.tensor([0.5, math.nan, 1.0], dtype=F)
+    gaps, fewer = Linear(A, y, 0.5), Linear(A[[0, 2]], y[[0, 2]], 0.5)
+    assert gaps.notes == ("1 of 3 values of y are NaN: they were not seen",)
+    assert conditioned(law, gaps).log_evidence == pytest.approx(conditioned(law, fewer).log_evidence)
+
+
+def test_rows_that_are_dependent_and_exact_constrain_once():
+    law = Gaussian(torch.zeros(2, dtype=F), torch.eye(2, dtype=F))
+    twice = conditioned(law, Linear(torch.tensor([[1.0, 0.0], [2.0, 0.0]], dtype=F), torch.tensor([1.0, 2.0]), 0.0))
+    torch.testing.assert_close(twice.means[0], torch.tensor([1.0, 0.0], dtype=F))
+    assert float(twice.sample(100)[:, 0].std()) < 1e-9
+
+
+def test_an_observation_moves_with_the_units():
+    scale, shift = torch.tensor([2.0, 5.0]), torch.tensor([1.0, -3.0])
+    seen = Linear(torch.tensor([[1.0, 1.0]]), torch.tensor([2.0]), 0.5)
+    moved = seen.of(lambda u: u * scale + shift, (2,))
+    u = rng.normal((10, 2), 0, "u")
+    torch.testing.assert_close(moved.log_likelihood(u), seen.log_likelihood(u * scale + shift))
+    bent = seen.of(torch.sinh, (2,))
+    assert isinstance(bent, Likelihood)
+    torch.testing.assert_close(bent.log_likelihood(u), seen.log_likelihood(u.sinh()))
+
+
+def test_counts_are_poisson():
+    seen = Poisson(torch.tensor([3.0, 0.0]), gain=2.0)
+    wanted = torch.distributions.Poisson(torch.tensor([2.0, 4.0])).log_prob(torch.tensor([3.0, 0.0])).sum()
+    torch.testing.assert_close(seen.log_likelihood(torch.tensor([[1.0, 2.0]])), wanted[None])
+    assert seen.log_likelihood(torch.tensor([[-1.0, 2.0]])) == -math.inf
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: Linear((lambda x: x[:, :1], lambda r: r.expand(-1, 2)), torch.zeros(1), 0.1), "the adjoint is none"),
+        (lambda: Linear((lambda x: x.square(), lambda r: r), torch.zeros(2), 0.1), "adjoint is none|not linear"),
+        (lambda: Linear(torch.eye(2), torch.zeros(3), 0.1), r"y is \[3\], and the operator gives \[2\]"),
+        (lambda: Linear(torch.eye(2), torch.zeros(2), -0.1), "it is negative"),
+        (lambda: Linear(torch.eye(2), torch.zeros(2), torch.zeros(3)), "one for each value of y"),
+        (lambda: Linear(torch.eye(2), torch.full((2,), math.nan), 0.1), "nothing to condition on"),
+        (lambda: Linear(torch.eye(2), torch.tensor([0.0, math.inf]), 0.1), "infinite"),
+        (lambda: Linear(torch.eye(2), torch.zeros(2), 0.1).fits((3,)), "these are"),
+        (lambda: Linear(lambda x: x, torch.zeros(2), 0.1), "a pair of functions"),
+        (lambda: Likelihood(lambda x: x).fits((2,)), "one number for each"),
+        (lambda: Likelihood(lambda x: x[:, 0] * math.nan).fits((2,)), "is NaN"),
+        (lambda: Poisson(torch.tensor([0.5])), "whole numbers"),
+        (lambda: Poisson(torch.tensor([1.0]), gain=0.0), "gain is above 0"),
+        (lambda: observations.downscale((1, 9, 9), 2), "do not fill"),
+        (lambda: observations.mask(torch.zeros(3, dtype=torch.bool)), "somewhere"),
+        (lambda: observations.blur((4,), 1.0), "of events"),
+        (lambda: observations.blur((1, 4, 4), 0.0), "above 0"),
+        (lambda: conditioned(random_mixture(), Likelihood(lambda x: x[:, 0])), "in closed form"),
+    ],
+)
+def test_bad_input_is_refused(call, words):
+    with pytest.raises(BadInput, match=words):
+        call()

@@ -1,0 +1,136 @@
+"""Posteriors by particles and by guidance: against mixtures, whose posterior is known."""
+
+import math
+
+import pytest
+import torch
+
+import monge
+from monge import rng, samplers
+from monge.denoisers import Guided, Oracle
+from monge.densities import Gaussian, GaussianMixture
+from monge.errors import BadInput
+from monge.observations import Likelihood, Linear, conditioned
+
+F = torch.float64
+
+
+def grid_law(d=2):
+    centers = 8 * (torch.cartesian_prod(*[torch.arange(5.0, dtype=F) - 2] * 2)).repeat(1, d // 2)
+    return GaussianMixture(centers, torch.ones(25, dtype=F), rng.uniform((25,), 0, "w", dtype=F))
+
+
+@pytest.fixture(scope="module")
+def seen():
+    A = torch.tensor([[0.8, 0.3]], dtype=F)
+    return Linear(A, A @ torch.tensor([8.3, -7.5], dtype=F), 0.6)
+
+
+@pytest.fixture(scope="module")
+def planned():
+    D = Oracle(grid_law())
+    return D, samplers.pilot(D, (2,), dtype=F)
+
+
+def shares(x, weights, law):
+    """Of each component, by the nearest centre."""
+    which = torch.cdist(x, law.means).argmin(1)
+    return torch.zeros(len(law.means), dtype=F).index_add_(0, which, weights.to(F))
+
+
+def test_particles_find_the_modes_their_shares_and_the_evidence(planned, seen):
+    D, plan = planned
+    law = grid_law()
+    exact = conditioned(law, seen)
+    found = samplers.posterior(D, (2,), 1024, seen, method="particles", plan=plan, particles=256, dtype=F, seed=1)
+    assert found.x.shape == (1024, 2)
+    assert abs(found.log_evidence - exact.log_evidence) < 4 * found.log_evidence_error + 0.02
+    assert found.log_evidence_error < 0.2
+    wanted = shares(exact.sample(20_000), torch.full((20_000,), 1 / 20_000), law)
+    off = shares(found.x, found.weights, law) - wanted
+    assert float(off.abs().max()) < 0.08
+    assert not found.doubts
+    assert found.exactness.startswith("exact as particles")
+
+
+def test_a_gaussian_s_posterior_is_exact_by_guidance_and_by_few_particles():
+    C = torch.tensor([[1.0, 0.6], [0.6, 2.0]], dtype=F)
+    law = Gaussian(torch.tensor([1.0, -1.0], dtype=F), C)
+    seen = Linear(torch.tensor([[1.0, 2.0]], dtype=F), torch.tensor([3.0], dtype=F), 0.5)
+    exact = conditioned(law, seen)
+    found = samplers.posterior(Oracle(law), (2,), 4000, seen, method="particles", nfe=12, particles=500, dtype=F)
+    assert found.log_evidence == pytest.approx(exact.log_evidence, abs=0.01)
+    assert float(found.ess.min()) > 0.4
+    torch.testing.assert_close(found.mean(), exact.means[0], atol=0.08, rtol=0)
+    torch.testing.assert_close(found.std(), exact.law.covariance.matrix().diagonal().sqrt(), atol=0.06, rtol=0)
+    y, sigma = rng.normal((6, 2), 0, "y", dtype=F), torch.full((6,), 0.8, dtype=F)
+    wanted = Oracle(exact.law)(y, sigma)
+    torch.testing.assert_close(Guided(Oracle(law), seen)(y, sigma), wanted, rtol=1e-6, atol=1e-6)
+    assert samplers.posterior(Oracle(law), (2,), 5, seen).method == "exact"
+
+
+@pytest.mark.parametrize("method", ["moments", "pi-gdm", "dps", "diffpir"])
+def test_guided_draws_come_near_what_was_seen_and_say_that_they_are_biased(planned, seen, method):
+    D, plan = planned
+    found = samplers.posterior(D, (2,), 200, seen, method=method, plan=plan, nfe=30, dtype=F)
+    off = seen.residual(found.x).square().mean().sqrt()
+    plain = seen.residual(grid_law().sample(200)).square().mean().sqrt()
+    assert float(off) < 0.4 * float(plain)
+    assert found.exactness.startswith("biased")
+    assert math.isnan(found.log_evidence)
+
+
+def test_a_likelihood_of_one_s_own(planned):
+    D, plan = planned
+    law = grid_law()
+    right = Likelihood(lambda x: -0.5 * (x[:, 0] - 8).square())
+    same = Linear(torch.tensor([[1.0, 0.0]], dtype=F), torch.tensor([8.0], dtype=F), 1.0)
+    exact = conditioned(law, same)
+    found = samplers.posterior(D, (2,), 2048, right, plan=plan, particles=512, dtype=F)
+    wanted = exact.log_evidence + 0.5 * math.log(2 * math.pi)
+    assert found.log_evidence == pytest.approx(wanted, abs=4 * found.log_evidence_error + 0.02)
+    assert found.log_evidence_error < 0.3
+    assert found.mean()[0] == pytest.approx(float(exact.weights @ exact.means[:, 0]), abs=0.3)
+
+
+def test_values_that_are_exact_are_met(planned):
+    D, plan = planned
+    held = Linear(torch.tensor([[1.0, 0.0]], dtype=F), torch.tensor([8.4], dtype=F), 0.0)
+    found = samplers.posterior(D, (2,), 256, held, method="particles", plan=plan, nfe=60, dtype=F)
+    torch.testing.assert_close(found.x[:, 0], torch.full((256,), 8.4, dtype=F), atol=1e-5, rtol=0)
+    exact = conditioned(grid_law(), held)
+    assert found.log_evidence == pytest.approx(exact.log_evidence, abs=4 * found.log_evidence_error + 0.05)
+
+
+def test_quantiles_and_draws_are_by_weight():
+    x, w = torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([0.5, 0.25, 0.25])
+    found = samplers.Posterior(x, w, "particles", "", 1)
+    assert [float(found.quantile(q)) for q in (0.0, 0.5, 0.6, 1.0)] == [0.0, 0.0, 1.0, 2.0]
+    assert float(found.mean()) == 0.75
+    assert found.effective == pytest.approx(1 / 0.375)
+    assert sorted(found.sample(4).flatten().tolist()) == [0.0, 0.0, 1.0, 2.0]
+    assert found.to_arviz().posterior["x"].shape == (1, 3, 1)
+
+
+def test_bad_input_is_refused(planned, seen):
+    D, plan = planned
+
+    def ask(observation=seen, **options):
+        return samplers.posterior(D, (2,), 8, observation, plan=plan, nfe=4, **{"dtype": F, **options})
+
+    never = Likelihood(lambda x: x[:, 0] * 0 - math.inf)
+    flat = Likelihood(lambda x: torch.zeros(len(x)))
+    for call, words in (
+        (lambda: ask(never), "the likelihood is 0 at every sample"),
+        (lambda: ask(flat), "derivative of the likelihood"),
+        (lambda: ask(method="magic"), "method"),
+        (lambda: ask(Likelihood(lambda x: x[:, 0]), method="exact"), "is for an Oracle"),
+        (lambda: ask(Linear(torch.eye(3), torch.zeros(3), 1.0)), "these are"),
+        (lambda: ask(particles=0), "particles"),
+        (lambda: Guided(D, seen, "magic"), "how"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            call()
+    alone = ask(method="particles", particles=1)
+    assert len(alone.x) == 8
+    assert monge.samplers.Posterior is type(alone)
