@@ -18,13 +18,15 @@ from monge.errors import BadInput
 from monge.models.augmentation import Augmentation
 from monge.models.carrier import Carrier
 from monge.models.family import Events
+from monge.models.given import posterior, refuse_beside
 from monge.models.guidance import check_dropout, check_guidance
 from monge.models.network import WAVING, Choice, choose, in_waves, seen_in_waves
 from monge.models.transport_family import TransportFamily
 from monge.models.walker import Levels, Through, Walker
 from monge.nets import Adapted, BiasFreeUNet, Spec, bias_free, denoiser
+from monge.observations import Observation
 from monge.protocols import Denoiser
-from monge.samplers import Trajectory
+from monge.samplers import Posterior, Trajectory
 from monge.training import Training, fastest_precision
 
 ENOUGH_ROWS, FEW_ROWS = 100, 5000  # between which a tenth of a table is kept aside, to stop by
@@ -143,6 +145,11 @@ class DenoiserFamily(TransportFamily):
     def mover(self) -> Walker | Carrier:
         return self.walker
 
+    @property
+    def denoises(self) -> bool:
+        """Whether its network is a denoiser's, or can be read as one."""
+        return True
+
     def levels(self, sampling: bool = True) -> Levels:
         """The noise levels that the transport runs between, scaled units; the likelihood goes below the grid step."""
         return self.walker.levels(sampling)
@@ -178,16 +185,19 @@ class DenoiserFamily(TransportFamily):
         *,
         seed: int = 0,
         start: int = 0,
-        nfe: int = 20,
+        nfe: int | None = None,
         alpha: float = 0.0,
         label: Any = None,
         through: Through | None = None,
         guidance: float = 0.0,
         batch_size: int | None = None,
         trace: bool = False,
+        given: Observation | None = None,
+        method: str | None = None,
         show: bool = True,
     ) -> Any:
-        """Draw n samples with at most `nfe` denoiser calls each, [n, *event] in data units and on the data's grid.
+        """Draw n samples, [n, *event] in data units and on the data's grid, with at most `nfe` denoiser calls each, 20
+        unless it is given, and 100 given an observation.
 
         alpha: 0 for the deterministic transport, 1 for Anderson's reversed diffusion (course (135)).
         label: of all samples, or n of them, by number or name; or vectors, where it was trained with such. None for
@@ -197,20 +207,37 @@ class DenoiserFamily(TransportFamily):
         guidance: of a label: the walk is with D(label) + guidance (D(label) - D(none)), which shows the label more
             clearly than the data do, at twice the calls (classifier-free, Ho and Salimans 2022); 0 for their law.
         trace: return the `Trajectory` in data units, for pictures.
+        given: an observation (`monge.observations`) that they are to agree with, in data units: `posterior` by this
+            method, whose draws are drawn anew by their weights.
         Sample start + i of a seed does not depend on n or on batch_size.
 
         Raises BadInput for n < 1, nfe < 1, alpha < 0, for a label that was not trained on, and for a guidance without
         label, or by a network that never went without.
         """
-        options = {"nfe": nfe, "alpha": alpha, "label": label, "through": through}
-        options |= {"guidance": guidance, "batch_size": batch_size, "show": show}
         check_guidance(self, guidance, label)
+        calls = {} if nfe is None else {"nfe": nfe}
+        if given is not None:
+            refuse_beside(start=start, alpha=alpha, through=through, guidance=guidance, trace=trace)
+            found = self.posterior(n, given, label=label, method=method, seed=seed, show=show, **calls)
+            return self.units.quantise(found.sample(n, seed=seed) if found.weighted else found.x)
+        if method is not None:
+            raise BadInput("method says how samples are drawn that are given an observation: say given=, too")
+        options = {"alpha": alpha, "label": label, "through": through, **calls}
+        options |= {"guidance": guidance, "batch_size": batch_size, "show": show}
         if not trace:
             return super().sample(n, seed=seed, start=start, **options)
         scaling = self.must_be_fitted()
         way: Trajectory = self.draw(n, seed, start, trace=True, **options)
         y, x_hat = (torch.stack([scaling.inverse(frame) for frame in part.cpu()]) for part in (way.y, way.x_hat))
         return Trajectory(scaling.quantise(scaling.inverse(way.x.cpu())), way.sigma * scaling.unit, y, x_hat)
+
+    def posterior(self, n: int, given: Observation, *, label: Any = None, **options: Any) -> Posterior:
+        """n draws of x given an observation in data units, with their weights, the evidence and what there is to doubt:
+        `monge.samplers.posterior`, whose options go on. label: that they have.
+
+        Raises BadInput for an observation of other events and a label that was not trained on.
+        """
+        return posterior(self, n, given, label=label, **options)
 
     def draw(self, n: int, seed: int, start: int, *, label: Any = None, **options: Any) -> Any:
         told = self.as_told(self.drawn_labels(label, n, seed, start), n)

@@ -57,6 +57,11 @@ class Posterior:
         """Draws that count, 1 / sum w^2."""
         return float(1 / self.weights.square().sum())
 
+    @property
+    def weighted(self) -> bool:
+        """Whether some draws count more than others."""
+        return bool((self.weights - self.weights.mean()).abs().max() > 1e-9)
+
     def mean(self) -> Float[Tensor, "*event"]:
         return self._weighed(self.x)
 
@@ -101,6 +106,7 @@ def posterior(
     nfe: int = 100,
     particles: int = 128,
     alpha: float = 1.0,
+    sigma_min: float | None = None,
     seed: int = 0,
     moments: Gaussian | None = None,
     plan: Plan | None = None,
@@ -116,7 +122,8 @@ def posterior(
         many derivatives or more, and biased: "moments", "pi-gdm", "dps", "diffpir".
     nfe: calls of the denoiser a sample. particles: how many go together; of fewer samples than that these are drawn of
         them, of more there are several systems, whose weights are by their evidence.
-    alpha: of the reverse diffusion, for the others. moments, plan: as in `monge.samplers.reverse_diffusion`.
+    alpha: of the reverse diffusion, for the others. sigma_min, moments, plan: as in
+    `monge.samplers.reverse_diffusion`.
 
     Raises BadInput for an observation of other events, a likelihood that is 0 wherever the law is, and a method that
     there is not, or not for this.
@@ -157,13 +164,13 @@ def posterior(
         plan = pilot(denoiser, event_shape, moments, **options, show=show)
     guided = Guided(denoiser, observation, "moments" if method == "particles" else method)
     if method != "particles":
-        more: dict[str, Any] = {"seed": seed, "moments": moments, "plan": plan, "show": show}
+        more: dict[str, Any] = {"seed": seed, "moments": moments, "plan": plan, "sigma_min": sigma_min, "show": show}
         x = reverse_diffusion(guided, tuple(event_shape), n, nfe, alpha, **more, **options)
         return Posterior(x, torch.full((n,), 1 / n), method, EXACTNESS[method], nfe, doubts=observation.notes)
     systems = max(1, n // particles)
     each = max(particles, -(-n // systems))
     linear = Linearisation(plan.moments.covariance, plan.gains)
-    grid = steps(linear, nfe)
+    grid = steps(linear, nfe, sigma_min)
     z = rng.normal((systems * each, *event_shape), seed, "start", **options)
     mean = (moments or plan.moments).mean.to(z)
     walk = Particles(guided, mean, linear, systems, each, seed)

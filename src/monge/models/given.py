@@ -1,0 +1,61 @@
+"""What a model says of x given an observation: its draws from the posterior, in data units."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from monge import samplers
+from monge.errors import BadInput
+from monge.models.walker import Walker
+from monge.observations import Observation
+from monge.samplers import Posterior
+
+
+def posterior(model: Any, n: int, given: Observation, *, label: Any = None, **options: Any) -> Posterior:
+    """n draws of x given an observation of it in data units, by the denoiser of a model.
+
+    label: that all of them have. The other options are those of `monge.samplers.posterior`. Draws are real numbers,
+    which a model of quantised data has not rounded to its grid.
+
+    Raises BadInput for an observation of other events and a label that was not trained on.
+    """
+    scaling = model.must_be_fitted()
+    if not model.denoises:
+        raise BadInput(
+            "an observation is told to a denoiser, which the velocity of pairs that were chosen is not: fit with "
+            'pairing="independent", or take Diffusion'
+        )
+    walker, device = model.walker, model.device
+    if not isinstance(given, Observation):
+        raise BadInput(f"given is an observation of monge.observations, not {type(given).__name__}")
+    given.fits(walker.event_shape)
+    # of quantised data the half step by which the values at their limits are spread wider than others is left out
+    stretched = scaling.marginals is not None and scaling.marginals.stretches and scaling.quantum is None
+    bent = scaling.bends or stretched
+    units = scaling.inverse if bent else lambda u: u * scaling.scale.to(u) + scaling.shift.to(u)
+    scaled = given.of(units, walker.event_shape)
+    told = model.encode_labels(label, 1)
+    first = next(model.parameters())
+    about: dict[str, Any] = {"device": device, "dtype": first.dtype, "show": True, **options}
+    found = drawn(walker, n, scaled, told, **about)
+    return replace(found, x=scaling.inverse(found.x.cpu()), sigma=found.sigma * scaling.unit)
+
+
+def refuse_beside(**options: Any) -> None:
+    """Raise BadInput for an option that draws given an observation do not take."""
+    for name, value in options.items():
+        if value:
+            raise BadInput(f"{name} does not go with given: leave it out")
+
+
+def drawn(walker: Walker, n: int, given: Observation, label: Any, **options: Any) -> Posterior:
+    """The same in scaled units."""
+    plan = walker.plan if label is None else None
+    moments = walker.moments.to(options["device"]) if label is None else None
+    lowest = walker.levels().sigma_min if walker.step else None
+    with torch.no_grad():
+        bound = walker.bound(label, 1)
+    return samplers.posterior(
+        bound, walker.event_shape, n, given, plan=plan, moments=moments, sigma_min=lowest, **options
+    )
