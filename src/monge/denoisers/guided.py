@@ -12,11 +12,10 @@ from monge.denoisers.algebra import per_sample
 from monge.denoisers.wrapper import Wrapper
 from monge.doors import like, of_noisy, one_of
 from monge.errors import BadInput
-from monge.observations import Linear, Observation, inverse_and_log_det, solved
+from monge.observations import DENSE, Linear, Observation, inverse_and_log_det, solved
 from monge.protocols import Denoiser
 
 HOW = "moments", "pi-gdm", "dps", "diffpir"
-MATRICES = 64  # values of an observation up to which its covariance is made as a matrix
 POINTS, WIDTHS = 64, 2.0  # by which other likelihoods are looked ahead at; and the longest move, in widths
 LEAST, TINY = 1e-4, 1e-30  # noise of values that are exact, where the likelihood of D is asked, in the size of y
 
@@ -108,7 +107,7 @@ class Guided(Wrapper):
         """log of the mean likelihood over points of the law of x given y."""
         e = rng.normal((POINTS // 2, *y.shape[1:]), 0, "around", dtype=y.dtype, device=y.device)
         points = torch.cat([e, -e])
-        if y[0].numel() <= MATRICES:
+        if y[0].numel() <= DENSE:
             away = torch.einsum("nij,kj->kni", self._root(x_hat, y), points.flatten(1)).reshape(-1, *y.shape)
             away = per_sample(sigma, y) * away
         else:
@@ -140,12 +139,12 @@ class Guided(Wrapper):
         products = derivative if self.how == "moments" else lambda v: alike * v
         r = seen.residual(at)
         noise = seen.noise.to(at).square()
-        if seen.size <= MATRICES:
+        if seen.size <= DENSE:
             inverse, log_det = inverse_and_log_det(seen.gram(products, at))
             weighed = torch.einsum("nij,nj->ni", inverse, r)
         else:
             weighed = solved(lambda u: seen.forward(products(seen.adjoint(u, at))) + noise * u, r)
-            log_det = r.new_full((len(r),), math.nan)  # of so many values it is not found
+            log_det = torch.zeros_like(r[:, 0])  # not found of so many values: any function of y may be looked ahead at
         moved = (derivative if self.how == "pi-gdm" else products)(seen.adjoint(weighed, at))
         return Twist(at, at + moved, -0.5 * ((r * weighed).sum(1) + log_det))
 

@@ -283,12 +283,12 @@ class DenoiserFamily(TransportFamily):
         if not bool(((level >= 0) & level.isfinite()).all()):
             raise BadInput("sigma must be 0 or more, and finite: it is the standard deviation of the noise")
         level = level.expand(len(y)) / scaling.unit
-        D = self._on(label, len(y))
+        D = self.on(label, len(y))
         x_hat = (Symmetric(D) if symmetric else D)(scaled, level.clamp(min=TINY))
         x_hat = scaling.inverse(x_hat, noisy=True).to(y.device)
         return torch.where(per_sample(level, scaled).to(y.device) > 0, x_hat, y)
 
-    def _on(self, label: Any, n: int) -> Denoiser:
+    def on(self, label: Any, n: int) -> Denoiser:
         """The denoiser of n events of any size."""
         net = self.denoiser.net
         if isinstance(net, BiasFreeUNet):

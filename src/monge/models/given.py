@@ -7,13 +7,13 @@ import torch
 
 from monge import samplers
 from monge.errors import BadInput
-from monge.models.walker import Walker
 from monge.observations import Observation
 from monge.samplers import Posterior
 
 
 def posterior(model: Any, n: int, given: Observation, *, label: Any = None, **options: Any) -> Posterior:
-    """n draws of x given an observation of it in data units, by the denoiser of a model.
+    """n draws of x given an observation of it in data units, by the denoiser of a model. Of images and fields over
+    another space than those of training it is found by tiles.
 
     label: that all of them have. The other options are those of `monge.samplers.posterior`. Draws are real numbers,
     which a model of quantised data has not rounded to its grid.
@@ -29,16 +29,25 @@ def posterior(model: Any, n: int, given: Observation, *, label: Any = None, **op
     walker, device = model.walker, model.device
     if not isinstance(given, Observation):
         raise BadInput(f"given is an observation of monge.observations, not {type(given).__name__}")
-    given.fits(walker.event_shape)
+    event_shape = given.event_shape or walker.event_shape
+    own = event_shape == walker.event_shape
+    given.fits(event_shape)
     # of quantised data the half step by which the values at their limits are spread wider than others is left out
     stretched = scaling.marginals is not None and scaling.marginals.stretches and scaling.quantum is None
     bent = scaling.bends or stretched
     units = scaling.inverse if bent else lambda u: u * scaling.scale.to(u) + scaling.shift.to(u)
-    scaled = given.of(units, walker.event_shape)
+    scaled = given.of(units, event_shape)
     told = model.encode_labels(label, 1)
     first = next(model.parameters())
     about: dict[str, Any] = {"device": device, "dtype": first.dtype, "show": True, **options}
-    found = drawn(walker, n, scaled, told, **about)
+    if own:
+        plan = walker.plan if told is None else None
+        with torch.no_grad():
+            denoiser: Any = walker.bound(told, 1)
+    else:  # of another size: by tiles, whose moments are not those of the whole
+        plan, denoiser = None, model.on(label, 1)
+    about["sigma_min"] = walker.levels().sigma_min if walker.step else None
+    found = samplers.posterior(denoiser, event_shape, n, scaled, plan=plan, **about)
     return replace(found, x=scaling.inverse(found.x.cpu()), sigma=found.sigma * scaling.unit)
 
 
@@ -47,15 +56,3 @@ def refuse_beside(**options: Any) -> None:
     for name, value in options.items():
         if value:
             raise BadInput(f"{name} does not go with given: leave it out")
-
-
-def drawn(walker: Walker, n: int, given: Observation, label: Any, **options: Any) -> Posterior:
-    """The same in scaled units."""
-    plan = walker.plan if label is None else None
-    moments = walker.moments.to(options["device"]) if label is None else None
-    lowest = walker.levels().sigma_min if walker.step else None
-    with torch.no_grad():
-        bound = walker.bound(label, 1)
-    return samplers.posterior(
-        bound, walker.event_shape, n, given, plan=plan, moments=moments, sigma_min=lowest, **options
-    )

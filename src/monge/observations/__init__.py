@@ -1,11 +1,12 @@
 """Observations of x, their likelihoods, and posteriors in closed form."""
 
 from monge.observations.exact import Exact, conditioned
-from monge.observations.linear import Linear, inverse_and_log_det, solved
+from monge.observations.linear import DENSE, Linear, inverse_and_log_det, solved
 from monge.observations.observation import Likelihood, Observation, Poisson
 from monge.observations.operators import Operator, blur, downscale, fourier, mask, projections
 
 __all__ = [
+    "DENSE",
     "Exact",
     "Likelihood",
     "Linear",

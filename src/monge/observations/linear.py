@@ -58,6 +58,12 @@ class Linear(Observation):
         self.noise = (sd.flatten().expand(self.seen.numel()))[self.seen].to(self.y)
 
     @property
+    def event_shape(self) -> tuple[int, ...] | None:  # type: ignore[override]
+        """Of the events that A takes, None where a matrix takes any of so many values."""
+        made = self.operator.event_shape
+        return made if made is not None and len(made) > 1 else None
+
+    @property
     def size(self) -> int:
         """m, values that were seen."""
         return self.y.numel()

@@ -27,6 +27,7 @@ class Observation(Recorded, ABC):
     """
 
     notes: tuple[str, ...] = ()  # what was done to y, in words
+    event_shape: tuple[int, ...] | None = None  # of the events that it is of, where it says so
 
     @abstractmethod
     def log_likelihood(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, " n"]:

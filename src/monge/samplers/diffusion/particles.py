@@ -9,7 +9,7 @@ from torch import Tensor
 
 from monge import progress, rng
 from monge.denoisers import Guided
-from monge.observations import Linear, inverse_and_log_det
+from monge.observations import DENSE, Linear, inverse_and_log_det, solved
 from monge.samplers.diffusion.linearisation import Linearisation
 from monge.samplers.diffusion.solvers import ExponentialMultistep, Rule
 
@@ -113,11 +113,19 @@ class Particles:
         def products(u: Tensor) -> Tensor:
             return C.compose(noise.square() * C.coordinates(u))
 
-        inverse, log_det = inverse_and_log_det(seen.gram(products, center[:1]))
+        sd, log_det = seen.noise.to(x), x.new_zeros(1)
+        matrix: Tensor | None = None
+        if seen.size <= DENSE:
+            matrix, log_det = inverse_and_log_det(seen.gram(products, center[:1]))
+
+        def solve(r: Tensor) -> Tensor:
+            if matrix is not None:
+                return r @ matrix[0]
+            return solved(lambda u: seen.forward(products(seen.adjoint(u, x))) + sd.square() * u, r)
+
         e = rng.normal((len(x), seen.size), self.seed, "particles", "noise", dtype=x.dtype, device=x.device)
-        off, r = seen.residual(x) - seen.noise.to(x) * e, seen.residual(center)
-        x = x + products(seen.adjoint(off @ inverse[0], x))
-        return x, -0.5 * ((r @ inverse[0] * r).sum(1) + log_det)
+        off, r = seen.residual(x) - sd * e, seen.residual(center)
+        return x + products(seen.adjoint(solve(off), x)), -0.5 * ((solve(r) * r).sum(1) + log_det)
 
     def _end(self, x: Tensor) -> Tensor:
         """What is still to be counted at the end: the likelihood, unless the last step drew by it."""

@@ -1,7 +1,7 @@
 """Draws of x given an observation, by a denoiser that was learned without it (course (21))."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from monge.denoisers import Guided, Oracle, informed
 from monge.densities import Gaussian, GaussianMixture
 from monge.doors import number, one_of, whole
 from monge.errors import BadInput
-from monge.observations import Linear, Observation, conditioned
+from monge.observations import DENSE, Exact, Linear, Observation, conditioned
 from monge.protocols import Denoiser
 from monge.samplers.diffusion.linearisation import Linearisation
 from monge.samplers.diffusion.particles import Cloud, Particles
@@ -68,7 +68,13 @@ class Posterior:
     def std(self) -> Float[Tensor, "*event"]:
         return self._weighed((self.x - self.mean()).square()).sqrt()
 
-    def _weighed(self, value: Tensor) -> Tensor:
+    def _closed(law: Exact, n: int, seed: int) -> Posterior:
+    evidence = {"log_evidence": law.log_evidence, "log_evidence_error": 0.0}
+    x, even = law.sample(n, seed=seed), torch.full((n,), 1 / n)
+    return Posterior(x, even, "exact", EXACTNESS["exact"], 0, **evidence, doubts=law.observation.notes)
+
+
+def _weighed(self, value: Tensor) -> Tensor:
         return (self.weights.to(value) @ value.flatten(1)).reshape(value.shape[1:])
 
     def quantile(self, q: float) -> Float[Tensor, "*event"]:
@@ -117,9 +123,11 @@ def posterior(
     """Draw from p(x | obs) ~ p(x) p(obs | x), where a denoiser tells p(x).
 
     method: "exact" for an `Oracle` of a Gaussian or a mixture and a linear observation; taken where it can be.
-        "particles": twisted sequential Monte Carlo (`Particles`), with weights and log p(obs), taken else: exact as
-        particles and steps become many. The others are reverse diffusions of a `Guided` denoiser, in nfe calls and as
-        many derivatives or more, and biased: "moments", "pi-gdm", "dps", "diffpir".
+        "particles": twisted sequential Monte Carlo (`Particles`), with weights and log p(obs), exact as particles and
+        steps become many; taken for observations of up to 64 values and likelihoods of your own. (Of more values it
+        has weights and no evidence, and few particles count.) The others are reverse diffusions of a `Guided` denoiser,
+        in nfe calls and as many derivatives or more, and biased: "moments", taken for more values, "pi-gdm", "dps" and
+        "diffpir".
     nfe: calls of the denoiser a sample. particles: how many go together; of fewer samples than that these are drawn of
         them, of more there are several systems, whose weights are by their evidence.
     alpha: of the reverse diffusion, for the others. sigma_min, moments, plan: as in
@@ -140,23 +148,13 @@ def posterior(
     n, nfe, particles = whole(n, "n"), whole(nfe, "nfe"), whole(particles, "particles")
     known = isinstance(denoiser, Oracle) and isinstance(denoiser.density, Gaussian | GaussianMixture)
     closed = known and isinstance(observation, Linear)
-    method = method or ("exact" if closed else "particles")
+    many = isinstance(observation, Linear) and observation.size > DENSE
+    method = method or ("exact" if closed else "moments" if many else "particles")
     one_of(method, tuple(EXACTNESS), "method")
     if method == "exact":
         if not closed:
             raise BadInput('method="exact" is for an Oracle of a Gaussian or a mixture, and a Linear observation')
-        found = conditioned(denoiser.density, observation)  # type: ignore[attr-defined]
-        even = torch.full((n,), 1 / n)
-        return Posterior(
-            found.sample(n, seed=seed),
-            even,
-            method,
-            EXACTNESS[method],
-            0,
-            log_evidence=found.log_evidence,
-            log_evidence_error=0.0,
-            doubts=observation.notes,
-        )
+        return _closed(conditioned(denoiser.density, observation), n, seed)  # type: ignore[attr-defined]
     options: dict[str, Any] = {"dtype": dtype, "device": device}
     own = informed(denoiser)
     moments = moments if moments is not None else own.moments
@@ -177,7 +175,16 @@ def posterior(
     begin = (moments or plan.moments).noised(grid[0].item()).from_noise(z)
     with progress.bar("drawing from the posterior", len(z) * nfe, show=show) as advance, torch.no_grad():
         cloud = walk.run(begin, grid, advance)
-    return _weighed(cloud, n, nfe, seed, observation.notes)
+    found = _weighed(cloud, n, nfe, seed, observation.notes)
+    if isinstance(observation, Linear) and observation.size > DENSE:
+        return replace(found, log_evidence=math.nan, log_evidence_error=math.nan)
+    return found
+
+
+def _closed(law: Exact, n: int, seed: int) -> Posterior:
+    evidence = {"log_evidence": law.log_evidence, "log_evidence_error": 0.0}
+    x, even = law.sample(n, seed=seed), torch.full((n,), 1 / n)
+    return Posterior(x, even, "exact", EXACTNESS["exact"], 0, **evidence, doubts=law.observation.notes)
 
 
 def _weighed(cloud: Cloud, n: int, nfe: int, seed: int, notes: tuple[str, ...]) -> Posterior:
