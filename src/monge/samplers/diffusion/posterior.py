@@ -68,13 +68,7 @@ class Posterior:
     def std(self) -> Float[Tensor, "*event"]:
         return self._weighed((self.x - self.mean()).square()).sqrt()
 
-    def _closed(law: Exact, n: int, seed: int) -> Posterior:
-    evidence = {"log_evidence": law.log_evidence, "log_evidence_error": 0.0}
-    x, even = law.sample(n, seed=seed), torch.full((n,), 1 / n)
-    return Posterior(x, even, "exact", EXACTNESS["exact"], 0, **evidence, doubts=law.observation.notes)
-
-
-def _weighed(self, value: Tensor) -> Tensor:
+    def _weighed(self, value: Tensor) -> Tensor:
         return (self.weights.to(value) @ value.flatten(1)).reshape(value.shape[1:])
 
     def quantile(self, q: float) -> Float[Tensor, "*event"]:
@@ -182,7 +176,7 @@ def posterior(
 
 
 def _closed(law: Exact, n: int, seed: int) -> Posterior:
-    evidence = {"log_evidence": law.log_evidence, "log_evidence_error": 0.0}
+    evidence: dict[str, Any] = {"log_evidence": law.log_evidence, "log_evidence_error": 0.0}
     x, even = law.sample(n, seed=seed), torch.full((n,), 1 / n)
     return Posterior(x, even, "exact", EXACTNESS["exact"], 0, **evidence, doubts=law.observation.notes)
 
