@@ -3,6 +3,7 @@
 import sys
 import warnings
 
+from monge.cli.answering import restore
 from monge.cli.app import app, run, warn
 from monge.cli.chaining import chain
 from monge.cli.denoising import denoise
@@ -14,7 +15,7 @@ from monge.cli.sampling import sample
 
 __all__ = ["app", "main", "run"]
 
-for command in (demo, fit, sample, audit, distance, denoise, info, chain):
+for command in (demo, fit, sample, audit, distance, denoise, restore, info, chain):
     app.command()(command)
 
 

@@ -15,8 +15,10 @@ from monge.errors import BadInput
 from monge.observations import DENSE, Linear, Observation, inverse_and_log_det, solved
 from monge.protocols import Denoiser
 
-HOW = "moments", "pi-gdm", "dps", "diffpir"
+HOW = "moments", "wiener", "pi-gdm", "dps", "diffpir"
 POINTS, WIDTHS = 64, 2.0  # by which other likelihoods are looked ahead at; and the longest move, in widths
+FEW = 8  # values of an observation up to which each is worth a derivative
+VALUES = 64  # of an observation or an event up to which each may have one
 LEAST, TINY = 1e-4, 1e-30  # noise of values that are exact, where the likelihood of D is asked, in the size of y
 
 
@@ -38,6 +40,8 @@ class Guided(Wrapper):
         differentiated; MMPS, Rozet et al. 2024), dS/dy left out: E[x | y, obs] = D + S A' (A S A' + noise^2)^-1
         (obs - A D). Exact for Gaussian laws. A derivative of D for each value of the observation up to 64, else for
         each iteration.
+    "wiener": the same with S = C sigma^2 (C + sigma^2)^-1, that of the Gaussian law of the same covariance C, in the
+        matrix, and the derivative of D beside it. One derivative. Exact for Gaussian laws.
     "pi-gdm": the same with S = r^2 Id, r^2 = sigma^2 w^2 / (sigma^2 + w^2), w the mean s.d. of the law (Song et al.
         2023), and the derivative of D beside it. One derivative.
     "dps": N(A D, noise^2), as if x were D (Chung et al. 2023), in steps no longer than fits obs best. One derivative;
@@ -47,6 +51,8 @@ class Guided(Wrapper):
     For other likelihoods than linear ones p(obs | y) is taken for the mean of p(obs | x) over 64 points x of N(D, S),
     of events of more than 64 values N(D, r^2 Id), whichever is asked ("dps": for p(obs | x = D)), and D moves by no
     more than twice the width of that law.
+
+    how: "moments" for observations of up to 8 values, else "wiener", unless given.
 
     It is a denoiser as every other, for `monge.samplers.reverse_diffusion` for instance. Raises BadInput for another
     `how`.
@@ -59,10 +65,12 @@ class Guided(Wrapper):
     tensor([[0.3333]])
     """
 
-    def __init__(self, denoiser: Denoiser, observation: Observation, how: str = "moments") -> None:
+    def __init__(self, denoiser: Denoiser, observation: Observation, how: str | None = None) -> None:
         super().__init__(denoiser)
         if not isinstance(observation, Observation):
             raise BadInput(f"an observation is one of monge.observations, not {type(observation).__name__}")
+        few = not isinstance(observation, Linear) or observation.size <= FEW
+        how = how or ("moments" if few else "wiener")
         one_of(how, HOW, "how")
         self.observation, self.how = observation, how
         told = super().__getattr__("moments")
@@ -107,7 +115,7 @@ class Guided(Wrapper):
         """log of the mean likelihood over points of the law of x given y."""
         e = rng.normal((POINTS // 2, *y.shape[1:]), 0, "around", dtype=y.dtype, device=y.device)
         points = torch.cat([e, -e])
-        if y[0].numel() <= DENSE:
+        if y[0].numel() <= VALUES:
             away = torch.einsum("nij,kj->kni", self._root(x_hat, y), points.flatten(1)).reshape(-1, *y.shape)
             away = per_sample(sigma, y) * away
         else:
@@ -135,17 +143,24 @@ class Guided(Wrapper):
             slope: Tensor = torch.autograd.grad(x_hat, y, v, retain_graph=True)[0]
             return variance * slope
 
-        alike = self._spread(sigma, at).square()
-        products = derivative if self.how == "moments" else lambda v: alike * v
-        r = seen.residual(at)
-        noise = seen.noise.to(at).square()
-        if seen.size <= DENSE:
-            inverse, log_det = inverse_and_log_det(seen.gram(products, at))
-            weighed = torch.einsum("nij,nj->ni", inverse, r)
+        def covariance(v: Tensor) -> Tensor:
+            if self.how == "moments":
+                return derivative(v)
+            if self.how == "wiener" and self.prior is not None:
+                C, level = self.prior.covariance, self.prior.covariance.level(sigma[: len(v)], len(v)).to(v).square()
+                shrunk: Tensor = C.apply(lambda lam: lam * level / (lam + level), v)
+                return shrunk
+            return self._spread(sigma[: len(v)], v).square() * v
+
+        r, noise = seen.residual(at), seen.noise.to(at).square()
+        alike = self.how != "moments" and bool((sigma == sigma[0]).all())  # one covariance for all rows
+        if seen.size <= (DENSE if alike else VALUES):
+            inverse, log_det = inverse_and_log_det(seen.gram(covariance, at[:1] if alike else at))
+            weighed = torch.einsum("nij,nj->ni", inverse.expand(len(r), -1, -1), r)
         else:
-            weighed = solved(lambda u: seen.forward(products(seen.adjoint(u, at))) + noise * u, r)
+            weighed = solved(lambda u: seen.forward(covariance(seen.adjoint(u, at))) + noise * u, r)
             log_det = torch.zeros_like(r[:, 0])  # not found of so many values: any function of y may be looked ahead at
-        moved = (derivative if self.how == "pi-gdm" else products)(seen.adjoint(weighed, at))
+        moved = (covariance if self.how == "diffpir" else derivative)(seen.adjoint(weighed, at))
         return Twist(at, at + moved, -0.5 * ((r * weighed).sum(1) + log_det))
 
     def _spread(self, sigma: Tensor, x: Tensor) -> Tensor:

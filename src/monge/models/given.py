@@ -15,8 +15,8 @@ def posterior(model: Any, n: int, given: Observation, *, label: Any = None, **op
     """n draws of x given an observation of it in data units, by the denoiser of a model. Of images and fields over
     another space than those of training it is found by tiles.
 
-    label: that all of them have. The other options are those of `monge.samplers.posterior`. Draws are real numbers,
-    which a model of quantised data has not rounded to its grid.
+    label: that all of them have. The other options are those of `monge.samplers.posterior`; over another space the
+    method is "wiener" unless it is given. Draws are real numbers, which a model of quantised data has not rounded.
 
     Raises BadInput for an observation of other events and a label that was not trained on.
     """
@@ -46,9 +46,12 @@ def posterior(model: Any, n: int, given: Observation, *, label: Any = None, **op
             denoiser: Any = walker.bound(told, 1)
     else:  # of another size: by tiles, whose moments are not those of the whole
         plan, denoiser = None, model.on(label, 1)
-    about["sigma_min"] = walker.levels().sigma_min if walker.step else None
+        about["method"] = about.get("method") or "wiener"
+    low, high = walker.levels()
+    about["sigma_min"] = low if walker.step or not own else None
+    about["sigma_max"] = None if own else high
     found = samplers.posterior(denoiser, event_shape, n, scaled, plan=plan, **about)
-    return replace(found, x=scaling.inverse(found.x.cpu()), sigma=found.sigma * scaling.unit)
+    return replace(found, x=scaling.inverse(found.x.cpu(), noisy=True), sigma=found.sigma * scaling.unit)
 
 
 def refuse_beside(**options: Any) -> None:

@@ -13,7 +13,7 @@ from monge.errors import BadInput
 from monge.observations.observation import Map, Observation, observed
 from monge.observations.operators import Operator
 
-DENSE = 64  # values of y up to which matrices of them are made, else equations are solved by conjugate gradients
+DENSE = 1024  # values of y up to which one matrix of them is made, else equations are solved by conjugate gradients
 AGREEING = 1e-3  # share of |A x| |r| by which <A x, r> and <x, A' r> may differ, in single precision
 FAINT = 1e-6  # share of the largest eigenvalue below which a direction of y is not constrained
 ITERATIONS = 30  # of conjugate gradients, at most
@@ -119,6 +119,14 @@ class Linear(Observation):
         )
         made.y = self.residual(zero)[0]
         return made
+
+    def met(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+        """x moved to the nearest events that have the values which are exact."""
+        exact = (self.noise == 0).to(x)
+        if not bool(exact.any()):
+            return x
+        u = solved(lambda r: exact * self.forward(self.adjoint(exact * r, x)), exact * self.residual(x))
+        return x + self.adjoint(exact * u, x)
 
     # -- conditioning --------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from monge.report.figures import (
 from monge.report.looks import Look
 from monge.report.losses import loss, read_log
 from monge.report.page import write
+from monge.report.posterior import answers
 from monge.report.tracing import traces
 from monge.report.words import SYMBOLS, counts, reason
 
@@ -20,6 +21,7 @@ __all__ = [
     "SYMBOLS",
     "Denoising",
     "Look",
+    "answers",
     "by_label",
     "counts",
     "denoising",

@@ -24,10 +24,12 @@ EXACTNESS = {
     "exact": "exact, in closed form",
     "particles": "exact as particles and steps become many",
     "moments": "biased: the law of x given y is taken for Gaussian",
+    "wiener": "biased: the law of x given y is taken for Gaussian, of the covariance of a Gaussian law",
     "pi-gdm": "biased: the law of x given y is taken for Gaussian with one variance",
     "dps": "biased and over-confident: x is taken for its posterior mean",
     "diffpir": "biased: the posterior mean is moved to where it fits",
 }
+MANY = 64  # values of an observation, above which few particles would count
 COLLAPSED = 0.05  # share of the particles that count, at some level, below which it is told
 ALONE = 3.0  # particles that count at the end, below which it is told
 
@@ -107,6 +109,7 @@ def posterior(
     particles: int = 128,
     alpha: float = 1.0,
     sigma_min: float | None = None,
+    sigma_max: float | None = None,
     seed: int = 0,
     moments: Gaussian | None = None,
     plan: Plan | None = None,
@@ -118,13 +121,13 @@ def posterior(
 
     method: "exact" for an `Oracle` of a Gaussian or a mixture and a linear observation; taken where it can be.
         "particles": twisted sequential Monte Carlo (`Particles`), with weights and log p(obs), exact as particles and
-        steps become many; taken for observations of up to 64 values and likelihoods of your own. (Of more values it
-        has weights and no evidence, and few particles count.) The others are reverse diffusions of a `Guided` denoiser,
-        in nfe calls and as many derivatives or more, and biased: "moments", taken for more values, "pi-gdm", "dps" and
-        "diffpir".
+        steps become many; taken for observations of up to 64 values and likelihoods of your own. (Of more values few
+        particles count, and of more than 1,024 the evidence is not found.) The others are reverse diffusions of a
+        `Guided` denoiser, in nfe calls and as many derivatives or more, and biased: "wiener", taken for more values,
+        "moments", "pi-gdm", "dps" and "diffpir".
     nfe: calls of the denoiser a sample. particles: how many go together; of fewer samples than that these are drawn of
         them, of more there are several systems, whose weights are by their evidence.
-    alpha: of the reverse diffusion, for the others. sigma_min, moments, plan: as in
+    alpha: of the reverse diffusion, for the others. sigma_min, sigma_max, moments, plan: as in
     `monge.samplers.reverse_diffusion`.
 
     Raises BadInput for an observation of other events, a likelihood that is 0 wherever the law is, and a method that
@@ -142,8 +145,8 @@ def posterior(
     n, nfe, particles = whole(n, "n"), whole(nfe, "nfe"), whole(particles, "particles")
     known = isinstance(denoiser, Oracle) and isinstance(denoiser.density, Gaussian | GaussianMixture)
     closed = known and isinstance(observation, Linear)
-    many = isinstance(observation, Linear) and observation.size > DENSE
-    method = method or ("exact" if closed else "moments" if many else "particles")
+    many = isinstance(observation, Linear) and observation.size > MANY
+    method = method or ("exact" if closed else "wiener" if many else "particles")
     one_of(method, tuple(EXACTNESS), "method")
     if method == "exact":
         if not closed:
@@ -152,17 +155,22 @@ def posterior(
     options: dict[str, Any] = {"dtype": dtype, "device": device}
     own = informed(denoiser)
     moments = moments if moments is not None else own.moments
-    if plan is None:
+    guessed = None not in (sigma_min, sigma_max) and moments is None and method != "particles"
+    if plan is None and not guessed:
         plan = pilot(denoiser, event_shape, moments, **options, show=show)
-    guided = Guided(denoiser, observation, "moments" if method == "particles" else method)
+    guided = Guided(denoiser, observation, None if method == "particles" else method)
     if method != "particles":
-        more: dict[str, Any] = {"seed": seed, "moments": moments, "plan": plan, "sigma_min": sigma_min, "show": show}
+        more: dict[str, Any] = {"seed": seed, "moments": moments, "plan": plan, "show": show}
+        more |= {"sigma_min": sigma_min, "sigma_max": sigma_max}
         x = reverse_diffusion(guided, tuple(event_shape), n, nfe, alpha, **more, **options)
+        if isinstance(observation, Linear):
+            x = observation.met(x)
         return Posterior(x, torch.full((n,), 1 / n), method, EXACTNESS[method], nfe, doubts=observation.notes)
+    assert plan is not None
     systems = max(1, n // particles)
     each = max(particles, -(-n // systems))
     linear = Linearisation(plan.moments.covariance, plan.gains)
-    grid = steps(linear, nfe, sigma_min)
+    grid = steps(linear, nfe, sigma_min, sigma_max)
     z = rng.normal((systems * each, *event_shape), seed, "start", **options)
     mean = (moments or plan.moments).mean.to(z)
     walk = Particles(guided, mean, linear, systems, each, seed)
