@@ -1,5 +1,6 @@
 """What a model says of x given an observation: its draws from the posterior, in data units."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 
 from monge import samplers
 from monge.errors import BadInput
-from monge.observations import Observation
+from monge.observations import Linear, Observation
 from monge.samplers import Posterior
 
 
@@ -36,7 +37,12 @@ def posterior(model: Any, n: int, given: Observation, *, label: Any = None, **op
     stretched = scaling.marginals is not None and scaling.marginals.stretches and scaling.quantum is None
     bent = scaling.bends or stretched
     units = scaling.inverse if bent else lambda u: u * scaling.scale.to(u) + scaling.shift.to(u)
-    scaled = given.of(units, event_shape)
+    soft = given
+    if scaling.quantum is not None and isinstance(
+        given, Linear
+    ):  # what was learned is spread over the steps of its grid
+        soft = given.spread(scaling.quantum / math.sqrt(12), event_shape)
+    scaled = soft.of(units, event_shape)
     told = model.encode_labels(label, 1)
     first = next(model.parameters())
     about: dict[str, Any] = {"device": device, "dtype": first.dtype, "show": True, **options}
@@ -51,7 +57,9 @@ def posterior(model: Any, n: int, given: Observation, *, label: Any = None, **op
     about["sigma_min"] = low if walker.step or not own else None
     about["sigma_max"] = None if own else high
     found = samplers.posterior(denoiser, event_shape, n, scaled, plan=plan, **about)
-    return replace(found, x=scaling.inverse(found.x.cpu(), noisy=True), sigma=found.sigma * scaling.unit)
+    x = scaling.inverse(found.x.cpu(), noisy=True)
+    x = given.met(x) if isinstance(given, Linear) else x
+    return replace(found, x=x, sigma=found.sigma * scaling.unit)
 
 
 def refuse_beside(**options: Any) -> None:

@@ -1,5 +1,6 @@
 """Linear observations y = A x + noise e, e ~ N(0, Id), and the solves that condition on them."""
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ from monge.observations.operators import Operator
 DENSE = 1024  # values of y up to which one matrix of them is made, else equations are solved by conjugate gradients
 AGREEING = 1e-3  # share of |A x| |r| by which <A x, r> and <x, A' r> may differ, in single precision
 FAINT = 1e-6  # share of the largest eigenvalue below which a direction of y is not constrained
+PROBES = 64  # signs by which the rows of A are measured
 ITERATIONS = 30  # of conjugate gradients, at most
 CLOSE = 1e-5  # residual at which they stop, as a share of the right side
 
@@ -118,6 +120,14 @@ class Linear(Observation):
             own.y_shape,
         )
         made.y = self.residual(zero)[0]
+        return made
+
+    def spread(self, sd: float, event_shape: tuple[int, ...]) -> "Linear":
+        """The same of events whose every value has noise of its own, of this s.d.: noise^2 + sd^2 sum_j A_ij^2, the
+        sums by 64 signs at random, which for masks is exact."""
+        signs = torch.randn((PROBES, *event_shape), generator=torch.Generator().manual_seed(0)).sign()
+        made = copy.copy(self)
+        made.noise = (self.noise.square() + sd**2 * self.forward(signs).square().mean(0).to(self.noise)).sqrt()
         return made
 
     def met(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
