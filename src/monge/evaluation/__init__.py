@@ -2,6 +2,7 @@
 
 from monge.evaluation.across import Across, across
 from monge.evaluation.auditing import NEEDED, ROWS, audit
+from monge.evaluation.calibration import Calibration, calibration
 from monge.evaluation.decision import Finding, holm, judge
 from monge.evaluation.defects import CONCERNS, DEFECTS, Margins
 from monge.evaluation.descriptors import DESCRIPTORS, Descriptor, Fitted, describe
@@ -52,6 +53,7 @@ __all__ = [
     "POWER",
     "ROWS",
     "Across",
+    "Calibration",
     "Closeness",
     "Coverage",
     "Descriptor",
@@ -86,6 +88,7 @@ __all__ = [
     "across",
     "audit",
     "ball_radii",
+    "calibration",
     "cell_centres",
     "classifier_two_sample",
     "closer_to_training",
