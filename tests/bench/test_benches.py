@@ -102,3 +102,12 @@ def test_continuous(run):
     assert float(told["log_prob of a linear field"].split()[0]) < 1e-5
     assert float(told["gradients, direct and adjoint"].split()[0]) < 1e-4
     assert "FlowMatching" in told["rings"]
+
+
+def test_posterior(run):
+    rows = [line.split("|")[1:-1] for line in run("posterior", "--only", "grid,calibration", "--methods", "particles")]
+    (grid, calibration) = rows
+    error, exact = float(grid[3].split()[0]), float(grid[3].split("draws")[1].split(")")[0])
+    assert error < 3 * exact + 0.2
+    assert float(grid[3].split("up to")[1].split()[0]) < 4
+    assert calibration[3].split(":")[0].strip() in ("pass", "undecided")

@@ -622,6 +622,20 @@ def test_a_bug_is_not_taken_for_a_failed_audit(monge, run_folder, tmp_path, monk
     assert "--debug" in err
 
 
+def test_the_strength_of_a_label_is_its_guidance_and_one(monge, labelled, tmp_path):
+    def draw(name, *options):
+        path = tmp_path / f"{name}.npy"
+        return monge("sample", labelled, "-n", "5", "--label", "bee", "-o", path, *options), path
+
+    (status, _, _), stronger = draw("a", "--strength", "2")
+    (_, _, _), guided = draw("b", "--guidance", "1")
+    assert status == 0
+    np.testing.assert_array_equal(np.load(stronger), np.load(guided))
+    (status, _, err), _ = draw("c", "--strength", "2", "--guidance", "1")
+    assert status == 2
+    assert "give one of them" in err
+
+
 @pytest.fixture(scope="module")
 def demo_folder(tmp_path_factory):
     """A demo of two steps; its exit status is kept beside it."""

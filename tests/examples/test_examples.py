@@ -15,6 +15,7 @@ PICTURES = {
     "ladder": {"photograph", "basis", "prior"},
     "diffusion": {"clock", "reversed"},
     "continuous": {"density", "picard", "blocks", "trajectories", "digits"},
+    "posterior": {"mixture", "digit", "guidance", "photograph"},
     "flows": {"laws", "grid", "latents", "ways", "attribute"},
 }
 

@@ -8,7 +8,7 @@ import torch
 from monge import observations, rng
 from monge.densities import Gaussian, GaussianMixture
 from monge.errors import BadInput
-from monge.observations import Likelihood, Linear, Operator, Poisson, conditioned
+from monge.observations import Label, Likelihood, Linear, Operator, Poisson, conditioned
 
 F = torch.float64
 PLANE = (2, 8, 8)
@@ -137,6 +137,8 @@ def test_counts_are_poisson():
         (lambda: Linear(lambda x: x, torch.zeros(2), 0.1), "a pair of functions"),
         (lambda: Likelihood(lambda x: x).fits((2,)), "one number for each"),
         (lambda: Likelihood(lambda x: x[:, 0] * math.nan).fits((2,)), "is NaN"),
+        (lambda: Label(lambda x: x[:, 0], 0).fits((2,)), "must return logits"),
+        (lambda: Label(lambda x: x, 2).fits((2,)), "label 2 is none of the 2"),
         (lambda: Poisson(torch.tensor([0.5])), "whole numbers"),
         (lambda: Poisson(torch.tensor([1.0]), gain=0.0), "gain is above 0"),
         (lambda: observations.downscale((1, 9, 9), 2), "do not fill"),

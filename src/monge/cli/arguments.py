@@ -18,6 +18,9 @@ Alpha = Annotated[float | None, typer.Option(min=0.0, help="0 deterministic, 1 r
 Guidance = Annotated[
     float | None, typer.Option(help="Lead to the --label more clearly than the data do: 0 not, 1 or 2 for pictures.")
 ]
+Strength = Annotated[
+    float | None, typer.Option(min=0.0, help="Of the --label: 0 none, 1 its law as the data have it, 2 beyond it.")
+]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Samples worked on at a time.")]
 Columns = Annotated[str | None, typer.Option(help="The columns of tables to take, as in a,b,c; else all.")]
 DropMissing = Annotated[bool, typer.Option("--drop-missing", help="Leave out rows with missing values.")]

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from monge.cli.arguments import Alpha, BatchSize, Force, Guidance, Label, Nfe, RunFolder, Seed
+from monge.cli.arguments import Alpha, BatchSize, Force, Guidance, Label, Nfe, RunFolder, Seed, Strength
 from monge.cli.endings import refuse_ending
 from monge.cli.runs import Run
+from monge.errors import BadInput
 from monge.files import refuse_overwrite
 
 
@@ -22,6 +23,7 @@ def sample(
     alpha: Alpha = None,
     label: Label = None,
     guidance: Guidance = None,
+    strength: Strength = None,
     batch_size: BatchSize = None,
     force: Force = False,
 ) -> int:
@@ -29,6 +31,10 @@ def sample(
     about = Run(folder).record()["data"]
     refuse_ending(output, about)
     refuse_overwrite(output, force=force)
+    if strength is not None:
+        if guidance is not None:
+            raise BadInput("--strength is 1 more than --guidance: give one of them")
+        guidance = strength - 1
     typer.echo(f"monge sample: {n:,} from {folder}")
 
     import monge

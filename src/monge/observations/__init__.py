@@ -2,12 +2,13 @@
 
 from monge.observations.exact import Exact, conditioned
 from monge.observations.linear import DENSE, Linear, inverse_and_log_det, solved
-from monge.observations.observation import Likelihood, Observation, Poisson
+from monge.observations.observation import Label, Likelihood, Observation, Poisson
 from monge.observations.operators import Operator, blur, downscale, fourier, mask, projections
 
 __all__ = [
     "DENSE",
     "Exact",
+    "Label",
     "Likelihood",
     "Linear",
     "Observation",

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.special import gammaln
 
-from monge.doors import finite, function, real
+from monge.doors import finite, function, real, whole
 from monge.errors import BadInput
 from monge.objects import Recorded
 
@@ -66,6 +66,37 @@ class Likelihood(Observation):
 
     def fits(self, event_shape: tuple[int, ...]) -> None:
         self.log_likelihood(torch.zeros(2, *event_shape))
+
+
+class Label(Likelihood):
+    """A class, as a classifier sees it: log p(label | x) = log softmax(classifier(x))_label (course (21)).
+
+    classifier: x [n, *event] -> logits [n, k], differentiable. label: which of the k.
+
+    A model that was trained with labels is better asked for one: `model.sample(n, label=...)`.
+
+    Raises BadInput for what is no function, and, when it is asked, for logits of another shape and a label that is none
+    of the k.
+
+    >>> import torch
+    >>> Label(lambda x: torch.cat([x, -x], 1), 0).log_likelihood(torch.zeros(1, 1)).exp()
+    tensor([0.5000])
+    """
+
+    def __init__(self, classifier: Map, label: int) -> None:
+        function(classifier, "a classifier is a function of events, x [n, *event] -> logits [n, k]")
+        self.label = whole(label, "label", 0)
+        self.classifier = classifier
+        super().__init__(self._of)
+
+    def _of(self, x: Tensor) -> Tensor:
+        logits: Any = self.classifier(x)
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
+            came = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise BadInput(f"a classifier must return logits [n, k] of {len(x)} events, not {came}")
+        if self.label >= logits.shape[1]:
+            raise BadInput(f"label {self.label} is none of the {logits.shape[1]} that the classifier knows, from 0 on")
+        return logits.log_softmax(1)[:, self.label]
 
 
 class Poisson(Observation):

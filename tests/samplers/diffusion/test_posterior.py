@@ -10,7 +10,7 @@ from monge import rng, samplers
 from monge.denoisers import Guided, Oracle
 from monge.densities import Gaussian, GaussianMixture
 from monge.errors import BadInput
-from monge.observations import Likelihood, Linear, conditioned
+from monge.observations import Label, Likelihood, Linear, conditioned
 
 F = torch.float64
 
@@ -92,6 +92,14 @@ def test_a_likelihood_of_one_s_own(planned):
     assert found.log_evidence == pytest.approx(wanted, abs=4 * found.log_evidence_error + 0.02)
     assert found.log_evidence_error < 0.3
     assert found.mean()[0] == pytest.approx(float(exact.weights @ exact.means[:, 0]), abs=0.3)
+
+
+def test_a_classifier_s_label_is_a_likelihood():
+    law = GaussianMixture(torch.tensor([[-2.0, 0.0], [2.0, 0.0]], dtype=F), torch.tensor([0.5, 0.5], dtype=F))
+    logits = lambda x: torch.stack([-8 * x[:, 0], 8 * x[:, 0]], 1)  # noqa: E731
+    found = samplers.posterior(Oracle(law), (2,), 512, Label(logits, 1), nfe=30, particles=256, dtype=F)
+    assert float((found.weights * (found.x[:, 0] > 0)).sum()) > 0.99
+    assert found.log_evidence == pytest.approx(math.log(0.5), abs=4 * found.log_evidence_error + 0.02)
 
 
 def test_values_that_are_exact_are_met(planned):

@@ -1,0 +1,145 @@
+"""Answers from a denoiser that was learned without the question (the course's section 2.5), in four pictures.
+
+    python examples/posterior.py            # six minutes on two cores
+    python examples/posterior.py --fast     # seconds, and rough
+
+The posterior of a mixture in closed form beside what each method draws of it; a digit from its lower half, with the
+classes of the answers; a photograph of which half of the pixels, and one a quarter of the size, was seen; and what
+guidance beyond a label's law does to it.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+
+import monge
+from gallery import asked
+from monge import densities, observations, report, rng, samplers
+from monge.denoisers import Oracle
+from monge.nets import Size
+from monge.observations import Linear
+from monge.report.figures import GENERATED, REAL
+
+METHODS = "exact", "particles", "moments", "wiener", "pi-gdm", "dps", "diffpir"
+TURN = torch.arange(8) * math.pi / 4
+RING = densities.GaussianMixture(
+    4 * torch.stack([TURN.cos(), TURN.sin()], 1), 0.1 * torch.ones(8), torch.tensor([1.0, 2, 1, 3, 1, 2, 1, 1])
+)
+
+
+def mixture(n: int, calls: int) -> Figure:
+    """Draws of eight modes of which x1 + x2 / 2 was seen."""
+    A = torch.tensor([[1.0, 0.5]])
+    seen = Linear(A, torch.tensor([2.2]), 0.5)
+    D, prior = Oracle(RING), RING.sample(1000, seed=0)
+    plan = samplers.pilot(D, (2,))
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    for i, method in enumerate(METHODS):
+        options: dict[str, Any] = {} if method == "exact" else {"plan": plan, "nfe": calls}
+        found = samplers.posterior(D, (2,), n, seen, method=method, seed=1, **options)
+        axes = figure.add_subplot(2, 4, i + 1)
+        axes.scatter(*prior.T, s=1, color=REAL, alpha=0.15, linewidths=0)
+        axes.scatter(*found.sample(n).T, s=2, color=GENERATED, linewidths=0)
+        known = f", log p(y) {found.log_evidence:.2f}" if math.isfinite(found.log_evidence) else ""
+        axes.set_title(f"{method}{known}", fontsize=9)
+        axes.set(xticks=[], yticks=[], xlim=(-5.5, 5.5), ylim=(-5.5, 5.5), aspect="equal")
+    return figure
+
+
+def digit(fast: bool, model: Any, train: Any, held: Any) -> Figure:
+    """Answers to the lower halves of digits, and how often each class is among them."""
+    known = torch.zeros(1, 8, 8, dtype=torch.bool)
+    known[:, 4:] = True
+    classifier = LogisticRegression(max_iter=2000, C=0.1).fit(train.x.flatten(1), train.y)
+    rows = [int((held.y == label).nonzero()[0]) for label in (1, 3, 5, 9)]
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    grid = figure.add_gridspec(4, 3, width_ratios=(1, 8, 3))
+    for line, i in enumerate(rows):
+        x = held.x[i]
+        n, calls = (4, 4) if fast else (64, 60)
+        found = model.posterior(n, Linear(observations.mask(known), x[known], 0.5), nfe=calls, seed=i, show=False)
+        axes = figure.add_subplot(grid[line, 0])
+        axes.imshow((x * known)[0], cmap="gray", vmin=0, vmax=16)
+        axes.axis("off")
+        axes = figure.add_subplot(grid[line, 1])
+        shown = torch.nn.functional.pad(found.x[:8, 0], (1, 1, 1, 1), value=16.0)
+        axes.imshow(shown.transpose(0, 1).reshape(10, -1), cmap="gray", vmin=0, vmax=16)
+        axes.axis("off")
+        shares = np.bincount(classifier.predict(found.x.flatten(1)), minlength=10) / n
+        axes = figure.add_subplot(grid[line, 2])
+        axes.bar(range(10), shares, color=[REAL if k == int(held.y[i]) else GENERATED for k in range(10)])
+        axes.set(xticks=range(10), yticks=[0, 1], ylim=(0, 1))
+        axes.tick_params(labelsize=7)
+    figure.suptitle("seen, answers, and the share of each class among them (blue: the true one)", fontsize=9)
+    return figure
+
+
+def gray(name: str) -> Tensor:
+    """A photograph of scikit-image, [1, 256, 256], 0 to 255."""
+    from skimage import color, data, transform
+
+    picture = getattr(data, name)()
+    picture = color.rgb2gray(picture) * 255 if picture.ndim == 3 else picture
+    small = transform.resize(picture, (256, 256), anti_aliasing=True, preserve_range=True)
+    return torch.from_numpy(small).float()[None]
+
+
+def photograph(fast: bool) -> Figure:
+    """A photograph of which half was seen, by a model of pieces of others."""
+    pieces = []
+    for k, name in enumerate(("astronaut", "coffee", "rocket", "chelsea")):
+        at = (rng.uniform((20 if fast else 600, 2), k, "pieces") * (256 - 32)).long().tolist()
+        picture = gray(name)
+        pieces += [picture[:, i : i + 32, j : j + 32] for i, j in at]
+    data = monge.data.Samples(torch.stack(pieces).round(), kind="images", quantum=1.0, limits=(0.0, 255.0))
+    small: dict[str, Any] = {"net": Size(widths=(8,), blocks=1)} if fast else {}
+    model = monge.Diffusion(**small).fit(data, **({"steps": 2} if fast else {"budget": 200}), show=not fast)
+    side = 32 if fast else 64
+    x = gray("camera")[:, 60 : 60 + side, 90 : 90 + side].round()
+    known = rng.uniform(tuple(x.shape), 0, "mask") > 0.5
+    seen = Linear(observations.mask(known), x[known], 0.0)
+    found = model.posterior(2 if fast else 8, seen, nfe=2 if fast else 40, method="wiener", show=not fast)
+    look = report.Look(0.0, 255.0, "images")
+    left = torch.zeros_like(x)
+    told = f"half of the pixels seen; {found.method}, {found.exactness}"
+    return report.answers(x * known, found.x, found.mean(), found.std(), left, look=look, told=told)
+
+
+def guided(fast: bool, model: Any, train: Any, held: Any) -> Figure:
+    """Threes and eights at growing guidance, and what the audit says of them."""
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    strengths = (0.0, 3.0) if fast else (0.0, 1.0, 2.0, 4.0)
+    for line, strength in enumerate(strengths):
+        n = 100 if fast else 600
+        labels = held.y[torch.arange(n) % len(held.y)]
+        x = model.sample(n, label=labels, guidance=strength, nfe=2 if fast else 20, seed=2, show=False)
+        verdict = monge.audit(x, holdout=held.x, train=train.x)
+        failing = [each.name for each in verdict.lines if each.status == "fail"]
+        axes = figure.add_subplot(len(strengths), 1, line + 1)
+        shown = torch.nn.functional.pad(x[:24, 0], (1, 1, 1, 1), value=16.0)
+        axes.imshow(shown.transpose(0, 1).reshape(10, -1), cmap="gray", vmin=0, vmax=16)
+        many = f"{len(failing)} lines: {', '.join(failing[:4])}" if failing else "no line"
+        axes.set_title(f"guidance {strength:g}: {verdict.status}, {many}", fontsize=9)
+        axes.axis("off")
+    return figure
+
+
+def main() -> None:
+    fast, save = asked("posterior", __doc__)
+    save("mixture", mixture(60 if fast else 1000, 6 if fast else 100))
+    train, held = monge.data.load("digits").split(0.2, seed=0)
+    small: dict[str, Any] = {"net": Size(widths=(8,), blocks=1)} if fast else {}
+    model = monge.Diffusion(labels=True, **small)
+    model.fit(train, **({"steps": 2} if fast else {"budget": 90}), show=not fast)
+    save("digit", digit(fast, model, train, held))
+    save("guidance", guided(fast, model, train, held))
+    save("photograph", photograph(fast))
+
+
+if __name__ == "__main__":
+    main()
