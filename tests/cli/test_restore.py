@@ -77,6 +77,24 @@ def test_colours_are_answered_one_by_one_and_masks_are_black_where_nothing_is_se
     assert float((x - y)[:, 4:].abs().max()) <= 1
 
 
+def test_arrays_stay_arrays_and_old_answers_go(run, tmp_path):
+    y = (rng.uniform((8, 8), 1, "y") * 255).round().numpy()
+    np.save(tmp_path / "plane.npy", y)
+    given = [tmp_path / "plane.npy", "--crop-out", "0,0,4,4", "-o", tmp_path / "out", "--method", "wiener"]
+    assert restore(run, *given) == 0
+    assert np.load(tmp_path / "out/plane-3.npy").shape == (8, 8)
+    arguments = ["restore", run, *given, "--nfe", "4", "-n", "1", "--force"]
+    assert cli.run([str(each) for each in arguments]) == 0
+    assert not (tmp_path / "out/plane-3.npy").exists()
+
+
+def test_a_mask_of_one_level_is_told_apart(run, picture, tmp_path, capsys):
+    for level, words in ((255, "hides nothing"), (0, "hides all")):
+        Image.fromarray(np.full((8, 8), level, dtype=np.uint8)).save(tmp_path / "mask.png")
+        assert restore(run, picture, "--mask", tmp_path / "mask.png", "-o", tmp_path / "out") == 2
+        assert words in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -89,6 +107,8 @@ def test_colours_are_answered_one_by_one_and_masks_are_black_where_nothing_is_se
         (("--mask", "none.png"), "no such picture"),
         (("--blur", 1.0, "--label", "3"), "trained without labels"),
         (("--blur", 1.0, "--method", "magic"), "method"),
+        (("--blur", 1.0, "--method", ""), "method"),
+        (("--blur", 1.0, "--noise", 1e30), "times the highest level"),
     ],
 )
 def test_bad_input_is_told_in_a_line(run, picture, capsys, given, words):

@@ -47,6 +47,27 @@ def test_pixels_that_are_known_are_kept_and_on_the_grid():
     assert float(drawn[:, ~known].std()) > 0
 
 
+def test_a_blind_model_looks_before_it_answers():
+    x = (rng.uniform((60, 1, 8, 8), 0, "x") * 16).round()
+    model = monge.Diffusion(blind=True).fit(Samples(x, kind="images", quantum=1.0), steps=2, show=False)
+    known = torch.zeros(1, 8, 8, dtype=torch.bool)
+    known[:, :1] = True
+    seen = Linear(observations.mask(known), x[0][known], 2.0)
+    first = model.posterior(2, seen, nfe=3, method="wiener", show=False).x
+    model.sample(1, nfe=2, show=False)
+    assert torch.equal(model.posterior(2, seen, nfe=3, method="wiener", show=False).x, first)
+
+
+def test_bent_models_take_noise_and_no_exact_values():
+    data = Samples(torch.exp(rng.normal((400, 2), 0, "x")))
+    model = monge.Diffusion(bend=True).fit(data, steps=150, show=False)
+    A = torch.tensor([[1.0, 0.0]])
+    found = model.posterior(256, Linear(A, torch.tensor([3.0]), 0.2), nfe=20, show=False)
+    assert float(found.mean()[0]) == pytest.approx(3.0, abs=0.3)
+    with pytest.raises(BadInput, match="that learned them bent"):
+        model.posterior(8, Linear(A, torch.tensor([3.0]), 0.0))
+
+
 def test_labels_and_observations_go_together():
     y = torch.arange(600) % 2
     x = rng.normal((600, 2), 0, "x") + 6.0 * y[:, None]
@@ -60,9 +81,15 @@ def test_labels_and_observations_go_together():
 def test_bad_input_is_refused(model):
     seen = Linear(torch.eye(2), torch.zeros(2), 1.0)
     paired = monge.FlowMatching(pairing="transport").fit(LAW.sample(64, seed=0), steps=2, show=False)
+    wide = Linear(observations.blur((2, 4), 1.0), torch.zeros(2, 4), 1.0)
     for call, words in (
         (lambda: model.sample(2, given=seen, alpha=1.0), "alpha does not go with given"),
         (lambda: model.sample(2, given=seen, start=3), "start does not go with given"),
+        (lambda: model.sample(2, given=seen, batch_size=4), "batch_size does not go with given"),
+        (
+            lambda: model.sample(2, given=Linear(observations.blur((2, 4), 1.0), torch.zeros(2, 4), 1.0)),
+            "the model's are",
+        ),
         (lambda: model.sample(2, method="dps"), "say given="),
         (lambda: model.sample(2, given=Linear(torch.eye(3), torch.zeros(3), 1.0)), "these are"),
         (lambda: model.sample(2, given=seen, label=1), "trained without labels"),

@@ -123,6 +123,58 @@ def test_counts_are_poisson():
     assert seen.log_likelihood(torch.tensor([[-1.0, 2.0]])) == -math.inf
 
 
+def test_values_of_any_units_count():
+    """Rows of other units, and noise far below the law's width: nothing is taken for rounding that is not."""
+    for s in (1e-4, 1.0, 1e4):
+        unit = torch.tensor([1.0, s], dtype=F)
+        law = Gaussian(torch.zeros(2, dtype=F), unit.square())
+        found = conditioned(law, Linear(torch.eye(2, dtype=F), torch.tensor([1.0, 2.0], dtype=F) * unit, 0.01 * unit))
+        torch.testing.assert_close(found.means[0] / unit, torch.tensor([1.0, 2.0], dtype=F) / (1 + 1e-4))
+        wanted = Gaussian(torch.zeros(2, dtype=F), torch.full((2,), 1.0001, dtype=F)).log_prob(
+            torch.tensor([[1.0, 2.0]])
+        )
+        assert found.log_evidence == pytest.approx(float(wanted.value) - math.log(s))
+
+
+@pytest.mark.parametrize("noise", [1e-2, 1e-4, 1e-6])
+@pytest.mark.parametrize("dtype", [F, torch.float32])
+def test_little_noise_is_noise(noise, dtype):
+    B = observations.blur((1, 12), 1.0)
+    law = Gaussian(torch.zeros(1, 12, dtype=dtype), torch.ones(1, 12, dtype=dtype))
+    matrix = B.forward(torch.eye(12, dtype=F)[:, None])[:, 0].T
+    y = matrix @ rng.normal((12,), 0, "x", dtype=F)
+    found = conditioned(law, Linear(B, y.to(dtype)[None], noise))
+    S = matrix @ matrix.T + noise**2 * torch.eye(12, dtype=F)
+    kept = y.to(dtype).to(F)
+    wanted = -0.5 * (kept @ torch.linalg.solve(S, kept) + torch.logdet(2 * math.pi * S))
+    assert found.log_evidence == pytest.approx(float(wanted), rel=1e-3 if dtype == F else 0.05)
+
+
+def test_what_is_exact_is_exact_in_any_units():
+    law = Gaussian(torch.zeros(3, dtype=F), torch.tensor([1.0, 1e8, 1.0], dtype=F))
+    A = torch.tensor([[1e-4, 0, 0], [1.0, 0, 1.0]], dtype=F)
+    x = conditioned(law, Linear(A, torch.tensor([1e-4, 5.0], dtype=F), 0.0)).sample(50)
+    torch.testing.assert_close(x[:, 0], torch.ones(50, dtype=F))
+    for size in (1.0, 1e4):
+        held = Linear(torch.tensor([[1.0, -1.0]]), torch.tensor([0.1]), 0.0)
+        drawn = conditioned(Gaussian(torch.full((2,), size), torch.eye(2)), held).sample(200)
+        assert bool(held.log_likelihood(drawn).isfinite().all())
+    assert Linear(torch.eye(1), torch.tensor([1e-8]), 0.0).log_likelihood(torch.tensor([[5e-7]])) == -math.inf
+    C = torch.tensor([[1.0, 0.6], [0.6, 2.0]])
+    mixture = GaussianMixture(torch.tensor([[1.0, -1.0], [3.0, 2.0]]), torch.stack([C, C]))
+    single = conditioned(mixture, Linear(torch.tensor([[1.0, 2.0]]), torch.tensor([3.0]), 0.0)).law
+    assert float((single.sample(50) @ torch.tensor([1.0, 2.0]) - 3).abs().max()) < 0.1
+
+
+def test_precision_is_the_user_s_and_width_costs_nothing():
+    A = torch.eye(2, dtype=F)
+    assert Linear((lambda x: x @ A.T, lambda r: r @ A), torch.zeros(2, dtype=F), 1.0).size == 2
+    wide = observations.blur((1, 4, 4), 1e7).forward(rng.normal((1, 1, 4, 4), 0, "x"))
+    assert float(wide.std()) < 1e-6
+    bent = Linear(torch.eye(2), torch.ones(2), 0.1).of(lambda u: 1e-8 * torch.sinh(u), (2,))
+    assert isinstance(bent, Likelihood)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -135,12 +187,18 @@ def test_counts_are_poisson():
         (lambda: Linear(torch.eye(2), torch.tensor([0.0, math.inf]), 0.1), "infinite"),
         (lambda: Linear(torch.eye(2), torch.zeros(2), 0.1).fits((3,)), "these are"),
         (lambda: Linear(lambda x: x, torch.zeros(2), 0.1), "a pair of functions"),
-        (lambda: Likelihood(lambda x: x).fits((2,)), "one number for each"),
-        (lambda: Likelihood(lambda x: x[:, 0] * math.nan).fits((2,)), "is NaN"),
-        (lambda: Label(lambda x: x[:, 0], 0).fits((2,)), "must return logits"),
-        (lambda: Label(lambda x: x, 2).fits((2,)), "label 2 is none of the 2"),
+        (lambda: Likelihood(lambda x: x).log_likelihood(torch.zeros(2, 2)), "one number for each"),
+        (lambda: Likelihood(lambda x: x[:, 0] * math.nan).log_likelihood(torch.zeros(2, 2)), "is NaN"),
+        (lambda: Label(lambda x: x[:, 0], 0).log_likelihood(torch.zeros(2, 2)), "must return logits"),
+        (lambda: Label(lambda x: x, 2).log_likelihood(torch.zeros(2, 2)), "label 2 is none of the 2"),
         (lambda: Poisson(torch.tensor([0.5])), "whole numbers"),
         (lambda: Poisson(torch.tensor([1.0]), gain=0.0), "gain is above 0"),
+        (lambda: Likelihood(lambda x: x[:, 0] + math.inf).log_likelihood(torch.zeros(2, 2)), "is NaN or infinite"),
+        (lambda: Poisson(torch.tensor([1.0]), gain="a"), "gain is above 0"),
+        (lambda: observations.mask("a"), "an array of True and False"),
+        (lambda: observations.mask(torch.ones(3)), "compare it with a number"),
+        (lambda: observations.projections((1, 4, 4), [math.nan]), "finite"),
+        (lambda: observations.fourier(torch.ones(5, dtype=torch.bool), channels=0), "channels"),
         (lambda: observations.downscale((1, 9, 9), 2), "do not fill"),
         (lambda: observations.mask(torch.zeros(3, dtype=torch.bool)), "somewhere"),
         (lambda: observations.blur((4,), 1.0), "of events"),

@@ -1,5 +1,6 @@
 """`monge restore`."""
 
+import glob
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from monge.errors import BadInput
 from monge.files import refuse_overwrite
 
 HERE = "restored"
+SHALLOW = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")  # which are written as PNG; others as they came
 BESIDE = ("mean", "deviation", "residual", "sheet")
 
 
@@ -60,7 +62,7 @@ def restore(
         if needed is not None and not needed.exists():
             raise BadInput(f"no such picture: {needed}")
     target = output or folder / HERE
-    ending = ".npy" if image.suffix == ".npy" else ".png"
+    ending = ".png" if image.suffix.lower() in SHALLOW else image.suffix
     names = [*(str(i + 1) for i in range(n)), *BESIDE]
     paths = {name: target / f"{image.stem}-{name}{'.png' if name == 'sheet' else ending}" for name in names}
     for path in paths.values():
@@ -75,6 +77,9 @@ def restore(
     options = {"method": method, "nfe": nfe, "label": label, "seed": seed}
     found = answers.drawn(model, n, noise, {name: value for name, value in options.items() if value is not None})
     target.mkdir(parents=True, exist_ok=True)
+    for old in target.glob(f"{glob.escape(image.stem)}-*{ending}"):  # of a run with more answers
+        if old.stem.removeprefix(f"{image.stem}-").isdigit():
+            old.unlink()
     answers.write(found, paths)
     for line in answers.told(found):
         typer.echo(line)

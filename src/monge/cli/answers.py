@@ -1,6 +1,7 @@
 """A picture that was masked, made small or blurred, as an observation; and the answers to it as pictures."""
 
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from monge.errors import BadInput
 from monge.files import write_atomic
 from monge.observations import Linear, Operator
 from monge.samplers import Posterior
+
+LOUD = 1e3  # noise, in the highest level, beyond which nothing was seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +47,11 @@ class Answers:
         blur: float | None,
     ) -> "Answers":
         """What the options of the command say. about: the `data` of a run's record."""
-        picture, channels = read(path), about["event_shape"][0]
+        if len(about["event_shape"]) < 2:
+            raise BadInput("a picture is restored by a run on pictures or fields, and this one is on a table")
+        picture, channels = _of_channels(read(path)), about["event_shape"][0]
+        if picture.full is not None and about["limits"] is None:
+            raise BadInput(f"the run's data are numbers without limits: give {path} as an .npy array in their units")
         if len(about["event_shape"]) != picture.values.ndim:
             raise BadInput(
                 f"{path} is [C, *space] = {list(picture.values.shape)}, and the run's data are {about['event_shape']}"
@@ -72,6 +79,11 @@ class Answers:
 
     def drawn(self, model: Any, n: int, noise: float, options: dict[str, Any]) -> list[Posterior]:
         """Draws for each group of channels."""
+        top = self.picture.full or float(self.picture.values.abs().max()) or 1.0
+        if not noise <= LOUD * top:
+            raise BadInput(
+                f"--noise {noise:g} is more than {LOUD:g} times the highest level, {top:g}: nothing was seen"
+            )
         unit = in_units(self.picture.of(torch.tensor([0.0, noise])), self.limits)
         sd = float(unit[1] - unit[0])
         if not hasattr(model, "posterior"):
@@ -127,15 +139,24 @@ class Answers:
         """How it was done, and what there is to doubt."""
         first = found[0]
         lines = [f"{first.method}: {first.exactness}; {first.calls} calls an answer"]
-        if first.log_evidence == first.log_evidence:
-            lines[0] += f"; log evidence {first.log_evidence:.1f} ± {first.log_evidence_error:.1f} nats"
+        nats, error = sum(one.log_evidence for one in found), math.hypot(*(one.log_evidence_error for one in found))
+        if not math.isnan(nats):
+            lines[0] += f"; log evidence {nats:.1f} ± {error:.1f} nats"
         return lines + list(dict.fromkeys(doubt for one in found for doubt in one.doubts))
+
+
+def _of_channels(picture: Picture) -> Picture:
+    """An array [H, W] as one of a channel."""
+    return picture if picture.values.ndim > 2 else picture.of(picture.values[None])
 
 
 def _dark(path: Path, space: tuple[int, ...]) -> Tensor:
     """Where a mask is black."""
-    values = read(path).values
-    dark: Tensor = values.mean(0) <= (float(values.max()) + float(values.min())) / 2
+    picture = read(path)
+    values = torch.from_numpy(picture.alpha.astype("float32"))[None] if picture.alpha is not None else picture.values
+    values = values.mean(0) if values.ndim > len(space) else values
+    low, high = float(values.min()), float(values.max())
+    dark: Tensor = values <= (low + high) / 2 if high > low else values == 0
     if tuple(dark.shape) != space:
         raise BadInput(f"the mask is {list(dark.shape)}, and the picture {list(space)}: give one of its size")
     if bool(dark.all()) or not bool(dark.any()):

@@ -1,6 +1,7 @@
 """A denoiser that was told an observation: E[x | y, obs], by Bayes (course (21))."""
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -10,15 +11,17 @@ from torch import Tensor
 from monge import rng
 from monge.denoisers.algebra import per_sample
 from monge.denoisers.wrapper import Wrapper
+from monge.densities import Gaussian
 from monge.doors import like, of_noisy, one_of
 from monge.errors import BadInput
-from monge.observations import DENSE, Linear, Observation, inverse_and_log_det, solved
+from monge.observations import DENSE, ITERATIONS, Linear, Observation, inverse_and_log_det, solved
 from monge.protocols import Denoiser
 
 HOW = "moments", "wiener", "pi-gdm", "dps", "diffpir"
 POINTS, WIDTHS = 64, 2.0  # by which other likelihoods are looked ahead at; and the longest move, in widths
 FEW = 8  # values of an observation up to which each is worth a derivative
 VALUES = 64  # of an observation or an event up to which each may have one
+DERIVATIVES = 30  # of one event, where there are more
 LEAST, TINY = 1e-4, 1e-30  # noise of values that are exact, where the likelihood of D is asked, in the size of y
 
 
@@ -52,7 +55,8 @@ class Guided(Wrapper):
     of events of more than 64 values N(D, r^2 Id), whichever is asked ("dps": for p(obs | x = D)), and D moves by no
     more than twice the width of that law.
 
-    how: "moments" for observations of up to 8 values, else "wiener", unless given.
+    how: "moments" for observations of up to 8 values, else "wiener", unless given. moments: of the law, where the
+    denoiser does not say; without them w is 1, and "wiener" is "pi-gdm".
 
     It is a denoiser as every other, for `monge.samplers.reverse_diffusion` for instance. Raises BadInput for another
     `how`.
@@ -65,7 +69,9 @@ class Guided(Wrapper):
     tensor([[0.3333]])
     """
 
-    def __init__(self, denoiser: Denoiser, observation: Observation, how: str | None = None) -> None:
+    def __init__(
+        self, denoiser: Denoiser, observation: Observation, how: str | None = None, moments: Gaussian | None = None
+    ) -> None:
         super().__init__(denoiser)
         if not isinstance(observation, Observation):
             raise BadInput(f"an observation is one of monge.observations, not {type(observation).__name__}")
@@ -73,8 +79,7 @@ class Guided(Wrapper):
         how = how or ("moments" if few else "wiener")
         one_of(how, HOW, "how")
         self.observation, self.how = observation, how
-        told = super().__getattr__("moments")
-        self.prior = told
+        self.prior: Gaussian | None = super().__getattr__("moments") if moments is None else moments
         self.moments = None  # of the law given the observation: not known
 
     def denoised(self, y: Float[Tensor, "n *event"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n *event"]:
@@ -103,9 +108,10 @@ class Guided(Wrapper):
         if not value.requires_grad:
             raise BadInput("guidance takes the derivative of the likelihood in x, and it has none")
         move = per_sample(sigma, at).square() * torch.autograd.grad(value.sum(), y)[0].nan_to_num()
-        if isinstance(seen, Linear):
-            ahead = seen.forward(move)
-            share = (seen.residual(at) * ahead).sum(1) / ahead.square().sum(1).clamp_min(TINY)
+        if isinstance(seen, Linear):  # to where obs is met best, each value in units of its noise
+            unit = seen.noise.to(at).clamp_min(least)
+            ahead, r = seen.forward(move) / unit, seen.residual(at) / unit
+            share = (r * ahead).sum(1) / ahead.square().sum(1).clamp_min(TINY)
         else:
             most = WIDTHS * math.sqrt(at[0].numel()) * self._spread(sigma, at).flatten()
             share = most / move.flatten(1).norm(dim=1).clamp_min(TINY)
@@ -136,32 +142,41 @@ class Guided(Wrapper):
         """By the covariance of x given y that its way has."""
         seen, at = self.observation, x_hat.detach()
         assert isinstance(seen, Linear)
-        variance = per_sample(sigma, at).square()
 
         def derivative(v: Tensor) -> Tensor:  # sigma^2 J' v; J is symmetric where D is optimal
             assert y is not None
             slope: Tensor = torch.autograd.grad(x_hat, y, v, retain_graph=True)[0]
-            return variance * slope
+            return per_sample(sigma, at).square() * slope
 
-        def covariance(v: Tensor) -> Tensor:
+        r, noise = seen.residual(at), seen.noise.to(at)
+        log_det = torch.zeros_like(r[:, 0])  # where it is not found: any function of y may be looked ahead at
+        if seen.size <= (VALUES if self.how == "moments" else DENSE):
             if self.how == "moments":
-                return derivative(v)
-            if self.how == "wiener" and self.prior is not None:
-                C, level = self.prior.covariance, self.prior.covariance.level(sigma[: len(v)], len(v)).to(v).square()
-                shrunk: Tensor = C.apply(lambda lam: lam * level / (lam + level), v)
-                return shrunk
-            return self._spread(sigma[: len(v)], v).square() * v
-
-        r, noise = seen.residual(at), seen.noise.to(at).square()
-        alike = self.how != "moments" and bool((sigma == sigma[0]).all())  # one covariance for all rows
-        if seen.size <= (DENSE if alike else VALUES):
-            inverse, log_det = inverse_and_log_det(seen.gram(covariance, at[:1] if alike else at))
-            weighed = torch.einsum("nij,nj->ni", inverse.expand(len(r), -1, -1), r)
+                matrix, which = seen.gram(derivative, at), torch.arange(len(at), device=at.device)
+            else:  # one for all rows of a level, and in double precision where that can be
+                level, which = torch.unique(sigma, return_inverse=True)
+                like = at[:1].double() if seen.ours else at[:1]
+                matrix = torch.cat([seen.gram(partial(self._covariance, one), like) for one in level.split(1)])
+            inverse, log_dets = inverse_and_log_det(matrix, noise)
+            one = len(inverse) == 1
+            weighed = r.double() @ inverse[0] if one else torch.einsum("nij,nj->ni", inverse[which], r.double())
+            weighed, log_det = weighed.to(at), log_dets[which].to(at)
         else:
-            weighed = solved(lambda u: seen.forward(covariance(seen.adjoint(u, at))) + noise * u, r)
-            log_det = torch.zeros_like(r[:, 0])  # not found of so many values: any function of y may be looked ahead at
-        moved = (covariance if self.how == "diffpir" else derivative)(seen.adjoint(weighed, at))
+            products = derivative if self.how == "moments" else lambda v: self._covariance(sigma, v)
+            most = DERIVATIVES if self.how == "moments" else ITERATIONS
+            weighed = solved(lambda u: seen.forward(products(seen.adjoint(u, at))) + noise.square() * u, r, most)
+        back = seen.adjoint(weighed, at)
+        moved = self._covariance(sigma, back) if self.how == "diffpir" else derivative(back)
         return Twist(at, at + moved, -0.5 * ((r * weighed).sum(1) + log_det))
+
+    def _covariance(self, sigma: Tensor, v: Tensor) -> Tensor:
+        """That of x given y by v, where it is taken to be the same at all y of a level."""
+        if self.how == "wiener" and self.prior is not None:
+            C = self.prior.covariance
+            level = C.level(sigma, len(v)).to(v).square()
+            found: Tensor = C.apply(lambda lam: lam * level / (lam + level), v)
+            return found
+        return self._spread(sigma, v).square() * v
 
     def _spread(self, sigma: Tensor, x: Tensor) -> Tensor:
         """r, the s.d. of a value of x given y if the law were Gaussian with one variance; w is 1 where the denoiser

@@ -217,7 +217,8 @@ class DenoiserFamily(TransportFamily):
         check_guidance(self, guidance, label)
         calls = {} if nfe is None else {"nfe": nfe}
         if given is not None:
-            refuse_beside(start=start, alpha=alpha, through=through, guidance=guidance, trace=trace)
+            beside = {"batch_size": batch_size, "through": through, "guidance": guidance, "trace": trace}
+            refuse_beside(start=start, alpha=alpha, **beside)
             found = self.posterior(n, given, label=label, method=method, seed=seed, show=show, **calls)
             return self.units.quantise(found.sample(n, seed=seed) if found.weighted else found.x)
         if method is not None:
@@ -241,14 +242,17 @@ class DenoiserFamily(TransportFamily):
 
     def draw(self, n: int, seed: int, start: int, *, label: Any = None, **options: Any) -> Any:
         told = self.as_told(self.drawn_labels(label, n, seed, start), n)
-        if self.fitted and self.walker.plan is not None and self.walker.plan.gains is None:  # when it is first asked
-            seen = {"device": self.device, "show": options.get("show", False)}
-            self.walker.measure(self._typical(samplers.pilot_rows), calibrate=False, **seen)
+        self.look_first(show=options.get("show", False))
         first = next(self.parameters())
         if first.dtype != torch.float32:
             options["dtype"] = first.dtype
         typical = self._typical(samplers.pilot_rows, label)
         return self.walker.draw(n, seed, start, label=told, typical=typical, device=self.device, **options)
+
+    def look_first(self, *, show: bool) -> None:
+        """Measure what walks need to know, where that was left until one is asked for."""
+        if self.fitted and self.walker.plan is not None and self.walker.plan.gains is None:
+            self.walker.measure(self._typical(samplers.pilot_rows), calibrate=False, device=self.device, show=show)
 
     @torch.no_grad()
     def denoise(

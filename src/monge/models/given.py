@@ -8,7 +8,7 @@ import torch
 
 from monge import samplers
 from monge.errors import BadInput
-from monge.observations import Linear, Observation
+from monge.observations import Likelihood, Linear, Observation
 from monge.samplers import Posterior
 
 
@@ -30,36 +30,51 @@ def posterior(model: Any, n: int, given: Observation, *, label: Any = None, **op
     walker, device = model.walker, model.device
     if not isinstance(given, Observation):
         raise BadInput(f"given is an observation of monge.observations, not {type(given).__name__}")
-    event_shape = given.event_shape or walker.event_shape
+    dtype = next(model.parameters()).dtype
+    event_shape = _shape(given, walker.event_shape)
     own = event_shape == walker.event_shape
-    given.fits(event_shape)
+    given.fits(event_shape, dtype)
     # of quantised data the half step by which the values at their limits are spread wider than others is left out
     stretched = scaling.marginals is not None and scaling.marginals.stretches and scaling.quantum is None
     bent = scaling.bends or stretched
-    units = scaling.inverse if bent else lambda u: u * scaling.scale.to(u) + scaling.shift.to(u)
     soft = given
-    if scaling.quantum is not None and isinstance(
-        given, Linear
-    ):  # what was learned is spread over the steps of its grid
-        soft = given.spread(scaling.quantum / math.sqrt(12), event_shape)
-    scaled = soft.of(units, event_shape)
+    if isinstance(given, Linear):
+        if bent and not bool((given.noise > 0).all()):
+            raise BadInput(
+                "values that are exact cannot be told to a model that learned them bent: give noise above 0, or fit "
+                "with bend=False"
+            )
+        if scaling.quantum is not None:  # what was learned is spread over its grid steps
+            soft = given.spread(scaling.quantum / math.sqrt(12), event_shape)
+    units = scaling.inverse if bent else lambda u: u * scaling.scale.to(u) + scaling.shift.to(u)
+    scaled = Likelihood(lambda u: soft.log_likelihood(units(u))) if bent else soft.of(units, event_shape)
     told = model.encode_labels(label, 1)
-    first = next(model.parameters())
-    about: dict[str, Any] = {"device": device, "dtype": first.dtype, "show": True, **options}
+    about: dict[str, Any] = {"device": device, "dtype": dtype, "show": True, **options}
+    low, high = walker.levels()
     if own:
-        plan = walker.plan if told is None else None
+        model.look_first(show=about["show"])
+        about.setdefault("plan", walker.plan if told is None else None)
+        about.setdefault("sigma_min", low if walker.step else None)
         with torch.no_grad():
             denoiser: Any = walker.bound(told, 1)
     else:  # of another size: by tiles, whose moments are not those of the whole
-        plan, denoiser = None, model.on(label, 1)
-        about["method"] = about.get("method") or "wiener"
-    low, high = walker.levels()
-    about["sigma_min"] = low if walker.step or not own else None
-    about["sigma_max"] = None if own else high
-    found = samplers.posterior(denoiser, event_shape, n, scaled, plan=plan, **about)
+        denoiser = model.on(label, 1)
+        about["method"] = "wiener" if about.get("method") is None else about["method"]
+        about = {"sigma_min": low, "sigma_max": high, **about}
+    found = samplers.posterior(denoiser, event_shape, n, scaled, **about)
     x = scaling.inverse(found.x.cpu(), noisy=True)
     x = given.met(x) if isinstance(given, Linear) else x
     return replace(found, x=x, sigma=found.sigma * scaling.unit)
+
+
+def _shape(given: Observation, own: tuple[int, ...]) -> tuple[int, ...]:
+    """Of the events that are asked for: the model's, or others of as many channels over another space."""
+    asked = given.event_shape
+    if asked is None or asked == own:
+        return own
+    if len(asked) != len(own) or asked[0] != own[0] or len(own) == 1:
+        raise BadInput(f"the observation is of events {list(asked)}, and the model's are {list(own)}")
+    return asked
 
 
 def refuse_beside(**options: Any) -> None:

@@ -12,7 +12,7 @@ from monge.densities import Gaussian, GaussianMixture
 from monge.errors import BadInput
 from monge.observations.linear import Linear, inverse_and_log_det
 
-TINIEST = 1e-12  # variance of a direction that is known exactly, in that of the widest
+ROUNDED = 64  # units in the last place of the widest variance, which a direction that is known exactly keeps
 
 
 class Exact(NamedTuple):
@@ -46,22 +46,23 @@ class Exact(NamedTuple):
         which = torch.searchsorted(self.weights.double().cumsum(0), u).clamp_max(k - 1)
         x = _of_part(self.prior, which, seed, start)
         e = rng.normal((n, seen.size), seed, "posterior", "noise", start=start, dtype=x.dtype)
-        r = seen.residual(x) - seen.noise.to(x) * e
-        weighed = torch.einsum("nij,nj->ni", self.gains[which], r)
-        return x + _products(self.prior, seen.adjoint(weighed, x), which)
+        wide = x.double() if seen.ours else x
+        r = (seen.residual(wide) - seen.noise.to(wide) * e.to(wide)).double()
+        weighed = torch.einsum("nij,nj->ni", self.gains[which], r).to(wide)
+        return (wide + _products(self.prior, seen.adjoint(weighed, wide), which)).to(x)
 
     @property
     def law(self) -> Gaussian | GaussianMixture:
-        """The posterior as a law; a direction that is known exactly keeps 1e-12 of the widest variance."""
+        """The posterior as a law; what is known exactly keeps as much variance as rounding tells from none."""
         seen, d = self.observation, math.prod(self.means.shape[1:])
-        units = torch.eye(d, dtype=self.means.dtype).reshape(d, *self.means.shape[1:])
+        units = torch.eye(d, dtype=torch.float64 if seen.ours else self.means.dtype).reshape(d, *self.means.shape[1:])
         covariances = []
         for k, gain in enumerate(self.gains):
             C = _products(self.prior, units, torch.tensor([k]))
-            AC = seen.forward(C)
-            covariances.append(C.reshape(d, d) - AC @ gain @ AC.T)
+            AC = seen.forward(C).double()
+            covariances.append(C.reshape(d, d).double() - AC @ gain @ AC.T)
         lam, vectors = torch.linalg.eigh(torch.stack([(C + C.T) / 2 for C in covariances]).double())
-        lam = lam.clamp_min(TINIEST * float(lam.max()))
+        lam = lam.clamp_min(ROUNDED * torch.finfo(self.means.dtype).eps * float(lam.max()))
         whole = ((vectors * lam[:, None]) @ vectors.mT).to(self.means)
         if isinstance(self.prior, Gaussian):
             return Gaussian(self.means[0], whole[0])
@@ -82,14 +83,14 @@ def conditioned(law: Any, observation: Any) -> Exact:
     means = law.mean[None] if isinstance(law, Gaussian) else law.means
     weights = means.new_ones(1) if isinstance(law, Gaussian) else law.weights
     parts = torch.arange(len(means))
-    S = observation.gram(lambda v: _products(law, v, parts), means)
-    gains, log_det = inverse_and_log_det(S)
-    r = observation.residual(means)
+    wide = means.double() if observation.ours else means
+    S = observation.gram(lambda v: _products(law, v, parts), wide)
+    gains, log_det = inverse_and_log_det(S, observation.noise)
+    r = observation.residual(wide).double()
     weighed = torch.einsum("kij,kj->ki", gains, r)
-    terms = -0.5 * ((r * weighed).sum(1) + log_det)
-    terms = weights.log() + terms
-    found = means + _products(law, observation.adjoint(weighed, means), parts)
-    return Exact(law, observation, terms.softmax(0), found, float(terms.logsumexp(0)), gains)
+    terms = weights.double().log() - 0.5 * ((r * weighed).sum(1) + log_det)
+    found = means + _products(law, observation.adjoint(weighed.to(wide), wide), parts).to(means)
+    return Exact(law, observation, terms.softmax(0).to(means), found, float(terms.logsumexp(0)), gains)
 
 
 def _products(law: Gaussian | GaussianMixture, v: Float[Tensor, "n *event"], part: Tensor) -> Tensor:

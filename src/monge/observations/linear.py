@@ -16,9 +16,10 @@ from monge.observations.operators import Operator
 
 DENSE = 1024  # values of y up to which one matrix of them is made, else equations are solved by conjugate gradients
 AGREEING = 1e-3  # share of |A x| |r| by which <A x, r> and <x, A' r> may differ, in single precision
-FAINT = 1e-6  # share of the largest eigenvalue below which a direction of y is not constrained
+ROUNDING = 64  # units in the last place that are taken for it
+BENT = 1e-3  # share of its way by which a map may be off one of scale and shift
 PROBES = 64  # signs by which the rows of A are measured
-ITERATIONS = 30  # of conjugate gradients, at most
+ITERATIONS = 200  # of conjugate gradients, at most
 CLOSE = 1e-5  # residual at which they stop, as a share of the right side
 
 Products = Callable[[Tensor], Tensor]  # v [n, *event] -> S v, symmetric
@@ -48,7 +49,8 @@ class Linear(Observation):
     def __init__(self, operator: Any, y: Any, noise: Any) -> None:
         self.y, self.seen = observed(y)
         shape = tuple(real(y, "y").shape)
-        self.operator = _operator(operator, shape)
+        self.operator = _operator(operator, shape, self.y.dtype)
+        self.ours = isinstance(operator, Operator | Tensor)  # which take any precision
         missing = int((~self.seen).sum())
         if missing:
             self.notes = (f"{missing} of {self.seen.numel()} values of y are NaN: they were not seen",)
@@ -91,28 +93,34 @@ class Linear(Observation):
         """-inf where a value that is exact is missed by more than rounding."""
         r, sd = self.residual(x), self.noise.to(x)
         exact = sd == 0
-        missed = (r[:, exact].abs() > FAINT * (1 + self.y.to(x)[exact].abs())).any(1)
+        missed = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        if bool(exact.any()):
+            size = self.y.to(x).abs() + self._rows(tuple(x.shape[1:])).to(x) * x.flatten(1).norm(dim=1)[:, None]
+            missed = (r.abs() > ROUNDING * torch.finfo(x.dtype).eps * size)[:, exact].any(1)
         r, sd = r[:, ~exact], sd[~exact]
         value: Tensor = -0.5 * (r / sd).square().sum(1) - sd.log().sum() - 0.5 * len(sd) * math.log(2 * math.pi)
         return torch.where(missed, -math.inf, value)
 
-    def fits(self, event_shape: tuple[int, ...]) -> None:
+    def fits(self, event_shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> None:
         made = self.operator.event_shape
-        if made is not None and math.prod(made) != math.prod(event_shape):
+        flat = made is not None and len(made) == 1 and made == (math.prod(event_shape),)
+        if made is not None and made != tuple(event_shape) and not flat:
             raise BadInput(f"the observation is of events {list(made)}, and these are {list(event_shape)}")
-        found = tuple(self.operator.forward(torch.zeros(1, *event_shape)).shape[1:])
+        found = tuple(self.operator.forward(torch.zeros(1, *event_shape, dtype=dtype)).shape[1:])
         if math.prod(found) != self.seen.numel():
             raise BadInput(f"y is {list(self.operator.y_shape)}, and A x of these events {list(found)}")
 
     def of(self, inverse: Map, event_shape: tuple[int, ...]) -> Observation:
         """The same observation of u, where x = inverse(u) is affine, a scale and a shift for each value."""
-        zero = inverse(torch.zeros(1, *event_shape))
-        scale = inverse(torch.ones(1, *event_shape)) - zero
-        if not torch.allclose(inverse(2 * torch.ones(1, *event_shape)) - zero, 2 * scale, rtol=1e-3, atol=1e-6):
-            return super().of(inverse, event_shape)
-        made = Linear.__new__(Linear)
-        made.made_with, made.seen, made.noise, made.notes = None, self.seen, self.noise, self.notes
-        own = self.operator
+        zero = inverse(torch.zeros(1, *event_shape, dtype=self.y.dtype))
+        one = torch.ones_like(zero)
+        scale = inverse(one) - zero
+        for u in (-3.0, -0.7, 0.3, 3.0):
+            off = (inverse(u * one) - zero - u * scale).abs()
+            if bool((off > BENT * (abs(u) * scale.abs() + zero.abs() * torch.finfo(zero.dtype).eps / BENT * 8)).any()):
+                return super().of(inverse, event_shape)
+        made, own = copy.copy(self), self.operator
+        made.made_with = None
         made.operator = Operator(
             lambda u: own.forward(u * scale.to(u)),
             lambda r: (found := own.adjoint(r).reshape(len(r), *event_shape)) * scale.to(found),
@@ -125,10 +133,15 @@ class Linear(Observation):
     def spread(self, sd: float, event_shape: tuple[int, ...]) -> "Linear":
         """The same of events whose every value has noise of its own, of this s.d.: noise^2 + sd^2 sum_j A_ij^2, the
         sums by 64 signs at random, which for masks is exact."""
-        signs = torch.randn((PROBES, *event_shape), generator=torch.Generator().manual_seed(0)).sign()
         made = copy.copy(self)
-        made.noise = (self.noise.square() + sd**2 * self.forward(signs).square().mean(0).to(self.noise)).sqrt()
+        made.noise = (self.noise.square() + (sd * self._rows(event_shape)).square()).sqrt()
         return made
+
+    def _rows(self, event_shape: tuple[int, ...]) -> Float[Tensor, " m"]:
+        """The norm of each row of A, by signs at random."""
+        generator = torch.Generator().manual_seed(0)
+        signs = torch.randn((PROBES, *event_shape), generator=generator, dtype=self.y.dtype).sign()
+        return self.forward(signs).square().mean(0).sqrt()
 
     def met(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
         """x moved to the nearest events that have the values which are exact."""
@@ -147,21 +160,30 @@ class Linear(Observation):
         return (matrix + matrix.mT) / 2 + self.noise.to(like).square().diag()
 
 
-def inverse_and_log_det(matrix: Float[Tensor, "n m m"]) -> tuple[Float[Tensor, "n m m"], Float[Tensor, " n"]]:
-    """The inverse and log det(2 pi M) over the directions that are not faint, of symmetric matrices M >= 0."""
-    lam, vectors = torch.linalg.eigh(matrix.double())
-    kept = lam > FAINT * lam[:, -1:].clamp_min(torch.finfo(torch.float64).tiny)
-    over = torch.where(kept, 1 / torch.where(kept, lam, 1.0), 0.0)
-    found = (vectors * over[:, None]) @ vectors.mT
-    return found.to(matrix), torch.where(kept, 2 * math.pi * lam, 1.0).log().sum(1).to(matrix)
+def inverse_and_log_det(
+    matrix: Float[Tensor, "n m m"], noise: Float[Tensor, " m"]
+) -> tuple[Float[Tensor, "n m m"], Float[Tensor, " n"]]:
+    """The inverse and log det(2 pi M) of M = A S A' + noise^2, in units in which its diagonal is 1; none of its
+    eigenvalues there is below the least share of the noise. Where values are exact, directions that are not told from
+    rounding are left out: rows that are dependent."""
+    diagonal = matrix.diagonal(dim1=1, dim2=2).double()
+    unit = torch.where(diagonal > 0, diagonal, 1.0).rsqrt()
+    lam, vectors = torch.linalg.eigh(matrix.double() * unit[:, :, None] * unit[:, None])
+    least = (noise.to(diagonal) * unit).square().amin(1, keepdim=True)
+    kept = (least > 0) | (lam > ROUNDING * torch.finfo(matrix.dtype).eps)
+    lam = torch.where(kept, torch.maximum(lam, least), 1.0)
+    half = vectors * (kept / lam.sqrt())[:, None]
+    root = unit[:, :, None] * half
+    log_det = torch.where(kept, (2 * math.pi * lam).log(), 0.0).sum(1) - 2 * unit.log().sum(1)
+    return root @ root.mT, log_det
 
 
-def solved(apply: Callable[[Tensor], Tensor], b: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
+def solved(apply: Callable[[Tensor], Tensor], b: Float[Tensor, "n m"], most: int = ITERATIONS) -> Float[Tensor, "n m"]:
     """M^-1 b for symmetric M >= 0 that is known by its products, row by row, by conjugate gradients."""
     x, r = torch.zeros_like(b), b
     p, norm = r, r.square().sum(1, keepdim=True)
     least = CLOSE**2 * norm
-    for _ in range(min(ITERATIONS, b.shape[1])):
+    for _ in range(min(most, b.shape[1])):
         if bool((norm <= least).all()):
             break
         q = apply(p)
@@ -174,12 +196,12 @@ def solved(apply: Callable[[Tensor], Tensor], b: Float[Tensor, "n m"]) -> Float[
     return x
 
 
-def _operator(given: Any, y_shape: tuple[int, ...]) -> Operator:
+def _operator(given: Any, y_shape: tuple[int, ...], dtype: torch.dtype) -> Operator:
     """What an observation is made with; adjoints are tried out."""
     if isinstance(given, Operator):
         found = given
     elif isinstance(given, tuple) and len(given) == 2 and all(callable(each) for each in given):
-        tried = given[1](torch.ones(1, *y_shape))
+        tried = given[1](torch.ones(1, *y_shape, dtype=dtype))
         if not isinstance(tried, Tensor) or len(tried) != 1:
             raise BadInput("the adjoint must give events [n, *event] of [n, *y]")
         found = Operator(given[0], given[1], tuple(tried.shape[1:]), y_shape)
@@ -194,16 +216,17 @@ def _operator(given: Any, y_shape: tuple[int, ...]) -> Operator:
         raise BadInput(f"y is {list(y_shape)}, and the operator gives {list(found.y_shape)}")
     found = found._replace(y_shape=y_shape)
     if isinstance(given, tuple) and not isinstance(given, Operator):
-        _try_adjoint(found)
+        _try_adjoint(found, dtype)
     return found
 
 
-def _try_adjoint(operator: Operator) -> None:
+def _try_adjoint(operator: Operator, dtype: torch.dtype) -> None:
     """Raise BadInput unless <A x, r> = <x, A' r> for numbers x and r at random, and A is linear in them."""
     assert operator.event_shape is not None
     generator = torch.Generator().manual_seed(0)
-    x, z = (torch.randn(1, *operator.event_shape, generator=generator) for _ in range(2))
-    r = torch.randn(1, *operator.y_shape, generator=generator)
+    options: dict[str, Any] = {"generator": generator, "dtype": dtype}
+    x, z = (torch.randn(1, *operator.event_shape, **options) for _ in range(2))
+    r = torch.randn(1, *operator.y_shape, **options)
     ahead = operator.forward(x)
     if tuple(ahead.shape) != tuple(r.shape):
         raise BadInput(f"y is {list(r.shape[1:])}, and A x of events {list(x.shape[1:])} is {list(ahead.shape[1:])}")

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.special import gammaln
 
-from monge.doors import finite, function, real, whole
+from monge.doors import finite, function, number, real, whole
 from monge.errors import BadInput
 from monge.objects import Recorded
 
@@ -34,7 +34,7 @@ class Observation(Recorded, ABC):
         """log p(y | x), nats."""
 
     @abstractmethod
-    def fits(self, event_shape: tuple[int, ...]) -> None:
+    def fits(self, event_shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> None:
         """Raise BadInput if it is not one of events of this shape."""
 
     def of(self, inverse: Map, event_shape: tuple[int, ...]) -> "Observation":
@@ -60,12 +60,12 @@ class Likelihood(Observation):
         if not isinstance(found, Tensor) or tuple(found.shape) != (len(x),):
             came = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise BadInput(f"log_likelihood must return one number for each of {len(x)} events, [n], not {came}")
-        if bool(found.isnan().any()):
-            raise BadInput("log_likelihood is NaN: it must be a number, or -inf where x is excluded")
+        if bool((found.isnan() | (found == math.inf)).any()):
+            raise BadInput("log_likelihood is NaN or infinite: it must be a number, or -inf where x is excluded")
         return found
 
-    def fits(self, event_shape: tuple[int, ...]) -> None:
-        self.log_likelihood(torch.zeros(2, *event_shape))
+    def fits(self, event_shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> None:
+        """Nothing is asked: who knows where a function of another's is defined."""
 
 
 class Label(Likelihood):
@@ -110,12 +110,13 @@ class Poisson(Observation):
     tensor([-1.])
     """
 
-    def __init__(self, counts: Any, *, forward: Map | None = None, gain: float = 1.0, background: float = 0.0) -> None:
+    def __init__(self, counts: Any, *, forward: Map | None = None, gain: Any = 1.0, background: Any = 0.0) -> None:
         self.counts = finite(counts, "counts")
         if not bool(((self.counts >= 0) & (self.counts == self.counts.round())).all()):
             raise BadInput("counts are whole numbers of 0 or more: give rates to Linear, with their noise")
-        if not (0 < gain < math.inf and 0 <= background < math.inf):
-            raise BadInput(f"gain is above 0 and background 0 or more, both finite, not {gain} and {background}")
+        told = "gain is above 0 and background 0 or more, both finite"
+        if number(gain, "gain", told) == 0 or number(background, "background", told) < 0:
+            raise BadInput(f"{told}, not {gain} and {background}")
         if forward is not None:
             function(forward, "forward is a function of events, x [n, *event] -> [n, *y]")
         self.forward, self.gain, self.background = forward, gain, background
@@ -131,13 +132,13 @@ class Poisson(Observation):
         value: Tensor = torch.where(possible, each, -math.inf).flatten(1).sum(1)
         return value
 
-    def fits(self, event_shape: tuple[int, ...]) -> None:
-        self.log_likelihood(torch.zeros(2, *event_shape))
+    def fits(self, event_shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> None:
+        self.log_likelihood(torch.zeros(2, *event_shape, dtype=dtype))
 
 
 def observed(y: Any) -> tuple[Tensor, Tensor]:
     """The values of y that were seen, flattened, and where they are: NaN are not. BadInput where none were."""
-    given = real(y, "y")
+    given = real(y, "y").detach()
     seen = ~given.isnan().flatten()
     if bool(given.isinf().any()):
         raise BadInput("y has infinite values: NaN stands for what was not seen")

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool
 from torch import Tensor
 
-from monge.doors import number, real, whole
+from monge.doors import finite, number, whole
 from monge.errors import BadInput
 
 Map = Callable[[Tensor], Tensor]
@@ -49,13 +48,13 @@ class Operator(NamedTuple):
         return cls(forward, adjoint, event_shape, y_shape)
 
 
-def mask(seen: Bool[Tensor, "*event"]) -> Operator:
+def mask(seen: Any) -> Operator:
     """The values of an event that are seen: A x = x[seen]. seen: True where they are, of the shape of an event.
 
     Raises BadInput where none is.
     """
-    known = torch.as_tensor(seen)
-    if known.dtype != torch.bool or not bool(known.any()):
+    known = _true(seen)
+    if not bool(known.any()):
         raise BadInput("a mask is True where an event is seen, and False elsewhere: it must be so somewhere")
     event_shape, places = tuple(known.shape), known.flatten().nonzero()[:, 0]
 
@@ -89,11 +88,11 @@ def downscale(event_shape: tuple[int, ...], factor: int) -> Operator:
     return Operator.of_linear(lambda x: _along(x, matrices), tuple(event_shape))
 
 
-def fourier(seen: Bool[Tensor, "*space"], channels: int = 1) -> Operator:
+def fourier(seen: Any, channels: int = 1) -> Operator:
     """Fourier coefficients at the frequencies that are seen, real and imaginary parts [2, C, m], as in MRI: unitary
     where all are. seen: True at these, on the grid of `torch.fft.fftn` over the space of events [C, *space]."""
-    known = torch.as_tensor(seen)
-    if known.dtype != torch.bool or not bool(known.any()):
+    known, channels = _true(seen), whole(channels, "channels")
+    if not bool(known.any()):
         raise BadInput("frequencies that are seen are True in a mask over the grid of fftn, somewhere at least")
     axes = tuple(range(2, 2 + known.ndim))
 
@@ -112,7 +111,7 @@ def projections(event_shape: tuple[int, ...], angles: Any) -> Operator:
     sides = _space(event_shape)
     if len(sides) != 2:
         raise BadInput(f"projections are of a plane [C, h, w], not {list(event_shape)}")
-    turns = real(angles, "angles").flatten()
+    turns = finite(angles, "angles").flatten()
     bins = math.ceil(math.hypot(*sides)) + 2
     rows, columns = (torch.arange(side) - (side - 1) / 2 for side in sides)
     at = columns * turns.cos()[:, None, None] + rows[:, None] * turns.sin()[:, None, None] + bins / 2
@@ -127,6 +126,17 @@ def projections(event_shape: tuple[int, ...], angles: Any) -> Operator:
     return Operator.of_linear(forward, tuple(event_shape))
 
 
+def _true(seen: Any) -> Tensor:
+    """A mask of True and False."""
+    try:
+        known = torch.as_tensor(seen)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadInput(f"a mask is an array of True and False, not {seen!r}") from error
+    if known.dtype != torch.bool:
+        raise BadInput(f"a mask is an array of True and False, not of {known.dtype}: compare it with a number")
+    return known
+
+
 def _space(event_shape: tuple[int, ...]) -> tuple[int, ...]:
     if len(event_shape) < 2:
         raise BadInput(f"this operator is of events [C, *space], not {list(event_shape)}")
@@ -135,6 +145,8 @@ def _space(event_shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _blurring(side: int, width: float) -> Tensor:
     """A Gaussian's weights, [side, side], rows of sum 1."""
+    if width > 2 * side:  # mirrored again and again, it is even
+        return torch.full((side, side), 1 / side)
     reach = math.ceil(REACH * width)
     weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / width).square())
     matrix = torch.zeros(side, side)

@@ -9,8 +9,8 @@ import monge
 from monge import rng, samplers
 from monge.denoisers import Guided, Oracle
 from monge.densities import Gaussian, GaussianMixture
-from monge.errors import BadInput
-from monge.observations import Label, Likelihood, Linear, conditioned
+from monge.errors import BadInput, NumericalFailure
+from monge.observations import Label, Likelihood, Linear, blur, conditioned
 
 F = torch.float64
 
@@ -111,6 +111,37 @@ def test_values_that_are_exact_are_met(planned):
     assert found.log_evidence == pytest.approx(exact.log_evidence, abs=4 * found.log_evidence_error + 0.05)
 
 
+def test_a_denoiser_that_does_not_say_its_moments_is_looked_at():
+    s, d = 1e4, 4
+    law = Gaussian(torch.zeros(d, dtype=F), torch.linspace(0.2, 2, d, dtype=F).square() * s**2)
+    seen = Linear(torch.eye(d, dtype=F), torch.linspace(1, -1, d, dtype=F) * s, 0.3 * s)
+    D, wanted = Oracle(law), conditioned(law, seen)
+    found = samplers.posterior(lambda y, t: D(y, t), (d,), 256, seen, method="wiener", nfe=20, moments=law, dtype=F)
+    spread = wanted.law.covariance.matrix().diagonal().sqrt()
+    assert float(((found.mean() - wanted.means[0]) / spread).abs().max()) < 0.4
+
+
+def test_draws_of_few_particles_do_not_count_as_many():
+    D = Oracle(GaussianMixture(torch.tensor([[-2.0], [2.0]]), torch.tensor([0.1, 0.1])))
+    sharp = Likelihood(lambda v: -0.5 * ((v[:, 0] - 2.0) / 0.02).square())
+    found = samplers.posterior(D, (1,), 120, sharp, particles=128, nfe=20)
+    assert len(found.x) == 120
+    assert found.effective < 60
+
+
+def test_a_row_does_not_depend_on_its_company():
+    law = Gaussian(torch.zeros(1, 10, 10), torch.ones(1, 10, 10))
+    guided = Guided(Oracle(law), Linear(blur((1, 10, 10), 1.0), torch.ones(1, 10, 10), 0.01), "wiener")
+    y = rng.normal((2, 1, 10, 10), 0, "y")
+    same, other = (guided(y, torch.tensor([3.0, level]))[0] for level in (3.0, 1.0))
+    torch.testing.assert_close(same, other, rtol=1e-4, atol=1e-4)
+
+
+def test_a_denoiser_that_fails_is_told_so(planned, seen):
+    with pytest.raises(NumericalFailure, match="not finite at level"):
+        samplers.posterior(lambda y, t: y * math.nan, (2,), 8, seen, method="particles", plan=planned[1], dtype=F)
+
+
 def test_quantiles_and_draws_are_by_weight():
     x, w = torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([0.5, 0.25, 0.25])
     found = samplers.Posterior(x, w, "particles", "", 1)
@@ -136,6 +167,8 @@ def test_bad_input_is_refused(planned, seen):
         (lambda: ask(Likelihood(lambda x: x[:, 0]), method="exact"), "is for an Oracle"),
         (lambda: ask(Linear(torch.eye(3), torch.zeros(3), 1.0)), "these are"),
         (lambda: ask(particles=0), "particles"),
+        (lambda: ask(method="particles", alpha=0.5), "leave alpha out"),
+        (lambda: ask(method="dps", sigma_min=-1.0), "noise levels need"),
         (lambda: Guided(D, seen, "magic"), "how"),
     ):
         with pytest.raises(BadInput, match=words):

@@ -9,11 +9,13 @@ from torch import Tensor
 
 from monge import progress, rng
 from monge.denoisers import Guided
+from monge.errors import NumericalFailure
 from monge.observations import DENSE, Linear, inverse_and_log_det, solved
 from monge.samplers.diffusion.linearisation import Linearisation
 from monge.samplers.diffusion.solvers import ExponentialMultistep, Rule
 
 EXCLUDED = -1e6  # nats, of what is looked ahead at: what D excludes, x may still be
+MORE = 1.5  # over what is estimated of the variance: that of 200 laws by 128 particles
 HALF = 0.5  # share of the particles that count, below which they are drawn anew
 
 
@@ -62,6 +64,8 @@ class Particles:
         rules = ExponentialMultistep(order=1).plan(self.linear, grid, 1.0, y.dtype)
         for index, (level, rule) in enumerate(zip(grid.tolist(), rules, strict=True)):
             twist = self.guided.look(y, y.new_full((len(y),), level))
+            if not bool(twist.x_hat.isfinite().all()):
+                raise NumericalFailure(f"the denoiser's answers are not finite at level {level:.3g}")
             advance(len(y))
             ahead = self._each(twist.log_likelihood).clamp_min(EXCLUDED)
             log_w = log_w + ahead - before
@@ -83,7 +87,7 @@ class Particles:
         log_w, log_z, count = _normalised(log_w + final - before, log_z)
         x = y.reshape(self.systems, self.particles, *y.shape[1:])
         sigma = torch.cat([grid, grid.new_zeros(1)])
-        variance = torch.maximum(_variance(log_w, eve, drawn), spread + 1 / count - 1 / self.particles)
+        variance = MORE * torch.maximum(_variance(log_w, eve, drawn), spread + 1 / count - 1 / self.particles)
         return Cloud(x, log_w, log_z, variance, sigma, torch.stack([*ess, count]))
 
     # -- a step --------------------------------------------------------------------------------------------
@@ -111,21 +115,21 @@ class Particles:
         x = center + C.compose(noise * z.reshape(plain.shape))
 
         def products(u: Tensor) -> Tensor:
-            return C.compose(noise.square() * C.coordinates(u))
+            return C.compose(noise.to(u).square() * C.coordinates(u))
 
         sd, log_det = seen.noise.to(x), x.new_zeros(1)
-        matrix: Tensor | None = None
-        if seen.size <= DENSE:
-            matrix, log_det = inverse_and_log_det(seen.gram(products, center[:1]))
-
-        def solve(r: Tensor) -> Tensor:
-            if matrix is not None:
-                return r @ matrix[0]
-            return solved(lambda u: seen.forward(products(seen.adjoint(u, x))) + sd.square() * u, r)
-
         e = rng.normal((len(x), seen.size), self.seed, "particles", "noise", dtype=x.dtype, device=x.device)
         off, r = seen.residual(x) - sd * e, seen.residual(center)
-        return x + products(seen.adjoint(solve(off), x)), -0.5 * ((solve(r) * r).sum(1) + log_det)
+        if seen.size <= DENSE:
+            matrix, log_det = inverse_and_log_det(
+                seen.gram(products, center[:1].double() if seen.ours else center[:1]), sd
+            )
+            solve: Any = lambda b: (b.double() @ matrix[0]).to(b)  # noqa: E731
+        else:  # log det is the same for all particles
+            solve = lambda b: solved(  # noqa: E731
+                lambda u: seen.forward(products(seen.adjoint(u, x))) + sd.square() * u, b
+            )
+        return x + products(seen.adjoint(solve(off), x)), -0.5 * ((solve(r) * r).sum(1) + log_det.to(r))
 
     def _end(self, x: Tensor) -> Tensor:
         """What is still to be counted at the end: the likelihood, unless the last step drew by it."""

@@ -18,7 +18,7 @@ from monge.protocols import Denoiser
 from monge.samplers.diffusion.linearisation import Linearisation
 from monge.samplers.diffusion.particles import Cloud, Particles
 from monge.samplers.diffusion.pilot import Plan, pilot, steps
-from monge.samplers.diffusion.reverse import reverse_diffusion
+from monge.samplers.diffusion.reverse import check, reverse_diffusion
 
 EXACTNESS = {
     "exact": "exact, in closed form",
@@ -29,6 +29,7 @@ EXACTNESS = {
     "dps": "biased and over-confident: x is taken for its posterior mean",
     "diffpir": "biased: the posterior mean is moved to where it fits",
 }
+LOST = 1.0  # nats of error from which the evidence is not known, and the particles are one
 MANY = 64  # values of an observation, above which few particles would count
 COLLAPSED = 0.05  # share of the particles that count, at some level, below which it is told
 ALONE = 3.0  # particles that count at the end, below which it is told
@@ -40,7 +41,8 @@ class Posterior:
 
     x: [n, *event]. weights: [n], of sum 1. method, exactness: how they were drawn, and what of it is exact. calls: of
     the denoiser a sample. sigma, ess: levels, and the share of the particles that counted there. log_evidence: log
-    p(obs) in nats and its standard error, NaN where the method does not tell. doubts: in words.
+    p(obs) in nats and its standard error, NaN where the method does not tell. doubts: in words. counted: of how many
+    particles that count these are draws.
     """
 
     x: Float[Tensor, "n *event"]
@@ -53,11 +55,12 @@ class Posterior:
     log_evidence: float = math.nan
     log_evidence_error: float = math.nan
     doubts: tuple[str, ...] = ()
+    counted: float = math.inf
 
     @property
     def effective(self) -> float:
-        """Draws that count, 1 / sum w^2."""
-        return float(1 / self.weights.square().sum())
+        """Draws that count, 1 / sum w^2; of draws from weighted particles no more than those that counted."""
+        return min(float(1 / self.weights.square().sum()), self.counted)
 
     @property
     def weighted(self) -> bool:
@@ -141,13 +144,16 @@ def posterior(
     """
     if not isinstance(observation, Observation):
         raise BadInput(f"an observation is one of monge.observations, not {type(observation).__name__}")
-    observation.fits(tuple(event_shape))
+    observation.fits(tuple(event_shape), dtype)
     n, nfe, particles = whole(n, "n"), whole(nfe, "nfe"), whole(particles, "particles")
     known = isinstance(denoiser, Oracle) and isinstance(denoiser.density, Gaussian | GaussianMixture)
     closed = known and isinstance(observation, Linear)
     many = isinstance(observation, Linear) and observation.size > MANY
-    method = method or ("exact" if closed else "wiener" if many else "particles")
+    asked, method = method, ("exact" if closed else "wiener" if many else "particles") if method is None else method
     one_of(method, tuple(EXACTNESS), "method")
+    if method == "particles" and alpha != 1:
+        raise BadInput("particles go by the kernels of alpha=1: leave alpha out, or take another method")
+    check(n, nfe, alpha, sigma_min, sigma_max)
     if method == "exact":
         if not closed:
             raise BadInput('method="exact" is for an Oracle of a Gaussian or a mixture, and a Linear observation')
@@ -158,7 +164,8 @@ def posterior(
     guessed = None not in (sigma_min, sigma_max) and moments is None and method != "particles"
     if plan is None and not guessed:
         plan = pilot(denoiser, event_shape, moments, **options, show=show)
-    guided = Guided(denoiser, observation, None if method == "particles" else method)
+    law = moments if moments is not None or plan is None else plan.moments
+    guided = Guided(denoiser, observation, None if method == "particles" else method, law)
     if method != "particles":
         more: dict[str, Any] = {"seed": seed, "moments": moments, "plan": plan, "show": show}
         more |= {"sigma_min": sigma_min, "sigma_max": sigma_max}
@@ -178,6 +185,13 @@ def posterior(
     with progress.bar("drawing from the posterior", len(z) * nfe, show=show) as advance, torch.no_grad():
         cloud = walk.run(begin, grid, advance)
     found = _weighed(cloud, n, nfe, seed, observation.notes)
+    if asked is None and isinstance(observation, Linear) and found.log_evidence_error >= LOST:
+        again: dict[str, Any] = {"nfe": nfe, "seed": seed, "moments": moments, "plan": plan, "show": show, **options}
+        again |= {"sigma_min": sigma_min, "sigma_max": sigma_max}
+        second = posterior(denoiser, event_shape, n, observation, method="wiener", **again)
+        return replace(
+            second, doubts=(*second.doubts, "particles were tried, and all came from one: ask for more of them")
+        )
     if isinstance(observation, Linear) and observation.size > DENSE:
         return replace(found, log_evidence=math.nan, log_evidence_error=math.nan)
     return found
@@ -210,7 +224,7 @@ def _weighed(cloud: Cloud, n: int, nfe: int, seed: int, notes: tuple[str, ...]) 
         doubts.append(f"at sigma {float(cloud.sigma[ess.argmin()]):.3g} only {float(ess.min()):.1%} of them counted")
     if float(1 / weights.square().sum()) < ALONE:
         doubts.append("the weights collapsed: hardly more than one particle counts")
-    if not variance < 1:
+    if not variance < LOST**2:
         doubts.append("the evidence is not known: all particles come from one; ask for more particles")
     x = cloud.x.flatten(0, 1)
     told: dict[str, Any] = {"sigma": cloud.sigma, "ess": ess, "doubts": tuple(doubts)}
@@ -218,5 +232,5 @@ def _weighed(cloud: Cloud, n: int, nfe: int, seed: int, notes: tuple[str, ...]) 
     found = Posterior(x, weights, "particles", EXACTNESS["particles"], nfe, **told)
     if len(x) == n:
         return found
-    drawn = found.sample(n, seed=seed)
-    return Posterior(drawn, torch.full((n,), 1 / n), "particles", EXACTNESS["particles"], nfe, **told)
+    drawn, even = found.sample(n, seed=seed), torch.full((n,), 1 / n)
+    return replace(found, x=drawn, weights=even, counted=found.effective)

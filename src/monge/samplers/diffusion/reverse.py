@@ -85,7 +85,7 @@ def reverse_diffusion(
     >>> reverse_diffusion(D, (2,), 1000, nfe=10).std(0).round(decimals=1)
     tensor([1., 1.])
     """
-    _check(n, nfe, alpha, sigma_min, sigma_max)
+    check(n, nfe, alpha, sigma_min, sigma_max)
     n, nfe, event_shape = whole(n, "n"), whole(nfe, "nfe"), _event(event_shape)
     if not dtype.is_floating_point:
         raise BadInput(f"samples are of a floating dtype, not {dtype}")
@@ -146,7 +146,8 @@ def _event(event_shape: Any) -> tuple[int, ...]:
     return sides
 
 
-def _check(n: int, nfe: int, alpha: float, sigma_min: float | None, sigma_max: float | None) -> None:
+def check(n: int, nfe: int, alpha: float, sigma_min: float | None, sigma_max: float | None) -> None:
+    """Raise BadInput for what no walk can be asked for."""
     if n < 1:
         raise BadInput(f"n must be at least 1 sample, not {n}")
     if nfe < 1:
