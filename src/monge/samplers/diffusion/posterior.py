@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -159,42 +159,66 @@ def posterior(
             raise BadInput('method="exact" is for an Oracle of a Gaussian or a mixture, and a Linear observation')
         return _closed(conditioned(denoiser.density, observation), n, seed)  # type: ignore[attr-defined]
     options: dict[str, Any] = {"dtype": dtype, "device": device}
-    own = informed(denoiser)
-    moments = moments if moments is not None else own.moments
+    moments = moments if moments is not None else informed(denoiser).moments
     guessed = None not in (sigma_min, sigma_max) and moments is None and method != "particles"
     if plan is None and not guessed:
         plan = pilot(denoiser, event_shape, moments, **options, show=show)
-    law = moments if moments is not None or plan is None else plan.moments
-    guided = Guided(denoiser, observation, None if method == "particles" else method, law)
+    ends = {"sigma_min": sigma_min, "sigma_max": sigma_max}
+    way = _Way(denoiser, tuple(event_shape), observation, moments, plan, nfe, ends, seed, options, show)
     if method != "particles":
-        more: dict[str, Any] = {"seed": seed, "moments": moments, "plan": plan, "show": show}
-        more |= {"sigma_min": sigma_min, "sigma_max": sigma_max}
-        x = reverse_diffusion(guided, tuple(event_shape), n, nfe, alpha, **more, **options)
-        if isinstance(observation, Linear):
-            x = observation.met(x)
-        return Posterior(x, torch.full((n,), 1 / n), method, EXACTNESS[method], nfe, doubts=observation.notes)
-    assert plan is not None
-    systems = max(1, n // particles)
-    each = max(particles, -(-n // systems))
-    linear = Linearisation(plan.moments.covariance, plan.gains)
-    grid = steps(linear, nfe, sigma_min, sigma_max)
-    z = rng.normal((systems * each, *event_shape), seed, "start", **options)
-    mean = (moments or plan.moments).mean.to(z)
-    walk = Particles(guided, mean, linear, systems, each, seed)
-    begin = (moments or plan.moments).noised(grid[0].item()).from_noise(z)
-    with progress.bar("drawing from the posterior", len(z) * nfe, show=show) as advance, torch.no_grad():
-        cloud = walk.run(begin, grid, advance)
-    found = _weighed(cloud, n, nfe, seed, observation.notes)
-    if asked is None and isinstance(observation, Linear) and found.log_evidence_error >= LOST:
-        again: dict[str, Any] = {"nfe": nfe, "seed": seed, "moments": moments, "plan": plan, "show": show, **options}
-        again |= {"sigma_min": sigma_min, "sigma_max": sigma_max}
-        second = posterior(denoiser, event_shape, n, observation, method="wiener", **again)
-        return replace(
-            second, doubts=(*second.doubts, "particles were tried, and all came from one: ask for more of them")
-        )
-    if isinstance(observation, Linear) and observation.size > DENSE:
-        return replace(found, log_evidence=math.nan, log_evidence_error=math.nan)
+        return way.walked(n, method, alpha)
+    found = way.particles(n, particles)
+    if asked is None and isinstance(observation, Linear) and not found.log_evidence_error < LOST:
+        other = way.walked(n, "wiener", 1.0)
+        tried = "of the particles that were tried all came from one: ask for more of them"
+        return replace(other, doubts=(*other.doubts, tried))
     return found
+
+
+class _Way(NamedTuple):
+    """From noise to samples that agree with an observation."""
+
+    denoiser: Denoiser
+    event_shape: tuple[int, ...]
+    observation: Observation
+    moments: Gaussian | None
+    plan: Plan | None
+    nfe: int
+    ends: dict[str, float | None]
+    seed: int
+    options: dict[str, Any]
+    show: bool
+
+    def guided(self, how: str | None) -> Guided:
+        """The denoiser that was told."""
+        law = self.moments if self.moments is not None or self.plan is None else self.plan.moments
+        return Guided(self.denoiser, self.observation, how, law)
+
+    def walked(self, n: int, method: str, alpha: float) -> Posterior:
+        """By a guided walk."""
+        more: dict[str, Any] = {"seed": self.seed, "moments": self.moments, "plan": self.plan, "show": self.show}
+        more |= self.ends | self.options
+        x = reverse_diffusion(self.guided(method), self.event_shape, n, self.nfe, alpha, **more)
+        seen = self.observation
+        x = seen.met(x) if isinstance(seen, Linear) else x
+        return Posterior(x, torch.full((n,), 1 / n), method, EXACTNESS[method], self.nfe, doubts=seen.notes)
+
+    def particles(self, n: int, together: int) -> Posterior:
+        """By systems of particles."""
+        assert self.plan is not None
+        systems = max(1, n // together)
+        each = max(together, -(-n // systems))
+        linear = Linearisation(self.plan.moments.covariance, self.plan.gains)
+        grid = steps(linear, self.nfe, *self.ends.values())
+        z = rng.normal((systems * each, *self.event_shape), self.seed, "start", **self.options)
+        law = self.moments or self.plan.moments
+        walk = Particles(self.guided(None), law.mean.to(z), linear, systems, each, self.seed)
+        with progress.bar("drawing from the posterior", len(z) * self.nfe, show=self.show) as advance, torch.no_grad():
+            cloud = walk.run(law.noised(grid[0].item()).from_noise(z), grid, advance)
+        found = _weighed(cloud, n, self.nfe, self.seed, self.observation.notes)
+        if isinstance(self.observation, Linear) and self.observation.size > DENSE:
+            return replace(found, log_evidence=math.nan, log_evidence_error=math.nan)
+        return found
 
 
 def _closed(law: Exact, n: int, seed: int) -> Posterior:
