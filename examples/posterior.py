@@ -123,7 +123,7 @@ def guided(fast: bool, model: Any, train: Any, held: Any) -> Figure:
         axes = figure.add_subplot(len(strengths), 1, line + 1)
         shown = torch.nn.functional.pad(x[:24, 0], (1, 1, 1, 1), value=16.0)
         axes.imshow(shown.transpose(0, 1).reshape(10, -1), cmap="gray", vmin=0, vmax=16)
-        many = f"{len(failing)} lines: {', '.join(failing[:4])}" if failing else "no line"
+        many = f"{len(failing)} line{'s' * (len(failing) > 1)}: {', '.join(failing[:4])}" if failing else "no line"
         axes.set_title(f"guidance {strength:g}: {verdict.status}, {many}", fontsize=9)
         axes.axis("off")
     return figure

@@ -18,6 +18,7 @@ from monge.observations import DENSE, ITERATIONS, Linear, Observation, inverse_a
 from monge.protocols import Denoiser
 
 HOW = "moments", "wiener", "pi-gdm", "dps", "diffpir"
+FURTHEST = 4.0  # move by a derivative, over that by the covariance of a Gaussian law
 POINTS, WIDTHS = 64, 2.0  # by which other likelihoods are looked ahead at; and the longest move, in widths
 FEW = 8  # values of an observation up to which each is worth a derivative
 VALUES = 64  # of an observation or an event up to which each may have one
@@ -166,7 +167,12 @@ class Guided(Wrapper):
             most = DERIVATIVES if self.how == "moments" else ITERATIONS
             weighed = solved(lambda u: seen.forward(products(seen.adjoint(u, at))) + noise.square() * u, r, most)
         back = seen.adjoint(weighed, at)
-        moved = self._covariance(sigma, back) if self.how == "diffpir" else derivative(back)
+        plain = self._covariance(sigma, back) if self.how != "moments" else None
+        moved = plain if plain is not None and self.how == "diffpir" else derivative(back)
+        if plain is not None and self.how != "diffpir":  # what a network errs by at high levels, times sigma^2, is held
+            moved = torch.where(moved.isfinite(), moved, plain)
+            far = moved.flatten(1).norm(dim=1) / plain.flatten(1).norm(dim=1).clamp_min(TINY)
+            moved = moved * per_sample((FURTHEST / far.clamp_min(TINY)).clamp_max(1.0), moved)
         return Twist(at, at + moved, -0.5 * ((r * weighed).sum(1) + log_det))
 
     def _covariance(self, sigma: Tensor, v: Tensor) -> Tensor:
