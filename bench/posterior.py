@@ -10,7 +10,7 @@ grid         25 unit Gaussians 8 apart on a grid repeated over d coordinates, ra
              its errors.
 calibration  1,000 pairs of a mixture: the verdict, and the width that draws lack.
 digits       the lower half given: the classes of the answers beside those of real digits with such a lower half.
-photographs  PSNR of the mean of 8 answers, half of the pixels masked and four times as small, above biharmonic
+photographs  PSNR of the mean of 8 answers, half of the pixels masked and four times as small, beside biharmonic
              inpainting and bicubic.
 """
 
@@ -279,7 +279,7 @@ def jobs(given: argparse.Namespace) -> Iterator[tuple[str, str, int, int, int, b
             names = ["wiener"] if fast else ["particles", "wiener"]
             yield from ((section, name, 0, 0, 2 if fast else 24, fast) for name in names)
         if section == "photographs":
-            yield from ((section, name, 0, 0, 64, fast) for name in ("wiener",))
+            yield section, "diffpir", 0, 0, 64, fast
 
 
 def main() -> None:

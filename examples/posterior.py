@@ -103,7 +103,7 @@ def photograph(fast: bool) -> Figure:
     x = gray("camera")[:, 60 : 60 + side, 90 : 90 + side].round()
     known = rng.uniform(tuple(x.shape), 0, "mask") > 0.5
     seen = Linear(observations.mask(known), x[known], 0.0)
-    found = model.posterior(2 if fast else 8, seen, nfe=2 if fast else 40, method="wiener", show=not fast)
+    found = model.posterior(2 if fast else 8, seen, nfe=2 if fast else 40, show=not fast)
     look = report.Look(0.0, 255.0, "images")
     left = torch.zeros_like(x)
     told = f"half of the pixels seen; {found.method}, {found.exactness}"
