@@ -12,7 +12,6 @@ planar   five laws: KL(p, q) = E log p - E log q over points that none has seen.
 digits   20 calls, the verdict's lines.
 """
 
-import argparse
 import importlib.util
 import math
 import platform
@@ -26,7 +25,7 @@ from sklearn.datasets import make_moons
 from torch import Tensor, nn
 
 import monge
-from cores import cores, side_by_side
+from cores import asked, cores, side_by_side
 from flows import LAWS, of_torch
 from monge import ot
 from monge.data import Samples
@@ -283,12 +282,7 @@ def work(section: str, problem: str, seconds: float, fast: bool) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fast", action="store_true")
-    parser.add_argument("--seconds", type=float, help="of training each")
-    parser.add_argument("--only", default="", help="sections, with commas")
-    parser.add_argument("--methods", default="", help="parts of their names, with commas")
-    given = parser.parse_args()
+    given = asked(__doc__, ("seconds", float, "of training each"))
     sections = given.only.split(",") if given.only else ["exact", *WORK]
     here = {peer: importlib.util.find_spec(peer) is not None for peer in ("torchcfm", "zuko")}
     problems = {

@@ -11,7 +11,6 @@ there are cores. `speed` is milliseconds at equal architecture, with all cores: 
 turn. Peers that are not installed are left out.
 """
 
-import argparse
 import importlib.util
 import math
 import platform
@@ -26,7 +25,7 @@ from sklearn.datasets import load_breast_cancer
 from torch import Tensor
 
 import monge
-from cores import cores, side_by_side
+from cores import asked, cores, side_by_side
 from monge import densities
 from monge.data import Samples
 
@@ -248,12 +247,7 @@ def medians(work: Callable[[str], None], kinds: list[str], rounds: int) -> dict[
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fast", action="store_true")
-    parser.add_argument("--seconds", type=float, help="of training each")
-    parser.add_argument("--only", default="", help="names of problems, or speed, with commas")
-    parser.add_argument("--methods", default="", help="parts of their names, with commas")
-    given = parser.parse_args()
+    given = asked(__doc__, ("seconds", float, "of training each"), only="names of problems, or speed")
     names = ["rings", "banana", "speed"] if given.fast else [*LAWS, "digits", "cancer", "speed"]
     names = given.only.split(",") if given.only else names
     methods = [m for m in METHODS if importlib.util.find_spec(m.split()[0]) is not None]

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 import monge
-from cores import cores, side_by_side
+from cores import asked, cores, side_by_side
 from monge import ot, rng, samplers
 from monge.denoisers import Oracle
 from monge.densities import GaussianMixture
@@ -283,12 +283,7 @@ def jobs(given: argparse.Namespace) -> Iterator[tuple[str, str, int, int, int, b
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fast", action="store_true")
-    parser.add_argument("--seeds", type=int, help="of the grid")
-    parser.add_argument("--only", default="", help="sections, with commas")
-    parser.add_argument("--methods", default="", help="of the grid, with commas")
-    given = parser.parse_args()
+    given = asked(__doc__, ("seeds", int, "of the grid"), methods="of the grid")
     print(f"{platform.machine()}, {len(cores())} cores, one each; torch {torch.__version__}", flush=True)
     every = list(jobs(given))
     found = (work(*job) for job in every) if given.fast else side_by_side(work, every)

@@ -1,7 +1,6 @@
 """A denoiser that was told an observation: E[x | y, obs], by Bayes (course (21))."""
 
 import math
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +13,7 @@ from monge.denoisers.wrapper import Wrapper
 from monge.densities import Gaussian
 from monge.doors import like, of_noisy, one_of
 from monge.errors import BadInput
-from monge.observations import DENSE, ITERATIONS, Linear, Observation, inverse_and_log_det, solved
+from monge.observations import Linear, Observation
 from monge.protocols import Denoiser
 
 HOW = "moments", "wiener", "pi-gdm", "dps", "diffpir"
@@ -144,28 +143,19 @@ class Guided(Wrapper):
         seen, at = self.observation, x_hat.detach()
         assert isinstance(seen, Linear)
 
-        def derivative(v: Tensor) -> Tensor:  # sigma^2 J' v; J is symmetric where D is optimal
+        def derivative(v: Tensor, _: Any = None) -> Tensor:  # sigma^2 J' v; J is symmetric where D is optimal
             assert y is not None
-            slope: Tensor = torch.autograd.grad(x_hat, y, v, retain_graph=True)[0]
+            slope: Tensor = torch.autograd.grad(x_hat, y, v.to(at), retain_graph=True)[0]
             return per_sample(sigma, at).square() * slope
 
-        r, noise = seen.residual(at), seen.noise.to(at)
-        log_det = torch.zeros_like(r[:, 0])  # where it is not found: any function of y may be looked ahead at
-        if seen.size <= (VALUES if self.how == "moments" else DENSE):
-            if self.how == "moments":
-                matrix, which = seen.gram(derivative, at), torch.arange(len(at), device=at.device)
-            else:  # one for all rows of a level, and in double precision where that can be
-                level, which = torch.unique(sigma, return_inverse=True)
-                like = at[:1].double() if seen.ours else at[:1]
-                matrix = torch.cat([seen.gram(partial(self._covariance, one), like) for one in level.split(1)])
-            inverse, log_dets = inverse_and_log_det(matrix, noise)
-            one = len(inverse) == 1
-            weighed = r.double() @ inverse[0] if one else torch.einsum("nij,nj->ni", inverse[which], r.double())
-            weighed, log_det = weighed.to(at), log_dets[which].to(at)
-        else:
-            products = derivative if self.how == "moments" else lambda v: self._covariance(sigma, v)
-            most = DERIVATIVES if self.how == "moments" else ITERATIONS
-            weighed = solved(lambda u: seen.forward(products(seen.adjoint(u, at))) + noise.square() * u, r, most)
+        r = seen.residual(at)
+        if self.how == "moments":
+            part = torch.arange(len(at), device=at.device)
+            weighing = seen.weighing(derivative, at, dense=seen.size <= VALUES, most=DERIVATIVES)
+        else:  # one for all rows of a level
+            level, part = torch.unique(sigma, return_inverse=True)
+            weighing = seen.weighing(lambda v, of: self._covariance(level[of], v), at[: len(level)])
+        weighed, log_det = weighing(r, part, at), weighing.log_det[part].to(at)
         back = seen.adjoint(weighed, at)
         plain = self._covariance(sigma, back) if self.how != "moments" else None
         moved = plain if plain is not None and self.how == "diffpir" else derivative(back)

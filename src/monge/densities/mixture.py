@@ -3,7 +3,7 @@
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from monge import rng
@@ -96,10 +96,13 @@ class GaussianMixture(Law):
         return -terms.logsumexp(1), -self._sum(pull)
 
     def sample(self, n: int, *, seed: int = 0, start: int = 0) -> Float[Tensor, "n d"]:
-        dtype = self.means.dtype
         u = rng.uniform((n, 1), seed, "mixture", start=start, dtype=torch.float64)
         which = torch.searchsorted(self.weights.double().cumsum(0)[:-1], u[:, 0])
-        z = rng.normal((n, *self.event_shape), seed, "mixture", "z", start=start, dtype=dtype)
+        return self.of_parts(which, seed=seed, start=start)
+
+    def of_parts(self, which: Int[Tensor, " n"], *, seed: int = 0, start: int = 0) -> Float[Tensor, "n d"]:
+        """A draw from a component, by its number, for each row."""
+        z = rng.normal((len(which), *self.event_shape), seed, "mixture", "z", start=start, dtype=self.means.dtype)
         spread: Tensor = self.eigenvalues[which].sqrt() * z
         if self.vectors is not None:
             spread = torch.einsum("nij,nj->ni", self.vectors[which], spread)

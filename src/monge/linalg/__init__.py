@@ -1,4 +1,4 @@
-"""Covariances, Fourier and wavelets: linear algebra without probability."""
+"""Covariances, Fourier, wavelets and equations: linear algebra without probability."""
 
 from monge.linalg.covariance import (
     Covariance,
@@ -8,6 +8,7 @@ from monge.linalg.covariance import (
     StationaryCovariance,
     bins,
 )
+from monge.linalg.iterations import conjugate_gradients
 from monge.linalg.spectrum import PowerSpectrum, power_spectrum, wavenumbers
 from monge.linalg.wavelets import Wavelets
 
@@ -20,6 +21,7 @@ __all__ = [
     "StationaryCovariance",
     "Wavelets",
     "bins",
+    "conjugate_gradients",
     "power_spectrum",
     "wavenumbers",
 ]

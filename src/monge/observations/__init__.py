@@ -1,13 +1,12 @@
 """Observations of x, their likelihoods, and posteriors in closed form."""
 
 from monge.observations.exact import Exact, conditioned
-from monge.observations.linear import DENSE, ITERATIONS, Linear, inverse_and_log_det, solved
+from monge.observations.linear import DENSE, Linear, Weighing, inverse_and_log_det
 from monge.observations.observation import Label, Likelihood, Observation, Poisson
 from monge.observations.operators import Operator, blur, downscale, fourier, mask, projections
 
 __all__ = [
     "DENSE",
-    "ITERATIONS",
     "Exact",
     "Label",
     "Likelihood",
@@ -15,6 +14,7 @@ __all__ = [
     "Observation",
     "Operator",
     "Poisson",
+    "Weighing",
     "blur",
     "conditioned",
     "downscale",
@@ -22,5 +22,4 @@ __all__ = [
     "inverse_and_log_det",
     "mask",
     "projections",
-    "solved",
 ]

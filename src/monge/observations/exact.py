@@ -1,6 +1,7 @@
 """Posteriors in closed form: of Gaussian laws and mixtures, given a linear observation."""
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from monge import rng
 from monge.densities import Gaussian, GaussianMixture
 from monge.errors import BadInput
-from monge.observations.linear import Linear, inverse_and_log_det
+from monge.observations.linear import Linear, Weighing
 
 ROUNDED = 64  # units in the last place of the widest variance, which a direction that is known exactly keeps
 
@@ -22,8 +23,8 @@ class Exact(NamedTuple):
 
     S_k = A C_k A' + noise^2, and p(y) = sum_k w_k N(y; A m_k, S_k).
 
-    prior: the law of x. observation: of y. weights: w_k' [k]. means: m_k' [k, *event]. log_evidence: log p(y). gains:
-    S_k^-1 [k, m, m].
+    prior: the law of x. observation: of y. weights: w_k' [k]. means: m_k' [k, *event]. log_evidence: log p(y).
+    weighing: by S_k^-1.
 
     >>> import torch
     >>> law = GaussianMixture(torch.tensor([[-2.0], [2.0]]), torch.tensor([0.1, 0.1]))
@@ -36,7 +37,7 @@ class Exact(NamedTuple):
     weights: Float[Tensor, " k"]
     means: Float[Tensor, "k *event"]
     log_evidence: float
-    gains: Float[Tensor, "k m m"]
+    weighing: Weighing
 
     def sample(self, n: int, *, seed: int = 0, start: int = 0) -> Float[Tensor, "n *event"]:
         """Independent draws, by the rule of Matheron: what the part of the prior drew, put right by what it would have
@@ -44,11 +45,11 @@ class Exact(NamedTuple):
         seen, k = self.observation, len(self.weights)
         u = rng.uniform((n, 1), seed, "posterior", start=start, dtype=torch.float64)[:, 0]
         which = torch.searchsorted(self.weights.double().cumsum(0), u).clamp_max(k - 1)
-        x = _of_part(self.prior, which, seed, start)
+        own: dict[str, Any] = {"seed": seed, "start": start}
+        x = self.prior.sample(n, **own) if isinstance(self.prior, Gaussian) else self.prior.of_parts(which, **own)
         e = rng.normal((n, seen.size), seed, "posterior", "noise", start=start, dtype=x.dtype)
         wide = x.double() if seen.ours else x
-        r = (seen.residual(wide) - seen.noise.to(wide) * e.to(wide)).double()
-        weighed = torch.einsum("nij,nj->ni", self.gains[which], r).to(wide)
+        weighed = self.weighing(seen.residual(wide) - seen.noise.to(wide) * e.to(wide), which, wide)
         return (wide + _products(self.prior, seen.adjoint(weighed, wide), which)).to(x)
 
     @property
@@ -57,10 +58,11 @@ class Exact(NamedTuple):
         seen, d = self.observation, math.prod(self.means.shape[1:])
         units = torch.eye(d, dtype=torch.float64 if seen.ours else self.means.dtype).reshape(d, *self.means.shape[1:])
         covariances = []
-        for k, gain in enumerate(self.gains):
-            C = _products(self.prior, units, torch.tensor([k]))
-            AC = seen.forward(C).double()
-            covariances.append(C.reshape(d, d).double() - AC @ gain @ AC.T)
+        for k in range(len(self.means)):
+            part = torch.full((d,), k)
+            C = _products(self.prior, units, part)
+            AC = seen.forward(C)
+            covariances.append((C.reshape(d, d) - self.weighing(AC, part, units) @ AC.T).double())
         lam, vectors = torch.linalg.eigh(torch.stack([(C + C.T) / 2 for C in covariances]).double())
         lam = lam.clamp_min(ROUNDED * torch.finfo(self.means.dtype).eps * float(lam.max()))
         whole = ((vectors * lam[:, None]) @ vectors.mT).to(self.means)
@@ -84,13 +86,12 @@ def conditioned(law: Any, observation: Any) -> Exact:
     weights = means.new_ones(1) if isinstance(law, Gaussian) else law.weights
     parts = torch.arange(len(means))
     wide = means.double() if observation.ours else means
-    S = observation.gram(lambda v: _products(law, v, parts), wide)
-    gains, log_det = inverse_and_log_det(S, observation.noise)
-    r = observation.residual(wide).double()
-    weighed = torch.einsum("kij,kj->ki", gains, r)
-    terms = weights.double().log() - 0.5 * ((r * weighed).sum(1) + log_det)
-    found = means + _products(law, observation.adjoint(weighed.to(wide), wide), parts).to(means)
-    return Exact(law, observation, terms.softmax(0).to(means), found, float(terms.logsumexp(0)), gains)
+    weighing = observation.weighing(partial(_products, law), wide, dense=True)
+    r = observation.residual(wide)
+    weighed = weighing(r, parts, wide)
+    terms = weights.double().log() - 0.5 * ((r * weighed).double().sum(1) + weighing.log_det)
+    found = means + _products(law, observation.adjoint(weighed, wide), parts).to(means)
+    return Exact(law, observation, terms.softmax(0).to(means), found, float(terms.logsumexp(0)), weighing)
 
 
 def _products(law: Gaussian | GaussianMixture, v: Float[Tensor, "n *event"], part: Tensor) -> Tensor:
@@ -102,14 +103,3 @@ def _products(law: Gaussian | GaussianMixture, v: Float[Tensor, "n *event"], par
         return lam * v
     U = law.vectors[part].to(v).expand(len(v), -1, -1)
     return torch.einsum("nij,nj->ni", U, lam * torch.einsum("nji,nj->ni", U, v))
-
-
-def _of_part(law: Gaussian | GaussianMixture, which: Tensor, seed: int, start: int) -> Tensor:
-    """A draw from a part of the law for each row."""
-    if isinstance(law, Gaussian):
-        return law.sample(len(which), seed=seed, start=start)
-    z = rng.normal((len(which), *law.event_shape), seed, "mixture", "z", start=start, dtype=law.dtype)
-    spread = law.eigenvalues[which].sqrt() * z
-    if law.vectors is not None:
-        spread = torch.einsum("nij,nj->ni", law.vectors[which], spread)
-    return law.means[which] + spread

@@ -3,14 +3,15 @@
 import copy
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from monge.doors import finite, real
 from monge.errors import BadInput
+from monge.linalg import conjugate_gradients
 from monge.observations.observation import Map, Observation, observed
 from monge.observations.operators import Operator
 
@@ -22,7 +23,7 @@ PROBES = 64  # signs by which the rows of A are measured
 ITERATIONS = 200  # of conjugate gradients, at most
 CLOSE = 1e-5  # residual at which they stop, as a share of the right side
 
-Products = Callable[[Tensor], Tensor]  # v [n, *event] -> S v, symmetric
+Products = Callable[[Tensor, Tensor], Tensor]  # v [n, *event], part [n] -> S_part v, symmetric
 
 
 class Linear(Observation):
@@ -148,16 +149,61 @@ class Linear(Observation):
         exact = (self.noise == 0).to(x)
         if not bool(exact.any()):
             return x
-        u = solved(lambda r: exact * self.forward(self.adjoint(exact * r, x)), exact * self.residual(x))
+        u, _ = conjugate_gradients(
+            lambda r: exact * self.forward(self.adjoint(exact * r, x)),
+            exact * self.residual(x),
+            within=CLOSE,
+            most=min(ITERATIONS, self.size),
+        )
         return x + self.adjoint(exact * u, x)
 
     # -- conditioning --------------------------------------------------------------------------------------
 
-    def gram(self, products: Products, like: Float[Tensor, "n *event"]) -> Float[Tensor, "n m m"]:
-        """A S A' + noise^2 as matrices, by m products S v."""
-        units = torch.eye(self.size, dtype=like.dtype, device=like.device)[:, None].expand(-1, len(like), -1)
-        matrix = torch.stack([self.forward(products(self.adjoint(unit, like))) for unit in units], 2)
-        return (matrix + matrix.mT) / 2 + self.noise.to(like).square().diag()
+    def weighing(
+        self, products: Products, like: Float[Tensor, "k *event"], *, dense: bool | None = None, most: int = ITERATIONS
+    ) -> "Weighing":
+        """(A S A' + noise^2)^-1 for k covariances S of events like these, which are known by their products.
+
+        products: S_part v, of v [n, *event] and part [n]. dense: by matrices, of m products each, which they are of up
+        to 1,024 values; else by `most` conjugate gradients.
+        """
+        if not (self.size <= DENSE if dense is None else dense):
+            return Weighing(self, products, None, like.new_zeros(len(like)), most)
+        wide = like.double() if self.ours else like
+        part = torch.arange(len(wide), device=wide.device)
+        units = torch.eye(self.size, dtype=wide.dtype, device=wide.device)[:, None].expand(-1, len(wide), -1)
+        matrix = torch.stack([self.forward(products(self.adjoint(unit, wide), part)) for unit in units], 2)
+        matrix = (matrix + matrix.mT) / 2 + self.noise.to(matrix).square().diag()
+        return Weighing(self, products, *inverse_and_log_det(matrix, self.noise), most)
+
+
+class Weighing(NamedTuple):
+    """W = (A S A' + noise^2)^-1 of k covariances S.
+
+    matrices: [k, m, m], None where it is by conjugate gradients. log_det: log det(2 pi W^-1) [k], 0 where that is not
+    known.
+    """
+
+    seen: Linear
+    products: Products
+    matrices: Float[Tensor, "k m m"] | None
+    log_det: Float[Tensor, " k"]
+    most: int
+
+    def __call__(
+        self, r: Float[Tensor, "n m"], part: Int[Tensor, " n"], like: Float[Tensor, "n *event"]
+    ) -> Float[Tensor, "n m"]:
+        """W_part r, row by row, of events like these."""
+        if self.matrices is None:
+            variance = self.seen.noise.to(r).square()
+
+            def apply(u: Tensor) -> Tensor:
+                return self.seen.forward(self.products(self.seen.adjoint(u, like), part)) + variance * u
+
+            return conjugate_gradients(apply, r, within=CLOSE, most=min(self.most, r.shape[1]))[0]
+        if len(self.matrices) == 1:
+            return (r.to(self.matrices) @ self.matrices[0]).to(r)
+        return torch.einsum("nij,nj->ni", self.matrices[part], r.to(self.matrices)).to(r)
 
 
 def inverse_and_log_det(
@@ -176,24 +222,6 @@ def inverse_and_log_det(
     root = unit[:, :, None] * half
     log_det = torch.where(kept, (2 * math.pi * lam).log(), 0.0).sum(1) - 2 * unit.log().sum(1)
     return root @ root.mT, log_det
-
-
-def solved(apply: Callable[[Tensor], Tensor], b: Float[Tensor, "n m"], most: int = ITERATIONS) -> Float[Tensor, "n m"]:
-    """M^-1 b for symmetric M >= 0 that is known by its products, row by row, by conjugate gradients."""
-    x, r = torch.zeros_like(b), b
-    p, norm = r, r.square().sum(1, keepdim=True)
-    least = CLOSE**2 * norm
-    for _ in range(min(most, b.shape[1])):
-        if bool((norm <= least).all()):
-            break
-        q = apply(p)
-        curve = (p * q).sum(1, keepdim=True)
-        going = (norm > least) & (curve > 0)
-        step = torch.where(going, norm / torch.where(going, curve, 1.0), 0.0)
-        x, r = x + step * p, r - step * q
-        fresh = r.square().sum(1, keepdim=True)
-        p, norm = torch.where(going, r + fresh / norm.clamp_min(torch.finfo(b.dtype).tiny) * p, p), fresh
-    return x
 
 
 def _operator(given: Any, y_shape: tuple[int, ...], dtype: torch.dtype) -> Operator:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from monge import progress
 from monge.errors import BadInput, NumericalFailure
+from monge.linalg import conjugate_gradients
 from monge.ot.clouds import Clouds, Cost, checked_cost
 
 HELD_BYTES = {"cpu": 2**28, "cuda": 2**32}  # of a plan that is kept; a larger one is made anew in each sweep
@@ -225,7 +226,13 @@ def _newton(
     """g, f and the columns after a Newton step, halved where the error would grow, and whether that was in vain."""
     b = kernel.given.b
     small = isinstance(kernel, HeldKernel) and b.shape[1] <= DENSE
-    delta, solved = _conjugate_gradients(kernel, f, g, columns, most=FEW_PRODUCTS if small else MANY_PRODUCTS)
+    delta, solved = conjugate_gradients(  # (diag(P'1) - P' diag(1/a) P) delta = b - P'1, inexactly
+        lambda way: columns * way - kernel.product(f, g, way[..., None])[..., 0],
+        b - columns,
+        within=INEXACT,
+        most=FEW_PRODUCTS if small else MANY_PRODUCTS,
+        diagonal=columns.clamp_min(torch.finfo(columns.dtype).tiny),
+    )
     if small and not solved:
         delta = _direct(kernel, f, g, columns)
     delta = kernel.epsilon * delta
@@ -250,27 +257,6 @@ def _direct(kernel: Kernel, f: Tensor, g: Tensor, columns: Tensor) -> Tensor:
     matrix += torch.finfo(wide.dtype).eps * wide.amax(-1)[:, None, None] * torch.eye(g.shape[1]).to(wide)
     factor = torch.linalg.cholesky_ex(matrix).L
     return torch.cholesky_solve((kernel.given.b.double() - wide)[..., None], factor)[..., 0].to(g)
-
-
-def _conjugate_gradients(kernel: Kernel, f: Tensor, g: Tensor, columns: Tensor, most: int) -> tuple[Tensor, bool]:
-    """delta with (diag(P'1) - P' diag(1/a) P) delta = b - P'1, preconditioned by the diagonal, inexactly, and whether
-    that took no more than so many products."""
-    diagonal = columns.clamp_min(torch.finfo(columns.dtype).tiny)
-    residual = kernel.given.b - columns
-    scaled = residual / diagonal
-    delta, way = torch.zeros_like(g), scaled
-    size = first = (residual * scaled).sum(-1, keepdim=True)
-    for _ in range(most):
-        turned = columns * way - kernel.product(f, g, way[..., None])[..., 0]
-        curved = (way * turned).sum(-1, keepdim=True)
-        step = torch.where(curved > 0, size / curved, 0.0)
-        delta, residual = delta + step * way, residual - step * turned
-        scaled = residual / diagonal
-        size, before = (residual * scaled).sum(-1, keepdim=True), size
-        if not ((size > INEXACT**2 * first) & (curved > 0)).any():
-            return delta, True
-        way = scaled + size / before * way
-    return delta, False
 
 
 def scale_of(given: Clouds, cost: Cost) -> float:

@@ -10,7 +10,7 @@ from torch import Tensor
 from monge import progress, rng
 from monge.denoisers import Guided
 from monge.errors import NumericalFailure
-from monge.observations import DENSE, Linear, inverse_and_log_det, solved
+from monge.observations import Linear
 from monge.samplers.diffusion.linearisation import Linearisation
 from monge.samplers.diffusion.solvers import ExponentialMultistep, Rule
 
@@ -114,22 +114,14 @@ class Particles:
         center = self.mean + C.compose(plain)
         x = center + C.compose(noise * z.reshape(plain.shape))
 
-        def products(u: Tensor) -> Tensor:
+        def products(u: Tensor, _: Any) -> Tensor:
             return C.compose(noise.to(u).square() * C.coordinates(u))
 
-        sd, log_det = seen.noise.to(x), x.new_zeros(1)
         e = rng.normal((len(x), seen.size), self.seed, "particles", "noise", dtype=x.dtype, device=x.device)
-        off, r = seen.residual(x) - sd * e, seen.residual(center)
-        if seen.size <= DENSE:
-            matrix, log_det = inverse_and_log_det(
-                seen.gram(products, center[:1].double() if seen.ours else center[:1]), sd
-            )
-            solve: Any = lambda b: (b.double() @ matrix[0]).to(b)  # noqa: E731
-        else:  # log det is the same for all particles
-            solve = lambda b: solved(  # noqa: E731
-                lambda u: seen.forward(products(seen.adjoint(u, x))) + sd.square() * u, b
-            )
-        return x + products(seen.adjoint(solve(off), x)), -0.5 * ((solve(r) * r).sum(1) + log_det.to(r))
+        off, r = seen.residual(x) - seen.noise.to(x) * e, seen.residual(center)
+        weighing, one = seen.weighing(products, center[:1]), torch.zeros(len(x), dtype=torch.long, device=x.device)
+        back = products(seen.adjoint(weighing(off, one, x), x), None)
+        return x + back, -0.5 * ((weighing(r, one, x) * r).sum(1) + weighing.log_det.to(r))
 
     def _end(self, x: Tensor) -> Tensor:
         """What is still to be counted at the end: the likelihood, unless the last step drew by it."""
