@@ -13,7 +13,7 @@ from monge.denoisers.wrapper import Wrapper
 from monge.densities import Gaussian
 from monge.doors import like, of_noisy, one_of
 from monge.errors import BadInput
-from monge.observations import Linear, Observation
+from monge.observations import Linear, Observation, Weighing
 from monge.protocols import Denoiser
 
 HOW = "moments", "wiener", "pi-gdm", "dps", "diffpir"
@@ -152,9 +152,8 @@ class Guided(Wrapper):
         if self.how == "moments":
             part = torch.arange(len(at), device=at.device)
             weighing = seen.weighing(derivative, at, dense=seen.size <= VALUES, most=DERIVATIVES)
-        else:  # one for all rows of a level
-            level, part = torch.unique(sigma, return_inverse=True)
-            weighing = seen.weighing(lambda v, of: self._covariance(level[of], v), at[: len(level)])
+        else:
+            weighing, part = self._weighing(sigma, at)
         weighed, log_det = weighing(r, part, at), weighing.log_det[part].to(at)
         back = seen.adjoint(weighed, at)
         plain = self._covariance(sigma, back) if self.how != "moments" else None
@@ -165,14 +164,39 @@ class Guided(Wrapper):
             moved = moved * per_sample((FURTHEST / far.clamp_min(TINY)).clamp_max(1.0), moved)
         return Twist(at, at + moved, -0.5 * ((r * weighed).sum(1) + log_det))
 
-    def _covariance(self, sigma: Tensor, v: Tensor) -> Tensor:
-        """That of x given y by v, where it is taken to be the same at all y of a level."""
+    def drawn(
+        self,
+        y: Float[Tensor, "n *event"],
+        sigma: Float[Tensor, " n"],
+        z: Float[Tensor, "n *event"],
+        e: Float[Tensor, "n m"],
+    ) -> Float[Tensor, "n *event"]:
+        """A draw of N(D, S) given a linear observation, with the S of "wiener" or "pi-gdm", by the rule of Matheron:
+        x + S A' (A S A' + noise^2)^-1 (obs - A x - noise e), x = D + S^1/2 z, of unit noise z and e; no derivative."""
+        seen = self.observation
+        assert isinstance(seen, Linear)
+        x = like(y, self.denoiser(y, sigma)) + self._covariance(sigma, z, root=True)
+        weighing, part = self._weighing(sigma, x)
+        weighed = weighing(seen.residual(x) - seen.noise.to(x) * e, part, x)
+        return x + self._covariance(sigma, seen.adjoint(weighed, x))
+
+    def _weighing(self, sigma: Tensor, x: Tensor) -> tuple[Weighing, Tensor]:
+        """One for all rows of a level, and which is whose."""
+        assert isinstance(self.observation, Linear)
+        level, part = torch.unique(sigma, return_inverse=True)
+        products = lambda v, of: self._covariance(level[of], v)  # noqa: E731
+        return self.observation.weighing(products, x[: len(level)]), part
+
+    def _covariance(self, sigma: Tensor, v: Tensor, *, root: bool = False) -> Tensor:
+        """That of x given y, or its root, by v, where it is taken to be the same at all y of a level."""
         if self.how == "wiener" and self.prior is not None:
             C = self.prior.covariance
             level = C.level(sigma, len(v)).to(v).square()
-            found: Tensor = C.apply(lambda lam: lam * level / (lam + level), v)
+            power = 0.5 if root else 1.0
+            found: Tensor = C.apply(lambda lam: (lam * level / (lam + level)) ** power, v)
             return found
-        return self._spread(sigma, v).square() * v
+        spread = self._spread(sigma, v)
+        return (spread if root else spread.square()) * v
 
     def _spread(self, sigma: Tensor, x: Tensor) -> Tensor:
         """r, the s.d. of a value of x given y if the law were Gaussian with one variance; w is 1 where the denoiser

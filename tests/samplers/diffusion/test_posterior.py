@@ -70,7 +70,26 @@ def test_a_gaussian_s_posterior_is_exact_by_guidance_and_by_few_particles():
     assert samplers.posterior(Oracle(law), (2,), 5, seen).method == "exact"
 
 
-@pytest.mark.parametrize("method", ["moments", "wiener", "pi-gdm", "dps", "diffpir"])
+@pytest.mark.parametrize("s", [1.0, 1e3])
+def test_decoupled_annealing_is_exact_for_gaussian_laws_in_any_unit(s):
+    turn = torch.linalg.qr(rng.normal((3, 3), 0, "turn", dtype=F)).Q
+    C = turn @ torch.diag(torch.tensor([4.0, 1.0, 0.1], dtype=F)) @ turn.T
+    seen = Linear(rng.normal((2, 3), 0, "A", dtype=F), torch.tensor([s, -s], dtype=F), 0.3 * s)
+    law, n = Gaussian(s * torch.ones(3, dtype=F), s**2 * C), 20_000
+    wanted = conditioned(law, seen).law
+    found = samplers.posterior(Oracle(law), (3,), n, seen, method="daps", nfe=20, dtype=F)
+    half = torch.linalg.cholesky(wanted.covariance.matrix())
+    white = torch.linalg.solve_triangular(half, (found.x - wanted.mean).T, upper=False)
+    assert float(white.mean(1).abs().max()) < 4.5 / math.sqrt(n)
+    assert float((white @ white.T / n - torch.eye(3)).abs().max()) < 4.5 * math.sqrt(2 / n)
+
+
+def test_a_walk_that_diverges_is_told(planned, seen):
+    with pytest.raises(NumericalFailure, match="4 of 4 samples are not finite"):
+        samplers.posterior(lambda y, t: y * math.inf, (2,), 4, seen, method="daps", plan=planned[1], dtype=F)
+
+
+@pytest.mark.parametrize("method", ["daps", "moments", "wiener", "pi-gdm", "dps", "diffpir"])
 def test_guided_draws_come_near_what_was_seen_and_say_that_they_are_biased(planned, seen, method):
     D, plan = planned
     found = samplers.posterior(D, (2,), 200, seen, method=method, plan=plan, nfe=30, dtype=F)

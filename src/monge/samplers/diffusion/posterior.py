@@ -15,10 +15,12 @@ from monge.doors import number, one_of, whole
 from monge.errors import BadInput
 from monge.observations import DENSE, Exact, Linear, Observation, conditioned
 from monge.protocols import Denoiser
+from monge.samplers.diffusion.annealing import Annealing
+from monge.samplers.diffusion.descent import noise_levels
 from monge.samplers.diffusion.linearisation import Linearisation
 from monge.samplers.diffusion.particles import Cloud, Particles
 from monge.samplers.diffusion.pilot import Plan, pilot, steps
-from monge.samplers.diffusion.reverse import check, reverse_diffusion
+from monge.samplers.diffusion.reverse import check, planned
 
 EXACTNESS = {
     "exact": "exact, in closed form",
@@ -26,9 +28,11 @@ EXACTNESS = {
     "moments": "biased: the law of x given y is taken for Gaussian",
     "wiener": "biased: the law of x given y is taken for Gaussian, of the covariance of a Gaussian law",
     "pi-gdm": "biased: the law of x given y is taken for Gaussian with one variance",
+    "daps": "biased: the law of x given y is taken for Gaussian, of the covariance of a Gaussian law",
     "dps": "biased and over-confident: x is taken for its posterior mean",
     "diffpir": "biased: the posterior mean is moved to where it fits",
 }
+RENEWED = "daps", "diffpir"  # which go from level to level by fresh noise
 LOST = 1.0  # nats of error from which the evidence is not known, and the particles are one
 MANY = 64  # values of an observation, above which few particles would count
 COLLAPSED = 0.05  # share of the particles that count, at some level, below which it is told
@@ -110,7 +114,7 @@ def posterior(
     method: str | None = None,
     nfe: int = 100,
     particles: int = 128,
-    alpha: float = 1.0,
+    alpha: float | None = None,
     sigma_min: float | None = None,
     sigma_max: float | None = None,
     seed: int = 0,
@@ -125,12 +129,16 @@ def posterior(
     method: "exact" for an `Oracle` of a Gaussian or a mixture and a linear observation; taken where it can be.
         "particles": twisted sequential Monte Carlo (`Particles`), with weights and log p(obs), exact as particles and
         steps become many; taken for observations of up to 64 values and likelihoods of your own. (Of more values few
-        particles count, and of more than 1,024 the evidence is not found.) The others are reverse diffusions of a
-        `Guided` denoiser, in nfe calls and as many derivatives or more, and biased: "wiener", taken for more values,
-        "moments", "pi-gdm", "dps" and "diffpir".
+        particles count, and of more than 1,024 the evidence is not found.) The others are biased, and walk to x in
+        nfe calls. "daps", taken for more values: x is drawn from N(D, S) given the observation, S the covariance of x
+        given y of a Gaussian law, and noise of the next level is new (decoupled annealing, Zhang et al. 2024: a split
+        Gibbs sampler whose coupling falls, its draws in closed form); exact for Gaussian laws. "diffpir": the same by
+        the mean of that draw, of one variance, no draw. "moments", "wiener", "pi-gdm" and "dps": reverse diffusions of
+        a `Guided` denoiser, which take as many derivatives, or more.
     nfe: calls of the denoiser a sample. particles: how many go together; of fewer samples than that these are drawn of
         them, of more there are several systems, whose weights are by their evidence.
-    alpha: of the reverse diffusion, for the others. sigma_min, sigma_max, moments, plan: as in
+    alpha: of the walk of the others, which keeps a share (next level / level)^alpha of its noise: 1, as in Anderson's
+        reverse diffusion, unless all of it is new. sigma_min, sigma_max, moments, plan: as in
     `monge.samplers.reverse_diffusion`.
 
     Raises BadInput for an observation of other events, a likelihood that is 0 wherever the law is, and a method that
@@ -149,11 +157,11 @@ def posterior(
     known = isinstance(denoiser, Oracle) and isinstance(denoiser.density, Gaussian | GaussianMixture)
     closed = known and isinstance(observation, Linear)
     many = isinstance(observation, Linear) and observation.size > MANY
-    asked, method = method, ("exact" if closed else "wiener" if many else "particles") if method is None else method
+    asked, method = method, ("exact" if closed else "daps" if many else "particles") if method is None else method
     one_of(method, tuple(EXACTNESS), "method")
-    if method == "particles" and alpha != 1:
+    if method == "particles" and alpha not in (None, 1):
         raise BadInput("particles go by the kernels of alpha=1: leave alpha out, or take another method")
-    check(n, nfe, alpha, sigma_min, sigma_max)
+    check(n, nfe, 1.0 if alpha is None else alpha, sigma_min, sigma_max)
     if method == "exact":
         if not closed:
             raise BadInput('method="exact" is for an Oracle of a Gaussian or a mixture, and a Linear observation')
@@ -169,7 +177,7 @@ def posterior(
         return way.walked(n, method, alpha)
     found = way.particles(n, particles)
     if asked is None and isinstance(observation, Linear) and not found.log_evidence_error < LOST:
-        other = way.walked(n, "wiener", 1.0)
+        other = way.walked(n, "daps", None)
         tried = "of the particles that were tried all came from one: ask for more of them"
         return replace(other, doubts=(*other.doubts, tried))
     return found
@@ -194,11 +202,17 @@ class _Way(NamedTuple):
         law = self.moments if self.moments is not None or self.plan is None else self.plan.moments
         return Guided(self.denoiser, self.observation, how, law)
 
-    def walked(self, n: int, method: str, alpha: float) -> Posterior:
+    def walked(self, n: int, method: str, alpha: float | None) -> Posterior:
         """By a guided walk."""
-        more: dict[str, Any] = {"seed": self.seed, "moments": self.moments, "plan": self.plan, "show": self.show}
-        more |= self.ends | self.options
-        x = reverse_diffusion(self.guided(method), self.event_shape, n, self.nfe, alpha, **more)
+        guided = self.guided("wiener" if method == "daps" else method)
+        alpha = (math.inf if method in RENEWED else 1.0) if alpha is None else alpha
+        ends = self.ends["sigma_min"], self.ends["sigma_max"]
+        about = (self.moments, self.plan, ends, self.options, self.show)
+        plan, linear, known = planned(informed(self.denoiser), self.event_shape, *about)
+        grid = noise_levels(self.nfe, *known) if known else steps(linear, self.nfe, *ends)
+        walk = Annealing(guided, self.moments or plan.moments, drawn=method == "daps", alpha=alpha, seed=self.seed)
+        with progress.bar("drawing from the posterior", n * self.nfe, show=self.show) as advance, torch.no_grad():
+            x = walk.run(n, grid, self.options, advance)
         seen = self.observation
         x = seen.met(x) if isinstance(seen, Linear) else x
         return Posterior(x, torch.full((n,), 1 / n), method, EXACTNESS[method], self.nfe, doubts=seen.notes)

@@ -105,7 +105,7 @@ def reverse_diffusion(
     denoiser = informed(denoiser)
     if denoiser.moments is not None and tuple(denoiser.moments.event_shape) != event_shape:
         raise BadInput(f"the denoiser has moments of events {list(denoiser.moments.event_shape)}, not {event_shape}")
-    plan, linear, ends = _planned(denoiser, event_shape, moments, plan, given, options, show)
+    plan, linear, ends = planned(denoiser, event_shape, moments, plan, given, options, show)
     with progress.bar("drawing samples", n * nfe, show=show) as advance:
         count = max(1, -(-nfe // solver.calls))
         grid = noise_levels(count, *ends) if ends else steps(linear, count, *given)
@@ -161,7 +161,7 @@ def check(n: int, nfe: int, alpha: float, sigma_min: float | None, sigma_max: fl
         )
 
 
-def _planned(
+def planned(
     denoiser: Informed,
     event_shape: tuple[int, ...],
     moments: Gaussian | None,
