@@ -151,7 +151,7 @@ class Guided(Wrapper):
         r = seen.residual(at)
         if self.how == "moments":
             part = torch.arange(len(at), device=at.device)
-            weighing = seen.weighing(derivative, at, dense=seen.size <= VALUES, most=DERIVATIVES)
+            weighing = seen.weighing(derivative, at, dense=seen.size <= VALUES, most=DERIVATIVES, together=False)
         else:
             weighing, part = self._weighing(sigma, at)
         weighed, log_det = weighing(r, part, at), weighing.log_det[part].to(at)

@@ -21,6 +21,7 @@ ROUNDING = 64  # units in the last place that are taken for it
 BENT = 1e-3  # share of its way by which a map may be off one of scale and shift
 PROBES = 64  # signs by which the rows of A are measured
 ITERATIONS = 200  # of conjugate gradients, at most
+TOGETHER = 2**22  # values of events that are worked on together
 CLOSE = 1e-5  # residual at which they stop, as a share of the right side
 
 Products = Callable[[Tensor, Tensor], Tensor]  # v [n, *event], part [n] -> S_part v, symmetric
@@ -160,19 +161,30 @@ class Linear(Observation):
     # -- conditioning --------------------------------------------------------------------------------------
 
     def weighing(
-        self, products: Products, like: Float[Tensor, "k *event"], *, dense: bool | None = None, most: int = ITERATIONS
+        self,
+        products: Products,
+        like: Float[Tensor, "k *event"],
+        *,
+        dense: bool | None = None,
+        most: int = ITERATIONS,
+        together: bool = True,
     ) -> "Weighing":
         """(A S A' + noise^2)^-1 for k covariances S of events like these, which are known by their products.
 
         products: S_part v, of v [n, *event] and part [n]. dense: by matrices, of m products each, which they are of up
-        to 1,024 values; else by `most` conjugate gradients.
+        to 1,024 values; else by `most` conjugate gradients. together: whether `products` takes any number of rows.
         """
         if not (self.size <= DENSE if dense is None else dense):
             return Weighing(self, products, None, like.new_zeros(len(like)), most)
         wide = like.double() if self.ours else like
-        part = torch.arange(len(wide), device=wide.device)
-        units = torch.eye(self.size, dtype=wide.dtype, device=wide.device)[:, None].expand(-1, len(wide), -1)
-        matrix = torch.stack([self.forward(products(self.adjoint(unit, wide), part)) for unit in units], 2)
+        k, size = len(wide), max(1, TOGETHER // wide.numel()) if together else 1
+        rows = []
+        for units in torch.split(torch.eye(self.size, dtype=wide.dtype, device=wide.device), size):
+            every = wide[None].expand(len(units), *wide.shape).flatten(0, 1)
+            part = torch.arange(k, device=wide.device).repeat(len(units))
+            turned = products(self.adjoint(units.repeat_interleave(k, 0), every), part)
+            rows.append(self.forward(turned).reshape(len(units), k, -1))
+        matrix = torch.cat(rows).movedim(0, 2)
         matrix = (matrix + matrix.mT) / 2 + self.noise.to(matrix).square().diag()
         return Weighing(self, products, *inverse_and_log_det(matrix, self.noise), most)
 
