@@ -49,6 +49,10 @@ def test_over_confidence_is_found_and_its_absence_is_said():
     assert right.status == "pass"
     assert right.ranks.shape == (1000, 2)
     assert right.coverage.shape == (1000,)
+    assert right.verdict.status == "pass"
+    assert [each.words for each in right.verdict.defects] == [
+        "10% over-confidence of draws given an observation: excluded"
+    ]
     assert "PASS (10% over-confidence planted)" in str(right)
 
 

@@ -19,7 +19,7 @@ def test_dict_has_exactly_the_fixed_keys_and_survives_json():
     verdict = Verdict((LINE,), (replace(LINE, name="coverage", p_value=None, margin=None),), evidence=EVIDENCE)
     values = verdict.to_dict()
     assert list(values) == [
-        "status", "defects", "fidelity", "diversity", "memorisation", "likelihood", "denoiser", "context"
+        "status", "defects", "fidelity", "diversity", "memorisation", "likelihood", "denoiser", "posterior", "context"
     ]  # fmt: skip
     keys = ["name", "value", "interval", "floor", "p_value", "margin", "status", "note", "concern", "detail",
             "reference", "p_equivalence", "power", "curves", "excludes",

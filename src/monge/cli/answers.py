@@ -66,7 +66,7 @@ class Answers:
         if mask is not None:
             hidden = _dark(mask, tuple(y.shape[1:]))
         if crop_out is not None:
-            hidden = _box(crop_out, tuple(y.shape[1:]))
+            hidden = box(crop_out, tuple(y.shape[1:]))
         if hidden is not None:
             operator = observations.mask((~hidden).expand(event).contiguous())
         elif downscale is not None:
@@ -164,7 +164,7 @@ def _dark(path: Path, space: tuple[int, ...]) -> Tensor:
     return dark
 
 
-def _box(text: str, space: tuple[int, ...]) -> Tensor:
+def box(text: str, space: tuple[int, ...]) -> Tensor:
     """A box x,y,w,h that is not seen."""
     try:
         x, y, w, h = (int(part) for part in text.split(","))

@@ -9,11 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from monge import report
-from monge.evaluation import CONCERNS, POWER, Distance, Line, Outcome, Plan, Verdict, across
+from monge.evaluation import CONCERNS, POWER, SECTIONS, Distance, Line, Outcome, Plan, Verdict, across
 
 COLOURS = {"pass": "green", "fail": "red", "undecided": "yellow"}
 WIDE = 100  # columns of a terminal that has room for intervals
-SECTIONS = ("fidelity", "diversity", "memorisation", "likelihood", "denoiser")
 
 
 def tell(verdict: Verdict) -> None:

@@ -40,7 +40,7 @@ from monge.evaluation.statistics.neighbours import (
 )
 from monge.evaluation.statistics.pairwise import Neighbours, nearest, squared_distances
 from monge.evaluation.statistics.sliced import SlicedTest, sliced_floor, sliced_test
-from monge.evaluation.verdict import Evidence, Sight, Verdict
+from monge.evaluation.verdict import SECTIONS, Evidence, Sight, Verdict
 from monge.ot import directions, sliced_wasserstein
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "NEEDED",
     "POWER",
     "ROWS",
+    "SECTIONS",
     "Across",
     "Calibration",
     "Closeness",

@@ -16,6 +16,7 @@ from monge.errors import BadInput
 from monge.evaluation.decision import FACTORS, Finding, Planted, judge, tail
 from monge.evaluation.line import Line, Status
 from monge.evaluation.statistics.resampling import Z
+from monge.evaluation.verdict import Verdict
 
 DRAWS = 100
 RELABELLINGS, PLANTED = 199, 30
@@ -39,12 +40,16 @@ class Calibration:
     overconfidence: float = OVERCONFIDENT
 
     @property
+    def verdict(self) -> Verdict:
+        """The same as a verdict, for a report."""
+        context = {"margins": {"overconfidence": self.overconfidence}, "n_holdout": len(self.ranks)}
+        return Verdict(posterior=self.lines, context=context)
+
+    @property
     def status(self) -> Status:
         """fail: draws are not of the posterior, beyond chance; pass: over-confidence by the reference is excluded by
-        some line, and nothing else was seen; else undecided."""
-        if any(line.status == "fail" for line in self.lines):
-            return "fail"
-        return "pass" if any(line.status == "pass" for line in self.lines) else "undecided"
+        the line that sees it best, and nothing else was seen; else undecided."""
+        return self.verdict.status
 
     def __str__(self) -> str:
         rows = [
@@ -169,7 +174,7 @@ def _judged(
         value, error = _width(look.of(first, seed))
         floor = sum(float(_width(look.of(j, seed))[0]) for j in labels[:PLANTED]) / PLANTED
         about = "values" if name == "ranks" else "distances to points"
-        note = f"how much wider draws would have to be, by the ranks of the truth's {about} among theirs"
+        note = f"how much wider draws would have to be (below 1: narrower), by the ranks of the truth's {about}"
         findings.append(_finding(name, value, error, floor, real, torch.tensor(null), Planted(planted, width), note))
     findings.append(_two_samples(every, context, labels, over))
     lines = tuple(judge(findings))
@@ -235,7 +240,12 @@ def _finding(
 ) -> Finding:
     p_value = (1 + int((null >= statistic).sum())) / (1 + len(null))
     interval = value - Z * error, value + Z * error
-    about: dict[str, Any] = {"statistic": statistic, "critical": tail(null), "planted": {NAME: planted}}
+    about: dict[str, Any] = {
+        "concern": "confidence",
+        "statistic": statistic,
+        "critical": tail(null),
+        "planted": {NAME: planted},
+    }
     return Finding(name, value, interval, floor, None, p_value, "both", note, **about)
 
 

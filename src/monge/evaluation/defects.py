@@ -68,6 +68,7 @@ CONCERNS = {
     "association": Concern(
         "association", "{} of samples with {}", "columns go together otherwise than in real samples"
     ),
+    "confidence": Concern("overconfidence", "{} over-confidence of {}", "draws are not of the posterior"),
     "labels": Concern("mass", "{} of samples with {}", "labels are not those that are recognised"),
 }
 DEFECTS = (
@@ -89,6 +90,7 @@ DEFECTS = (
     Defect("outliers", "outliers", "outliers"),
     Defect("waves", "waves", "Gaussian long waves"),
     Defect("apart", "association", "columns drawn one by one"),
+    Defect("over-confident", "confidence", "draws given an observation"),
     Defect("mislabelled", "labels", "the label of another"),
 )
 CONCERN = {defect.name: defect.concern for defect in DEFECTS}

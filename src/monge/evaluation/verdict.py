@@ -14,7 +14,8 @@ from monge.errors import BadInput
 from monge.evaluation.line import Line, Status
 from monge.evaluation.outcomes import Outcome, needs, outcomes
 
-SECTIONS = ("fidelity", "diversity", "memorisation", "likelihood", "denoiser")
+SECTIONS = ("fidelity", "diversity", "memorisation", "likelihood", "denoiser", "posterior")
+SINCE = ("posterior",)  # sections that verdicts of before do not have
 WIDTH = 110
 IN_WORDS = {
     "pass": "PASS: the reference defects that are named above are excluded, and nothing else was seen.",
@@ -71,6 +72,7 @@ class Verdict:
     memorisation: tuple[Line, ...] = ()
     likelihood: tuple[Line, ...] = ()
     denoiser: tuple[Line, ...] = ()
+    posterior: tuple[Line, ...] = ()
     context: dict[str, Any] = field(default_factory=dict)
     evidence: Evidence | None = field(default=None, compare=False, repr=False)
 
@@ -102,7 +104,7 @@ class Verdict:
         return needs(line, line.reference, 2 * n * m / (n + m))
 
     def to_dict(self) -> dict[str, Any]:
-        """Status, the five lists of lines and the context, in types that JSON knows."""
+        """Status, the lists of lines and the context, in types that JSON knows."""
         sections = {name: [_plain(asdict(line)) for line in getattr(self, name)] for name in SECTIONS}
         told = [_plain(asdict(outcome)) for outcome in self.defects]
         return {"status": self.status, "defects": told, **sections, "context": _plain(self.context)}
@@ -110,10 +112,10 @@ class Verdict:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Verdict":
         """Inverse of `to_dict`, without the evidence; raises `BadInput` when keys are missing."""
-        missing = [name for name in SECTIONS if name not in values]
+        missing = [name for name in SECTIONS if name not in values and name not in SINCE]
         if missing:
             raise BadInput(f"not a verdict: no {', '.join(missing)}; give what Verdict.to_dict returned")
-        sections: dict[str, Any] = {name: tuple(map(Line.from_dict, values[name])) for name in SECTIONS}
+        sections: dict[str, Any] = {name: tuple(map(Line.from_dict, values.get(name, ()))) for name in SECTIONS}
         return cls(**sections, context=dict(values.get("context", {})))
 
     def to_json(self) -> str:

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from monge.evaluation import Line, Verdict
+from monge.evaluation import Calibration, Line, Verdict
 from monge.files import refuse_overwrite, write_atomic
 from monge.report.denoising import Denoising
 from monge.report.looks import Look
-from monge.report.panels import Material, panels
+from monge.report.panels import Material, calibrated, panels
 from monge.report.words import SYMBOLS, counts, reason
 
 SECTIONS = {
@@ -24,6 +24,7 @@ SECTIONS = {
     "memorisation": "Are training samples copied?",
     "likelihood": "Are held-out data as likely as they should be?",
     "denoiser": "Is the denoiser the one it should be?",
+    "posterior": "Are draws given an observation those that could have been the truth?",
 }
 
 
@@ -66,6 +67,7 @@ def write(
     by_label: Mapping[str, Any] | None = None,
     trace: Any = None,
     log: Any = None,
+    calibration: Calibration | None = None,
     provenance: Mapping[str, Any] | None = None,
     title: str | None = None,
     force: bool = False,
@@ -79,7 +81,8 @@ def write(
         need more of them than the evidence holds; train stands in where holdout is not given.
     by_label: samples of each label, [n, *event] by name.
     denoising: what `monge.report.denoising` returned. trace: what `model.sample(..., trace=True)` returned.
-    log: path of a run's log.csv, or its rows. title: the heading; "monge report" by default.
+    log: path of a run's log.csv, or its rows. calibration: of posteriors, by `monge.evaluation.calibration`.
+    title: the heading; "monge report" by default.
     provenance: how to make it all again, name to value; "commands" is a list of command lines.
     force: replace the file that stands at `path`.
 
@@ -98,6 +101,8 @@ def write(
     if generated is not None and real is not None:
         look = Look.of(real)
         shown = panels(Material(look, generated, real, evidence, denoising, by_label, trace, log, verdict.defects))
+    if calibration is not None:
+        shown.append(calibrated(calibration))
     page = _template().render(
         title=title or "monge report",
         verdict=verdict,

@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 
 from monge.data import Columns, Samples
 from monge.data.codes import Number
-from monge.evaluation import Evidence, Outcome
+from monge.evaluation import Calibration, Evidence, Outcome
 from monge.report import figures, losses, tables
+from monge.report.calibration import calibration
 from monge.report.denoising import Denoising
 from monge.report.looks import Look, rows
 from monge.report.power import power
@@ -221,6 +222,16 @@ def _spectrum(m: Material) -> Panel | None:
         return None
     caption = "The variance at each scale, coarse on the left and fine on the right; shaded, 80% of real samples."
     return _panel("Power spectrum", caption, ("power spectrum", figures.spectrum(m.real, m.generated)))
+
+
+def calibrated(found: Calibration) -> Panel:
+    """Ranks and coverage of the truths among draws of their posteriors."""
+    caption = (
+        "Left, the ranks of truths among their draws: even where these are right, high at both ends where they are too "
+        "narrow. Right, how many truths lie in a region that should hold a given share of them: on the diagonal where "
+        "they are right. Bands hold what chance does, 19 times of 20."
+    )
+    return _panel("Truths among their posterior draws", caption, ("ranks and coverage", calibration(found)))
 
 
 def _panel(title: str, caption: str, *drawings: tuple[str, Figure]) -> Panel:
