@@ -10,8 +10,10 @@ grid         25 unit Gaussians 8 apart on a grid repeated over d coordinates, ra
              its errors.
 calibration  1,000 pairs of a mixture: the verdict, and the width that draws lack.
 digits       the lower half given: the classes of the answers beside those of real digits with such a lower half.
-photographs  PSNR of the mean of 8 answers, half of the pixels masked and four times as small, beside biharmonic
-             inpainting and bicubic.
+photographs  PSNR of the mean of 8 answers, half of the pixels masked and four times as small, over biharmonic
+             inpainting and bicubic: of photographs of all kinds (six, as in bench/denoise.py, 96 x 96 of each), learned
+             from others;
+pictures     and of one kind, learned from that kind, where a file of such is given.
 """
 
 import argparse
@@ -22,19 +24,21 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 import monge
 from cores import asked, cores, side_by_side
+from denoise import BATCH, others, tested, trained
 from monge import ot, rng, samplers
 from monge.denoisers import Oracle
 from monge.densities import GaussianMixture
-from monge.evaluation import calibration
+from monge.evaluation import calibration, psnr
 from monge.observations import Linear, conditioned
 
 ROWS, DRAWS = (1, 2, 4), {8: 256, 80: 128, 800: 128}
-METHODS = "particles", "moments", "wiener", "pi-gdm", "dps", "diffpir"
+METHODS = "particles", "daps", "moments", "wiener", "pi-gdm", "dps", "ddrm", "diffpir"
 F = torch.float64
 
 
@@ -173,81 +177,95 @@ def calibrated(method: str, _: int, __: int, pairs: int, fast: bool) -> list[str
 # -- digits ---------------------------------------------------------------------------------------------
 
 
-def digits(method: str, _: int, __: int, many: int, fast: bool) -> list[str]:
-    """The share of answers of the true class, by a classifier of whole digits, beside the probability that a classifier
-    of lower halves gives it."""
-    from sklearn.linear_model import LogisticRegression
+def digits(_: str, __: int, ___: int, many: int, fast: bool) -> list[str]:
+    """The share of answers of the true class, as a classifier of whole digits sees them, beside the probability that a
+    calibrated classifier of lower halves gives it."""
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.svm import SVC
 
     train, held = monge.data.load("digits").split(0.2, seed=0)
-    model = monge.Diffusion().fit(train, **({"steps": 5} if fast else {"budget": 60}), show=False)
+    model = monge.Diffusion().fit(train, **({"steps": 5} if fast else {"budget": 90}), show=False)
     known = torch.zeros(1, 8, 8, dtype=torch.bool)
     known[:, 4:] = True
     A = monge.observations.mask(known)
-    whole = LogisticRegression(max_iter=2000, C=0.1).fit(train.x.flatten(1), train.y)
-    half = LogisticRegression(max_iter=2000, C=0.1).fit(train.x[:, known], train.y)
-    found, wanted, off = [], [], []
-    begun = time.monotonic()
-    for i in range(many):
-        x, label = held.x[i], int(held.y[i])
-        drawn = model.posterior(16, Linear(A, x[known], 0.5), method=method, nfe=5 if fast else 50, seed=i, show=False)
-        found.append(float((whole.predict(drawn.x.flatten(1)) == label).mean()))
-        wanted.append(float(half.predict_proba(x[known][None])[0, label]))
-        off.append(float((drawn.mean() - x)[~known].square().mean().sqrt()))
-    gap = torch.tensor(found) - torch.tensor(wanted)
-    told = f"true class in {sum(found) / many:.3f} of the answers, {sum(wanted) / many:.3f} by lower halves: "
-    told += (
-        f"{float(gap.mean()):+.3f} ± {float(gap.std()) / math.sqrt(many):.3f}; mean off by {sum(off) / many:.2f} levels"
-    )
-    return [row("digits", f"{many} digits", method, told, f"{(time.monotonic() - begun) / many:.1f} s each")]
+    whole = SVC(C=10).fit(train.x.flatten(1), train.y)
+    half = CalibratedClassifierCV(SVC(C=10), ensemble=False).fit(train.x[:, known], train.y)
+    told = half.predict_proba(held.x[:many, known])
+    wanted = torch.tensor([told[i, int(held.y[i])] for i in range(many)])
+    right = float((whole.predict(held.x.flatten(1)) == held.y.numpy()).mean())
+    lines = []
+    for method in ("daps",) if fast else ("particles", "daps", "diffpir", "wiener", "dps"):
+        found, off = [], []
+        begun = time.monotonic()
+        for i in range(many):
+            x, label = held.x[i], int(held.y[i])
+            seen = Linear(A, x[known], 0.5)
+            drawn = model.posterior(16, seen, method=method, nfe=5 if fast else 50, seed=i, show=False)
+            found.append(float((whole.predict(drawn.x.flatten(1)) == label).mean()))
+            off.append(float((drawn.mean() - x)[~known].square().mean().sqrt()))
+        gap = torch.tensor(found) - wanted
+        share = f"true class in {sum(found) / many:.3f} of the answers, {float(wanted.mean()):.3f} by lower halves: "
+        share += f"{float(gap.mean()):+.3f} ± {float(gap.std()) / math.sqrt(many):.3f}"
+        share += f" (whole real digits {right:.3f}); mean off by {sum(off) / many:.2f} levels"
+        lines.append(row("digits", f"{many} digits", method, share, f"{(time.monotonic() - begun) / many:.1f} s each"))
+    return lines
 
 
 # -- photographs ----------------------------------------------------------------------------------------
 
 
-def photographs(method: str, _: int, __: int, side: int, fast: bool) -> list[str]:
-    """Learned from pieces of photographs, asked of others."""
-    from skimage import data, restoration
-    from skimage.color import rgb2gray
-    from skimage.transform import resize
+def photographs(source: str, _: int, __: int, side: int, fast: bool) -> list[str]:
+    """Learned from photographs of all kinds, by a network that is blind, and asked of others."""
+    model = trained(others(source or None, fast), 1.0 if fast else 250.0, BATCH, sigma_max=4.0)
+    return restored("photographs", model, tested(side)[: 1 if fast else None], ("diffpir", "daps"), fast)
 
-    def gray(name: str) -> Tensor:
-        picture = getattr(data, name)()
-        picture = rgb2gray(picture) * 255 if picture.ndim == 3 else picture
-        return torch.from_numpy(resize(picture, (256, 256), anti_aliasing=True, preserve_range=True)).float()[None]
 
-    pieces = []
-    for k, name in enumerate(("astronaut", "coffee", "rocket", "chelsea")):
-        picture = gray(name)
-        at = (rng.uniform((600, 2), k, "pieces") * (256 - 32)).long().tolist()
-        pieces += [picture[:, i : i + 32, j : j + 32] for i, j in at]
-    samples = monge.data.Samples(torch.stack(pieces).round(), kind="images", quantum=1.0, limits=(0.0, 255.0))
-    model = monge.Diffusion().fit(samples, **({"steps": 2} if fast else {"budget": 200}), show=False)
-    x = gray("camera")[:, 60 : 60 + side, 90 : 90 + side].round()
-    lines = []
+def pictures(source: str, _: int, __: int, ___: int, fast: bool) -> list[str]:
+    """Learned from pictures of one kind, of which the last sixth of each label is asked."""
+    samples = monge.data.load(source)
+    last = torch.zeros(len(samples), dtype=torch.bool)
+    for label in samples.y.unique():
+        of = (samples.y == label).nonzero()[:, 0]
+        last[of[len(of) * 5 // 6 :]] = True
+    rows = (~last).nonzero()[:, 0].tolist()
+    model = monge.Diffusion().fit(samples.take(rows), **({"steps": 2} if fast else {"budget": 180}), show=False)
+    asked = samples.x[last].float()[:: max(1, int(last.sum()) // 16)][: 1 if fast else None]
+    return restored("pictures", model, asked, ("daps", "diffpir", "wiener"), fast)
 
-    def psnr(found: Any) -> float:
-        return float(10 * torch.log10(255**2 / (torch.as_tensor(found).reshape(x.shape).float() - x).square().mean()))
 
-    known = rng.uniform(tuple(x.shape), 0, "mask") > 0.5
-    small = monge.observations.downscale(tuple(x.shape), 4)
-    y = small.forward(x[None])[0]
-    peers = (
-        restoration.inpaint_biharmonic((x * known)[0].numpy(), (~known)[0].numpy()),
-        torch.nn.functional.interpolate(y[None], scale_factor=4, mode="bicubic")[0],
-    )
+def restored(section: str, model: Any, x: Tensor, methods: tuple[str, ...], fast: bool) -> list[str]:
+    """PSNR over the peers': of the mean of 8, and of one."""
+    from skimage import restoration
+
+    shape, lines = tuple(x.shape[1:]), []
+    known, small = rng.uniform(shape, 0, "mask") > 0.5, monge.observations.downscale(shape, 4)
+    y = small.forward(x)
+    holes = [restoration.inpaint_biharmonic((each * known)[0].numpy(), (~known)[0].numpy()) for each in x]
+    wide = torch.nn.functional.interpolate(y, scale_factor=4, mode="bicubic")
     for name, A, seen, peer, than in (
-        ("half masked", monge.observations.mask(known), x[known], peers[0], "biharmonic"),
-        ("4 x smaller", small, y, peers[1], "bicubic"),
+        (
+            "half masked",
+            monge.observations.mask(known),
+            x[:, known],
+            torch.from_numpy(np.stack(holes))[:, None],
+            "biharmonic",
+        ),
+        ("4 x smaller", small, y, wide, "bicubic"),
     ):
-        n, calls = (2, 2) if fast else (8, 40)
-        begun = time.monotonic()
-        drawn = model.posterior(n, Linear(A, seen, 0.0), method=method, nfe=calls, show=False)
-        told = f"PSNR {psnr(drawn.mean()):.2f} dB, {than} {psnr(peer):.2f}; one answer {psnr(drawn.x[0]):.2f}"
-        lines.append(row("photographs", name, method, told, f"{time.monotonic() - begun:.0f} s"))
+        least = psnr(peer.float(), x, 255.0)
+        for method in methods[: 1 if fast else None]:
+            begun = time.monotonic()
+            options = {"method": method, "nfe": 2 if fast else 40, "show": False}
+            drawn = [model.posterior(2 if fast else 8, Linear(A, each, 0.0), **options) for each in seen]
+            gain = psnr(torch.stack([each.mean() for each in drawn]), x, 255.0) - least
+            one = psnr(torch.stack([each.x[0] for each in drawn]), x, 255.0) - least
+            told = f"{than} {float(least.mean()):.2f} dB; mean of 8 {float(gain.mean()):+.2f} dB (each "
+            told += ", ".join(f"{float(each):+.1f}" for each in gain) + f"); one answer {float(one.mean()):+.2f}"
+            lines.append(row(section, name, method, told, f"{(time.monotonic() - begun) / len(x):.1f} s each"))
     return lines
 
 
-WORK = {"grid": grid, "calibration": calibrated, "digits": digits, "photographs": photographs}
+WORK = {"grid": grid, "calibration": calibrated, "digits": digits, "photographs": photographs, "pictures": pictures}
 
 
 def work(section: str, *job: Any) -> list[str]:
@@ -269,21 +287,27 @@ def jobs(given: argparse.Namespace) -> Iterator[tuple[str, str, int, int, int, b
             for m in ROWS[:1] if fast else ROWS:
                 for d in [8] if fast else DRAWS:
                     names = [*METHODS, *(name for name in GRID if there and name not in METHODS)]
-                    names = names if m == 1 and d < 800 else ["particles", "wiener", "dps"]
+                    names = names if m == 1 and d < 800 else ["particles", "daps", "dps"]
                     names = [name for name in (names[:2] if fast else names) if wanted is None or name in wanted]
                     yield from ((section, name, d, m, _seeds(name, d, seeds), fast) for name in names)
         if section == "calibration":
-            names = ["exact"] if fast else ["exact", "particles", "wiener", "dps"]
+            names = ["exact"] if fast else ["exact", "particles", "daps", "wiener", "dps"]
             yield from ((section, name, 0, 0, 60 if fast else 1000, fast) for name in names)
         if section == "digits":
-            names = ["wiener"] if fast else ["particles", "wiener"]
-            yield from ((section, name, 0, 0, 2 if fast else 24, fast) for name in names)
+            yield section, "", 0, 0, 2 if fast else 36, fast
         if section == "photographs":
-            yield section, "diffpir", 0, 0, 64, fast
+            yield section, given.photographs or "", 0, 0, 16 if fast else 96, fast
+        if section == "pictures" and given.pictures:
+            yield section, given.pictures, 0, 0, 0, fast
 
 
 def main() -> None:
-    given = asked(__doc__, ("seeds", int, "of the grid"), methods="of the grid")
+    more = (
+        ("seeds", int, "of the grid"),
+        ("photographs", str, "a file of more photographs to learn from"),
+        ("pictures", str, "a file of pictures of one kind, with labels"),
+    )
+    given = asked(__doc__, *more, methods="of the grid")
     print(f"{platform.machine()}, {len(cores())} cores, one each; torch {torch.__version__}", flush=True)
     every = list(jobs(given))
     found = (work(*job) for job in every) if given.fast else side_by_side(work, every)

@@ -25,7 +25,7 @@ from monge.nets import Size
 from monge.observations import Linear
 from monge.report.figures import GENERATED, REAL
 
-METHODS = "exact", "particles", "daps", "moments", "wiener", "pi-gdm", "dps", "diffpir"
+METHODS = "exact", "particles", "daps", "moments", "wiener", "pi-gdm", "dps", "ddrm", "diffpir"
 TURN = torch.arange(8) * math.pi / 4
 RING = densities.GaussianMixture(
     4 * torch.stack([TURN.cos(), TURN.sin()], 1), 0.1 * torch.ones(8), torch.tensor([1.0, 2, 1, 3, 1, 2, 1, 1])

@@ -35,7 +35,7 @@ def restore(
     n: Annotated[int, typer.Option("-n", min=1, help="How many answers.")] = 8,
     method: Annotated[
         str | None,
-        typer.Option(help="particles (exact in the limit), daps, wiener, moments, pi-gdm, dps or diffpir."),
+        typer.Option(help="particles (exact in the limit), daps, wiener, moments, pi-gdm, dps, ddrm or diffpir."),
     ] = None,
     nfe: Nfe = None,
     label: Label = None,

@@ -97,7 +97,7 @@ class Linear(Observation):
         exact = sd == 0
         missed = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         if bool(exact.any()):
-            size = self.y.to(x).abs() + self._rows(tuple(x.shape[1:])).to(x) * x.flatten(1).norm(dim=1)[:, None]
+            size = self.y.to(x).abs() + self.rows(tuple(x.shape[1:])).to(x) * x.flatten(1).norm(dim=1)[:, None]
             missed = (r.abs() > ROUNDING * torch.finfo(x.dtype).eps * size)[:, exact].any(1)
         r, sd = r[:, ~exact], sd[~exact]
         value: Tensor = -0.5 * (r / sd).square().sum(1) - sd.log().sum() - 0.5 * len(sd) * math.log(2 * math.pi)
@@ -136,10 +136,10 @@ class Linear(Observation):
         """The same of events whose every value has noise of its own, of this s.d.: noise^2 + sd^2 sum_j A_ij^2, the
         sums by 64 signs at random, which for masks is exact."""
         made = copy.copy(self)
-        made.noise = (self.noise.square() + (sd * self._rows(event_shape)).square()).sqrt()
+        made.noise = (self.noise.square() + (sd * self.rows(event_shape)).square()).sqrt()
         return made
 
-    def _rows(self, event_shape: tuple[int, ...]) -> Float[Tensor, " m"]:
+    def rows(self, event_shape: tuple[int, ...]) -> Float[Tensor, " m"]:
         """The norm of each row of A, by signs at random."""
         generator = torch.Generator().manual_seed(0)
         signs = torch.randn((PROBES, *event_shape), generator=generator, dtype=self.y.dtype).sign()
@@ -160,6 +160,21 @@ class Linear(Observation):
 
     # -- conditioning --------------------------------------------------------------------------------------
 
+    def gram(
+        self, products: Products, like: Float[Tensor, "k *event"], *, together: bool = True
+    ) -> Float[Tensor, "k m m"]:
+        """A S A' of k covariances, in double precision where the operator takes it."""
+        wide = like.double() if self.ours else like
+        k, size = len(wide), max(1, TOGETHER // wide.numel()) if together else 1
+        rows = []
+        for units in torch.split(torch.eye(self.size, dtype=wide.dtype, device=wide.device), size):
+            every = wide[None].expand(len(units), *wide.shape).flatten(0, 1)
+            part = torch.arange(k, device=wide.device).repeat(len(units))
+            turned = products(self.adjoint(units.repeat_interleave(k, 0), every), part)
+            rows.append(self.forward(turned).reshape(len(units), k, -1))
+        matrix = torch.cat(rows).movedim(0, 2)
+        return (matrix + matrix.mT) / 2
+
     def weighing(
         self,
         products: Products,
@@ -176,16 +191,8 @@ class Linear(Observation):
         """
         if not (self.size <= DENSE if dense is None else dense):
             return Weighing(self, products, None, like.new_zeros(len(like)), most)
-        wide = like.double() if self.ours else like
-        k, size = len(wide), max(1, TOGETHER // wide.numel()) if together else 1
-        rows = []
-        for units in torch.split(torch.eye(self.size, dtype=wide.dtype, device=wide.device), size):
-            every = wide[None].expand(len(units), *wide.shape).flatten(0, 1)
-            part = torch.arange(k, device=wide.device).repeat(len(units))
-            turned = products(self.adjoint(units.repeat_interleave(k, 0), every), part)
-            rows.append(self.forward(turned).reshape(len(units), k, -1))
-        matrix = torch.cat(rows).movedim(0, 2)
-        matrix = (matrix + matrix.mT) / 2 + self.noise.to(matrix).square().diag()
+        matrix = self.gram(products, like, together=together)
+        matrix = matrix + self.noise.to(matrix).square().diag()
         return Weighing(self, products, *inverse_and_log_det(matrix, self.noise), most)
 
 

@@ -84,12 +84,24 @@ def test_decoupled_annealing_is_exact_for_gaussian_laws_in_any_unit(s):
     assert float((white @ white.T / n - torch.eye(3)).abs().max()) < 4.5 * math.sqrt(2 / n)
 
 
+def test_ddrm_gives_what_is_seen_exactly_and_leaves_what_is_not():
+    law = Gaussian(torch.zeros(3, dtype=F), torch.tensor([1.0, 4.0, 9.0], dtype=F))
+    A = torch.tensor([[2.0, 0.0, 0.0], [1.0, 1.0, 0.0], [3.0, 1.0, 0.0]], dtype=F)  # the last is the sum of the others
+    seen = Linear(A, torch.tensor([2.0, 0.0, 2.0], dtype=F), 0.0)
+    found = samplers.posterior(Oracle(law), (3,), 2000, seen, method="ddrm", nfe=40, dtype=F)
+    torch.testing.assert_close(found.x[:, :2], torch.tensor([[1.0, -1.0]], dtype=F).expand(2000, 2), atol=1e-4, rtol=0)
+    assert float(found.x[:, 2].mean().abs()) < 4.5 * 3 / math.sqrt(2000)
+    assert 2.0 < float(found.x[:, 2].std()) < 3.3  # its walk is not exact for Gaussian laws
+    with pytest.raises(BadInput, match="ddrm"):
+        samplers.posterior(Oracle(law), (3,), 2, Likelihood(lambda x: -x[:, 0].square()), method="ddrm", dtype=F)
+
+
 def test_a_walk_that_diverges_is_told(planned, seen):
     with pytest.raises(NumericalFailure, match="4 of 4 samples are not finite"):
         samplers.posterior(lambda y, t: y * math.inf, (2,), 4, seen, method="daps", plan=planned[1], dtype=F)
 
 
-@pytest.mark.parametrize("method", ["daps", "moments", "wiener", "pi-gdm", "dps", "diffpir"])
+@pytest.mark.parametrize("method", ["daps", "moments", "wiener", "pi-gdm", "dps", "ddrm", "diffpir"])
 def test_guided_draws_come_near_what_was_seen_and_say_that_they_are_biased(planned, seen, method):
     D, plan = planned
     found = samplers.posterior(D, (2,), 200, seen, method=method, plan=plan, nfe=30, dtype=F)

@@ -1,6 +1,7 @@
 """Walks to a posterior by guidance: x given y and the observation, and y of x at the next level."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,9 +11,13 @@ from torch import Tensor
 from monge import progress, rng
 from monge.denoisers import Guided
 from monge.densities import Gaussian
-from monge.errors import NumericalFailure
-from monge.observations import Linear
+from monge.errors import BadInput, NumericalFailure
+from monge.observations import DENSE, Linear
 from monge.samplers.diffusion.reverse import BATCH_VALUES
+
+Unit = Callable[..., Tensor]  # name, shape = that of an event -> unit noise [n, *shape]
+ETA = 0.85  # share of the noise of DDRM that is new
+LEAST, TOLD = 1e-5, 64  # least noise of an observation, in widths of the law; units of rounding that are no direction
 
 
 class Annealing:
@@ -50,7 +55,7 @@ class Annealing:
     def _rows(
         self, start: int, n: int, grid: Tensor, options: dict[str, Any], advance: progress.Advance
     ) -> Float[Tensor, "n *event"]:
-        seen, event = self.guided.observation, tuple(self.law.event_shape)
+        event = tuple(self.law.event_shape)
 
         def unit(*address: Any, shape: tuple[int, ...] = event) -> Tensor:
             return rng.normal((n, *shape), self.seed, *address, start=start, **options)
@@ -58,14 +63,59 @@ class Annealing:
         levels = grid.tolist()
         y = self.law.noised(levels[0]).from_noise(unit("start"))
         for index, (level, below) in enumerate(zip(levels, [*levels[1:], 0.0], strict=True)):
-            sigma = y.new_full((n,), level)
-            if self.drawn and isinstance(seen, Linear):
-                x = self.guided.drawn(y, sigma, unit("drawn", index), unit("seen", index, shape=(seen.size,)))
-            else:
-                x = self.guided(y, sigma)
+            y = self.step(y, level, below, lambda name, shape=event, index=index: unit(name, index, shape=shape))
             advance(n)
-            kept = (below / level) ** self.alpha
-            y = x + below / level * kept * (y - x)
-            if kept < 1:
-                y = y + below * math.sqrt(1 - kept**2) * unit("step", index)
         return y
+
+    def step(self, y: Tensor, level: float, below: float, unit: Unit) -> Tensor:
+        """y at the level below. unit: unit noise of a name, and of a shape, that of events unless it is given."""
+        seen, sigma = self.guided.observation, y.new_full((len(y),), level)
+        if self.drawn and isinstance(seen, Linear):
+            x = self.guided.drawn(y, sigma, unit("drawn"), unit("seen", (seen.size,)))
+        else:
+            x = self.guided(y, sigma)
+        kept = (below / level) ** self.alpha
+        y = x + below / level * kept * (y - x)
+        return y + below * math.sqrt(1 - kept**2) * unit("step") if kept < 1 else y
+
+
+class SpectralAnnealing(Annealing):
+    """Denoising diffusion restoration models (DDRM, Kawar et al. 2022): with A / noise = U diag(s) V', each coordinate
+    v_i of V' y_t is drawn about V' D and what was seen of it, a_i = (U' obs / noise)_i / s_i, known to 1 / s_i:
+
+        v_i = D_i + t sqrt(1 - ETA^2) s_i (a_i - D_i) + ETA t z            where t < 1 / s_i,
+        v_i = a_i + sqrt(t^2 - 1 / s_i^2) z                               where it is at least that,
+
+    and what was not seen, D + t (sqrt(1 - ETA^2) (y - D) / sigma + ETA z).
+
+    Raises BadInput for other observations than linear ones of up to 1,024 values.
+    """
+
+    def __init__(self, guided: Guided, law: Gaussian, *, seed: int) -> None:
+        super().__init__(guided, law, drawn=False, alpha=1.0, seed=seed)
+        seen = guided.observation
+        if not isinstance(seen, Linear) or seen.size > DENSE:
+            raise BadInput(f'method="ddrm" is for linear observations of up to {DENSE:,} values: take "daps"')
+        self.seen = seen
+        scale = float(law.covariance.eigenvalues.max().sqrt())
+        self.sd = torch.maximum(seen.noise, LEAST * scale * seen.rows(tuple(law.event_shape)).to(seen.noise))
+        gram = seen.gram(lambda v, _: v, law.mean[None])[0]
+        sd = self.sd.to(gram)
+        square, U = torch.linalg.eigh(gram / sd / sd[:, None])
+        kept = square > TOLD * torch.finfo(gram.dtype).eps * square[-1]
+        self.U, self.s = U[:, kept], square[kept].sqrt()
+        self.a = (seen.y.to(gram) / sd) @ self.U / self.s
+
+    def step(self, y: Tensor, level: float, below: float, unit: Unit) -> Tensor:
+        U, s, a, sd = (part.to(y) for part in (self.U, self.s, self.a, self.sd))
+        D, z = self.guided.denoiser(y, y.new_full((len(y),), level)), unit("step")
+        rest = D + below * (math.sqrt(1 - ETA**2) * (y - D) / level + ETA * z)
+
+        def coordinates(x: Tensor) -> Tensor:
+            return (self.seen.forward(x) / sd) @ U / s
+
+        at, noise = coordinates(D), coordinates(z)
+        near = at + below * (math.sqrt(1 - ETA**2) * s * (a - at) + ETA * noise)
+        far = a + (below**2 - 1 / s.square()).clamp_min(0.0).sqrt() * noise
+        moved = torch.where(below * s < 1, near, far) - coordinates(rest)
+        return rest + self.seen.adjoint((moved / s) @ U.T / sd, y)

@@ -15,7 +15,7 @@ from monge.doors import number, one_of, whole
 from monge.errors import BadInput
 from monge.observations import DENSE, Exact, Linear, Observation, conditioned
 from monge.protocols import Denoiser
-from monge.samplers.diffusion.annealing import Annealing
+from monge.samplers.diffusion.annealing import Annealing, SpectralAnnealing
 from monge.samplers.diffusion.descent import noise_levels
 from monge.samplers.diffusion.linearisation import Linearisation
 from monge.samplers.diffusion.particles import Cloud, Particles
@@ -30,6 +30,7 @@ EXACTNESS = {
     "pi-gdm": "biased: the law of x given y is taken for Gaussian with one variance",
     "daps": "biased: the law of x given y is taken for Gaussian, of the covariance of a Gaussian law",
     "dps": "biased and over-confident: x is taken for its posterior mean",
+    "ddrm": "biased: the posterior mean is taken for x where it is not seen better",
     "diffpir": "biased: the posterior mean is moved to where it fits",
 }
 RENEWED = "daps", "diffpir"  # which go from level to level by fresh noise
@@ -133,8 +134,9 @@ def posterior(
         nfe calls. "daps", taken for more values: x is drawn from N(D, S) given the observation, S the covariance of x
         given y of a Gaussian law, and noise of the next level is new (decoupled annealing, Zhang et al. 2024: a split
         Gibbs sampler whose coupling falls, its draws in closed form); exact for Gaussian laws. "diffpir": the same by
-        the mean of that draw, of one variance, no draw. "moments", "wiener", "pi-gdm" and "dps": reverse diffusions of
-        a `Guided` denoiser, which take as many derivatives, or more.
+        the mean of that draw, of one variance. "ddrm": each singular direction of A by itself (`SpectralAnnealing`).
+        "moments", "wiener", "pi-gdm" and "dps": reverse diffusions of a `Guided` denoiser, by as many derivatives, or
+        more.
     nfe: calls of the denoiser a sample. particles: how many go together; of fewer samples than that these are drawn of
         them, of more there are several systems, whose weights are by their evidence.
     alpha: of the walk of the others, which keeps a share (next level / level)^alpha of its noise: 1, as in Anderson's
@@ -204,13 +206,18 @@ class _Way(NamedTuple):
 
     def walked(self, n: int, method: str, alpha: float | None) -> Posterior:
         """By a guided walk."""
-        guided = self.guided("wiener" if method == "daps" else method)
+        guided = self.guided({"daps": "wiener", "ddrm": "dps"}.get(method, method))
         alpha = (math.inf if method in RENEWED else 1.0) if alpha is None else alpha
         ends = self.ends["sigma_min"], self.ends["sigma_max"]
         about = (self.moments, self.plan, ends, self.options, self.show)
         plan, linear, known = planned(informed(self.denoiser), self.event_shape, *about)
         grid = noise_levels(self.nfe, *known) if known else steps(linear, self.nfe, *ends)
-        walk = Annealing(guided, self.moments or plan.moments, drawn=method == "daps", alpha=alpha, seed=self.seed)
+        law = self.moments or plan.moments
+        walk = (
+            SpectralAnnealing(guided, law, seed=self.seed)
+            if method == "ddrm"
+            else Annealing(guided, law, drawn=method == "daps", alpha=alpha, seed=self.seed)
+        )
         with progress.bar("drawing from the posterior", n * self.nfe, show=self.show) as advance, torch.no_grad():
             x = walk.run(n, grid, self.options, advance)
         seen = self.observation
