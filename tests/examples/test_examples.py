@@ -15,7 +15,7 @@ PICTURES = {
     "ladder": {"photograph", "basis", "prior"},
     "diffusion": {"clock", "reversed"},
     "continuous": {"density", "picard", "blocks", "trajectories", "digits"},
-    "posterior": {"mixture", "digit", "guidance", "photograph"},
+    "posterior": {"mixture", "digit", "guidance", "photograph", "sharpened"},
     "flows": {"laws", "grid", "latents", "ways", "attribute"},
 }
 
