@@ -63,8 +63,11 @@ def posterior(model: Any, n: int, given: Observation, *, label: Any = None, **op
         about = {"sigma_min": low, "sigma_max": high, **about}
     found = samplers.posterior(denoiser, event_shape, n, scaled, **about)
     x = scaling.inverse(found.x.cpu(), noisy=True)
-    x = given.met(x) if isinstance(given, Linear) else x
-    return replace(found, x=x, sigma=found.sigma * scaling.unit)
+    doubts = found.doubts
+    if isinstance(given, Linear):
+        x = given.met(x)
+        doubts = tuple(dict.fromkeys(doubts + given.unmet(x)))
+    return replace(found, x=x, sigma=found.sigma * scaling.unit, doubts=doubts)
 
 
 def _shape(given: Observation, own: tuple[int, ...]) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ BENT = 1e-3  # share of its way by which a map may be off one of scale and shift
 PROBES = 64  # signs by which the rows of A are measured
 ITERATIONS = 200  # of conjugate gradients, at most
 TOGETHER = 2**22  # values of events that are worked on together
+UNMET = 1e-2  # share of its size by which an exact value may be missed
 CLOSE = 1e-5  # residual at which they stop, as a share of the right side
 
 Products = Callable[[Tensor, Tensor], Tensor]  # v [n, *event], part [n] -> S_part v, symmetric
@@ -157,6 +158,14 @@ class Linear(Observation):
             most=min(ITERATIONS, self.size),
         )
         return x + self.adjoint(exact * u, x)
+
+    def unmet(self, x: Float[Tensor, "n *event"]) -> tuple[str, ...]:
+        """In words, if events do not have the values that are exact: these contradict each other, or A."""
+        exact = self.noise == 0
+        r = self.residual(x)[:, exact].abs()
+        size = self.y.to(x).abs() + self.rows(tuple(x.shape[1:])).to(x) * x.flatten(1).norm(dim=1)[:, None]
+        off = int((r > UNMET * size[:, exact]).any(0).sum())
+        return (f"{off} of {int(exact.sum())} exact values cannot be met: no event has them all",) if off else ()
 
     # -- conditioning --------------------------------------------------------------------------------------
 

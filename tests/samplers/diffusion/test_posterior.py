@@ -96,6 +96,17 @@ def test_ddrm_gives_what_is_seen_exactly_and_leaves_what_is_not():
         samplers.posterior(Oracle(law), (3,), 2, Likelihood(lambda x: -x[:, 0].square()), method="ddrm", dtype=F)
 
 
+@pytest.mark.parametrize("method", ["particles", "daps", "exact"])
+def test_exact_values_that_no_event_has_are_told(method):
+    law = Gaussian(torch.zeros(2, dtype=F), torch.ones(2, dtype=F))
+    for A, y, off in (([[1.0, 0.0], [0.0, 0.0]], [1.0, 5.0], 1), ([[1.0, 1.0], [1.0, 1.0]], [0.0, 4.0], 2)):
+        seen = Linear(torch.tensor(A, dtype=F), torch.tensor(y, dtype=F), 0.0)
+        found = samplers.posterior(Oracle(law), (2,), 16, seen, method=method, nfe=6, dtype=F)
+        assert f"{off} of 2 exact values cannot be met" in "; ".join(found.doubts)
+    fine = Linear(torch.tensor([[1.0, 0.0]], dtype=F), torch.ones(1, dtype=F), 0.0)
+    assert "met" not in "; ".join(samplers.posterior(Oracle(law), (2,), 16, fine, method=method, nfe=6, dtype=F).doubts)
+
+
 def test_a_walk_that_diverges_is_told(planned, seen):
     with pytest.raises(NumericalFailure, match="4 of 4 samples are not finite"):
         samplers.posterior(lambda y, t: y * math.inf, (2,), 4, seen, method="daps", plan=planned[1], dtype=F)

@@ -221,8 +221,11 @@ class _Way(NamedTuple):
         with progress.bar("drawing from the posterior", n * self.nfe, show=self.show) as advance, torch.no_grad():
             x = walk.run(n, grid, self.options, advance)
         seen = self.observation
-        x = seen.met(x) if isinstance(seen, Linear) else x
-        return Posterior(x, torch.full((n,), 1 / n), method, EXACTNESS[method], self.nfe, doubts=seen.notes)
+        doubts = seen.notes
+        if isinstance(seen, Linear):
+            x = seen.met(x)
+            doubts += seen.unmet(x)
+        return Posterior(x, torch.full((n,), 1 / n), method, EXACTNESS[method], self.nfe, doubts=doubts)
 
     def particles(self, n: int, together: int) -> Posterior:
         """By systems of particles."""
@@ -237,6 +240,8 @@ class _Way(NamedTuple):
         with progress.bar("drawing from the posterior", len(z) * self.nfe, show=self.show) as advance, torch.no_grad():
             cloud = walk.run(law.noised(grid[0].item()).from_noise(z), grid, advance)
         found = _weighed(cloud, n, self.nfe, self.seed, self.observation.notes)
+        if isinstance(self.observation, Linear):
+            found = replace(found, doubts=found.doubts + self.observation.unmet(found.x))
         if isinstance(self.observation, Linear) and self.observation.size > DENSE:
             return replace(found, log_evidence=math.nan, log_evidence_error=math.nan)
         return found
@@ -245,7 +250,8 @@ class _Way(NamedTuple):
 def _closed(law: Exact, n: int, seed: int) -> Posterior:
     evidence: dict[str, Any] = {"log_evidence": law.log_evidence, "log_evidence_error": 0.0}
     x, even = law.sample(n, seed=seed), torch.full((n,), 1 / n)
-    return Posterior(x, even, "exact", EXACTNESS["exact"], 0, **evidence, doubts=law.observation.notes)
+    doubts = law.observation.notes + law.observation.unmet(x)
+    return Posterior(x, even, "exact", EXACTNESS["exact"], 0, **evidence, doubts=doubts)
 
 
 def _weighed(cloud: Cloud, n: int, nfe: int, seed: int, notes: tuple[str, ...]) -> Posterior:
