@@ -265,7 +265,13 @@ def restored(section: str, model: Any, x: Tensor, methods: tuple[str, ...], fast
     return lines
 
 
-WORK = {"grid": grid, "calibration": calibrated, "digits": digits, "photographs": photographs, "pictures": pictures}
+WORK = {  # the longest first
+    "photographs": photographs,
+    "pictures": pictures,
+    "digits": digits,
+    "grid": grid,
+    "calibration": calibrated,
+}
 
 
 def work(section: str, *job: Any) -> list[str]:
