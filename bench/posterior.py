@@ -216,7 +216,7 @@ def digits(_: str, __: int, ___: int, many: int, fast: bool) -> list[str]:
 
 def photographs(source: str, _: int, __: int, side: int, fast: bool) -> list[str]:
     """Learned from photographs of all kinds, by a network that is blind, and asked of others."""
-    model = trained(others(source or None, fast), 1.0 if fast else 250.0, BATCH, sigma_max=4.0)
+    model = trained(others(source or None, fast), 1.0 if fast else 200.0, BATCH, sigma_max=4.0)
     return restored("photographs", model, tested(side)[: 1 if fast else None], ("diffpir", "daps"), fast)
 
 
@@ -228,7 +228,7 @@ def pictures(source: str, _: int, __: int, ___: int, fast: bool) -> list[str]:
         of = (samples.y == label).nonzero()[:, 0]
         last[of[len(of) * 5 // 6 :]] = True
     rows = (~last).nonzero()[:, 0].tolist()
-    model = monge.Diffusion().fit(samples.take(rows), **({"steps": 2} if fast else {"budget": 180}), show=False)
+    model = monge.Diffusion().fit(samples.take(rows), **({"steps": 2} if fast else {"budget": 150}), show=False)
     asked = samples.x[last].float()[:: max(1, int(last.sum()) // 16)][: 1 if fast else None]
     return restored("pictures", model, asked, ("daps", "diffpir", "wiener"), fast)
 
@@ -293,7 +293,9 @@ def jobs(given: argparse.Namespace) -> Iterator[tuple[str, str, int, int, int, b
             for m in ROWS[:1] if fast else ROWS:
                 for d in [8] if fast else DRAWS:
                     names = [*METHODS, *(name for name in GRID if there and name not in METHODS)]
-                    names = names if m == 1 and d < 800 else ["particles", "daps", "dps"]
+                    names = (
+                        names if m == 1 and d < 800 else ["particles", "daps", "dps"][: 1 if d == 800 and m > 1 else 3]
+                    )
                     names = [name for name in (names[:2] if fast else names) if wanted is None or name in wanted]
                     yield from ((section, name, d, m, _seeds(name, d, seeds), fast) for name in names)
         if section == "calibration":

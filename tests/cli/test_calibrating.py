@@ -55,6 +55,7 @@ def test_pictures_are_observed_in_all_ways(run, given, tmp_path):
         (["--given", "downscale=2.5"], "--given is mask=SHARE"),
         (["--given", "downscale=3"], "blocks of 3 sites"),
         (["--given", "crop-out=0,0,9,9"], "not inside the picture"),
+        (["--given", "crop-out=0,0"], "crop-out is a box"),
         (["--given", "mask=0.5", "-n", "20"], "needs 50 pairs"),
         (["--given", "mask=0.5", "--margin", "mass=0.1"], "leave them out"),
         (["--method", "dps"], "say --given, too"),

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from monge.denoisers import Oracle
-from monge.densities import GaussianMixture
+from monge.densities import Gaussian, GaussianMixture
 from monge.errors import BadInput
 from monge.evaluation import calibration
-from monge.observations import Linear
+from monge.observations import Linear, blur, conditioned, mask
 from monge.samplers import Posterior, posterior
 
 LAWS = {  # n, generator -> [n, 2]: x is drawn from the same law as its draws, whatever y
@@ -51,7 +51,8 @@ def test_over_confidence_is_found_and_its_absence_is_said():
     assert right.coverage.shape == (1000,)
     assert right.verdict.status == "pass"
     assert [each.words for each in right.verdict.defects] == [
-        "10% over-confidence of draws given an observation: excluded"
+        "10% over-confidence of draws given an observation: excluded",
+        "50% of draws that ignore what was seen: excluded",
     ]
     assert "PASS (10% over-confidence planted)" in str(right)
 
@@ -81,6 +82,44 @@ def test_posteriors_in_closed_form_are_as_wide_as_they_should_be():
     exact = calibration(lambda given: posterior(D, (2,), 40, given, seed=int(given.y.abs() * 1e5)), pairs, show=False)
     assert exact.status != "fail"
     assert 0.9 < exact.lines[0].value < 1.1
+
+
+def field_posterior(noise, operator, n, seed):
+    """Truths of a Gaussian field of 4 x 4 with long waves, and what is seen of them."""
+    at = torch.cartesian_prod(torch.arange(4.0), torch.arange(4.0)).double()
+    law = Gaussian(torch.zeros(1, 4, 4).double(), (-torch.cdist(at, at) / 2).exp())
+    truth = law.sample(n, seed=seed)
+    y = operator.forward(truth)
+    y = y + noise * torch.randn(y.shape, generator=torch.Generator().manual_seed(seed), dtype=y.dtype)
+    return law, [(x, Linear(operator, one, noise)) for x, one in zip(truth, y, strict=True)]
+
+
+def test_draws_that_ignore_what_was_seen_never_pass():
+    """Hidden pixels from the prior: they are as wide as they should be, and only what goes with y tells."""
+    seen = torch.arange(16).reshape(1, 4, 4) % 2 == 0
+    for seed in range(4):
+        law, pairs = field_posterior(0.0, mask(seen), 150, seed)
+        count = iter(range(1000))
+        found = calibration(
+            lambda y, law=law, count=count: y.met(law.sample(40, seed=next(count) + 10_000)),
+            pairs,
+            draws=40,
+            show=False,
+        )
+        assert found.status != "pass"
+
+
+def test_what_is_known_but_for_rounding_is_a_tie():
+    for seed in range(3):
+        law, pairs = field_posterior(0.0, blur((1, 4, 4), 0.5), 60, seed)
+        found = calibration(lambda y, law=law: conditioned(law, y).sample(30), pairs, draws=30, show=False)
+        assert found.status == "undecided"  # nothing is left that could be wrong
+
+
+def test_what_is_seen_may_be_no_array_for_some():
+    g = torch.Generator().manual_seed(1)
+    pairs = [(torch.randn(2, generator=g), y) for y in [None] + [torch.zeros(1)] * 59]
+    assert len(calibration(lambda y: torch.randn(20, 2, generator=g), pairs, draws=20, show=False).lines) == 3
 
 
 def test_bad_input_is_refused():

@@ -30,7 +30,11 @@ def restore(
     ] = None,
     blur: Annotated[float | None, typer.Option(help="IMAGE was blurred by a Gaussian of so many pixels.")] = None,
     noise: Annotated[
-        float, typer.Option(min=0.0, help="Standard deviation of the noise in IMAGE, in its levels; 0: exact.")
+        float,
+        typer.Option(
+            min=0.0,
+            help="Standard deviation of the noise in IMAGE, in its levels; 0: exact; with --blur, --downscale rounded.",
+        ),
     ] = 0.0,
     n: Annotated[int, typer.Option("-n", min=1, help="How many answers.")] = 8,
     method: Annotated[

@@ -16,6 +16,7 @@ from monge.files import write_atomic
 from monge.observations import Linear, Operator
 from monge.samplers import Posterior
 
+ROUNDED = 1 / math.sqrt(12)  # s.d. of rounding, levels
 LOUD = 1e3  # noise, in the highest level, beyond which nothing was seen
 
 
@@ -84,6 +85,8 @@ class Answers:
             raise BadInput(
                 f"--noise {noise:g} is more than {LOUD:g} times the highest level, {top:g}: nothing was seen"
             )
+        if self.picture.full is not None and self.hidden is None:  # means of levels were rounded to levels
+            noise = max(noise, ROUNDED)
         unit = in_units(self.picture.of(torch.tensor([0.0, noise])), self.limits)
         sd = float(unit[1] - unit[0])
         if not hasattr(model, "posterior"):
@@ -169,8 +172,10 @@ def box(text: str, space: tuple[int, ...]) -> Tensor:
     try:
         x, y, w, h = (int(part) for part in text.split(","))
     except ValueError as error:
-        raise BadInput(f"--crop-out is a box X,Y,W,H in pixels, such as 8,8,16,16, not {text}") from error
-    if len(space) != 2 or not (0 <= x < x + w <= space[1] and 0 <= y < y + h <= space[0]):
+        raise BadInput(f"crop-out is a box X,Y,W,H in pixels, such as 8,8,16,16, not {text}") from error
+    if len(space) != 2:
+        raise BadInput(f"a box X,Y,W,H is of pictures [C, h, w], and these have {len(space)} axes of space")
+    if not (0 <= x < x + w <= space[1] and 0 <= y < y + h <= space[0]):
         raise BadInput(f"the box {text} is not inside the picture, {space[-1]} pixels wide and {space[0]} high")
     hidden = torch.zeros(space, dtype=torch.bool)
     hidden[y : y + h, x : x + w] = True

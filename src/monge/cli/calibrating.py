@@ -74,8 +74,10 @@ def judge_posterior(
     verdict = replace(found.verdict, context=found.verdict.context | about)
     for path in (run.folder / "posterior.json", *([json] if json else [])):
         write_atomic(path, verdict.to_json() + "\n")
-    told = ["monge", "audit", str(run.folder), "--given", given, "--noise", f"{noise:g}", "-n", str(len(truths))]
-    told += [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    told = ["monge", "audit", str(run.folder), "--given", given, "--noise", repr(noise), "-n", str(len(truths))]
+    told += [
+        part for name, value in (*options.items(), ("data", source)) if value for part in (f"--{name}", str(value))
+    ]
     record = run.record()
     report.write(
         verdict,

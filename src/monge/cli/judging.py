@@ -65,8 +65,8 @@ def audit(
     are held out, if not given), and how many rows would see it.
 
     --given hides, blurs or makes small what was held out, lets RUN draw what it was, and tells whether the truth can be
-    told from 64 draws of it (of 200 rows, or n): ranks, coverage and a distance, 10% over-confidence planted. Writes
-    RUN/posterior.json and RUN/posterior.html.
+    told from 64 draws of it (of 200 rows, or n): ranks, coverage and a distance, with 10% over-confidence planted, and
+    draws of which half ignore what was seen. RUN/posterior.json and RUN/posterior.html are written anew.
 
     Exit status: 0 pass, 1 fail, 3 undecided. A RUN's samples are those of RUN/samples.npz, if it holds n of them, else
     2,000 (or n) new ones, drawn with the seed and kept there. RUN/verdict.json and the report are written anew.

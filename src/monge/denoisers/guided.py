@@ -171,14 +171,11 @@ class Guided(Wrapper):
         z: Float[Tensor, "n *event"],
         e: Float[Tensor, "n m"],
     ) -> Float[Tensor, "n *event"]:
-        """A draw of N(D, S) given a linear observation, with the S of "wiener" or "pi-gdm", by the rule of Matheron:
-        x + S A' (A S A' + noise^2)^-1 (obs - A x - noise e), x = D + S^1/2 z, of unit noise z and e; no derivative."""
-        seen = self.observation
-        assert isinstance(seen, Linear)
+        """A draw of N(D, S) given a linear observation, with the S of "wiener" or "pi-gdm", of unit noise z and e; no
+        derivative."""
         x = like(y, self.denoiser(y, sigma)) + self._covariance(sigma, z, root=True)
         weighing, part = self._weighing(sigma, x)
-        weighed = weighing(seen.residual(x) - seen.noise.to(x) * e, part, x)
-        return x + self._covariance(sigma, seen.adjoint(weighed, x))
+        return weighing.conditioned(x, part, e)
 
     def _weighing(self, sigma: Tensor, x: Tensor) -> tuple[Weighing, Tensor]:
         """One for all rows of a level, and which is whose."""
@@ -193,7 +190,7 @@ class Guided(Wrapper):
             C = self.prior.covariance
             level = C.level(sigma, len(v)).to(v).square()
             power = 0.5 if root else 1.0
-            found: Tensor = C.apply(lambda lam: (lam * level / (lam + level)) ** power, v)
+            found: Tensor = C.apply(lambda lam: (level / (1 + level / lam)) ** power, v)
             return found
         spread = self._spread(sigma, v)
         return (spread if root else spread.square()) * v

@@ -101,7 +101,9 @@ class GaussianMixture(Law):
         return self.of_parts(which, seed=seed, start=start)
 
     def of_parts(self, which: Int[Tensor, " n"], *, seed: int = 0, start: int = 0) -> Float[Tensor, "n d"]:
-        """A draw from a component, by its number, for each row."""
+        """A draw from a component, by its number, for each row. Raises BadInput for a number that none has."""
+        if bool(((which < 0) | (which >= len(self.means))).any()):
+            raise BadInput(f"components are numbered 0 to {len(self.means) - 1}")
         z = rng.normal((len(which), *self.event_shape), seed, "mixture", "z", start=start, dtype=self.means.dtype)
         spread: Tensor = self.eigenvalues[which].sqrt() * z
         if self.vectors is not None:

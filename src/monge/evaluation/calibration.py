@@ -22,7 +22,8 @@ DRAWS = 100
 RELABELLINGS, PLANTED = 199, 30
 TOLD, FEWEST = 16, 50  # values of an event that are looked at; and pairs that are needed
 OVERCONFIDENT = 0.10  # share by which draws are too narrow that must not pass
-NAME = "over-confident"
+IGNORANT = 0.5  # share of draws that ignore y that must not pass
+TIED = 1e-4  # of the s.d. of all, below which what one posterior says differs by rounding alone
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,14 @@ class Calibration:
     @property
     def verdict(self) -> Verdict:
         """The same as a verdict, for a report."""
-        context = {"margins": {"overconfidence": self.overconfidence}, "n_holdout": len(self.ranks)}
+        margins = {"overconfidence": self.overconfidence, "ignorance": IGNORANT}
+        context = {"margins": margins, "n_holdout": len(self.ranks)}
         return Verdict(posterior=self.lines, context=context)
 
     @property
     def status(self) -> Status:
-        """fail: draws are not of the posterior, beyond chance; pass: over-confidence by the reference is excluded by
-        the line that sees it best, and nothing else was seen; else undecided."""
+        """fail: draws are not of the posterior, beyond chance; pass: over-confidence by the reference, and that half of
+        the draws ignore y, are excluded by the lines that see them best, and nothing else was seen; else undecided."""
         return self.verdict.status
 
     def __str__(self) -> str:
@@ -74,7 +76,8 @@ def calibration(
     Where draws are of the posterior, the truth and its draws can be exchanged, so that whatever is made of them has the
     law of the same with another one in the place of the truth: by 199 such relabellings each line has its p-value,
     which holds for any law. Over-confidence, draws that are narrower about their mean by a share, is planted in such
-    relabellings, and must be excluded to pass, as in `monge.audit`.
+    relabellings, and so are draws of which half are those of other pairs: both must be excluded to pass, as in
+    `monge.audit`. Where y determines a value but for rounding, its draws are ties.
 
     ranks: of each value among those of the draws (simulation-based calibration). Its number is the width that draws
         lack: the root mean square of the normal scores of the ranks, 1 if they are right, 1.11 if 10% too narrow.
@@ -110,8 +113,9 @@ def calibration(
             advance()
     least = min(len(row) for row in rows)
     every = torch.stack([row[:least] for row in rows])
-    known = [y for y in seen if y is not None and y.shape == seen[0].shape]  # type: ignore[union-attr]
-    context = torch.stack(known) if len(known) == len(given) and known[0].isfinite().all() else every.mean(1)
+    known = [y for y in seen if y is not None]
+    alike = len(known) == len(given) and len({tuple(y.shape) for y in known}) == 1
+    context = torch.stack(known) if alike and all(y.isfinite().all() for y in known) else every.mean(1)
     return Calibration(*_judged(every, _looked_at(context, seed), overconfidence, seed), overconfidence)
 
 
@@ -154,6 +158,8 @@ def _judged(
     n, m = every.shape[:2]
     spread = every.flatten(0, 1).std(0)
     every = (every - every.flatten(0, 1).mean(0)) / torch.where(spread > 0, spread, 1.0)
+    apart = every.amax(1, keepdim=True) - every.amin(1, keepdim=True)
+    every = torch.where(apart > TIED, every, every.mean(1, keepdim=True))
     generator = rng.generator(seed, "references")  # nothing may know which of a row is the truth
     points = every[torch.randperm(n, generator=generator), torch.randint(m, (n,), generator=generator)]
     points = points + rng.normal((n, every.shape[2]), seed, "references", dtype=torch.float64)
@@ -175,14 +181,15 @@ def _judged(
         floor = sum(float(_width(look.of(j, seed))[0]) for j in labels[:PLANTED]) / PLANTED
         about = "values" if name == "ranks" else "distances to points"
         note = f"how much wider draws would have to be (below 1: narrower), by the ranks of the truth's {about}"
-        findings.append(_finding(name, value, error, floor, real, torch.tensor(null), Planted(planted, width), note))
+        seen = {"over-confident": Planted(planted, width)}
+        findings.append(_finding(name, "confidence", value, error, floor, real, torch.tensor(null), seen, note))
     findings.append(_two_samples(every, context, labels, over))
     lines = tuple(judge(findings))
     return lines, looks["ranks"].of(first, seed), looks["coverage"].of(first, seed)[:, 0]
 
 
 class _Ranks:
-    """Where each of m points stands among the m of its row, ties at random."""
+    """Where each of m points stands among the m of its row, ties at random; where all are one, the same for all."""
 
     def __init__(self, every: Float[Tensor, "n m k"], seed: int) -> None:
         tie = rng.uniform(tuple(every.shape), seed, "ties", dtype=torch.float64)
@@ -190,12 +197,14 @@ class _Ranks:
         ordered = every.gather(1, order).argsort(dim=1, stable=True)
         self.rank = order.gather(1, ordered).argsort(1)
         self.m = every.shape[1]
+        self.one = every.amax(1) == every.amin(1)
 
     def of(self, j: Tensor, seed: int) -> Float[Tensor, "n k"]:
         """Ranks of point j of each row among the others, uniform in (0, 1) if they can be exchanged."""
         found = self.rank[torch.arange(len(j)), j].double()
         ranks: Tensor = (found + rng.uniform(tuple(found.shape), seed, "within", dtype=torch.float64)) / self.m
-        return ranks
+        same = rng.uniform(tuple(found.shape), seed, "same", dtype=torch.float64)
+        return torch.where(self.one, same, ranks)
 
     @staticmethod
     def statistic(u: Float[Tensor, "n k"]) -> float:
@@ -236,39 +245,48 @@ def _shrunk(every: Tensor, j: Tensor, factor: float, points: Tensor | None) -> T
 
 
 def _finding(
-    name: str, value: float, error: float, floor: float, statistic: float, null: Tensor, planted: Planted, note: str
+    name: str,
+    concern: str,
+    value: float,
+    error: float,
+    floor: float,
+    statistic: float,
+    null: Tensor,
+    planted: dict[str, Planted],
+    note: str,
 ) -> Finding:
     p_value = (1 + int((null >= statistic).sum())) / (1 + len(null))
     interval = value - Z * error, value + Z * error
-    about: dict[str, Any] = {
-        "concern": "confidence",
-        "statistic": statistic,
-        "critical": tail(null),
-        "planted": {NAME: planted},
-    }
-    return Finding(name, value, interval, floor, None, p_value, "both", note, **about)
+    tested: dict[str, Any] = {"statistic": statistic, "critical": tail(null), "planted": planted}
+    return Finding(name, value, interval, floor, None, p_value, "both", note, concern, **tested)
 
 
 def _two_samples(every: Float[Tensor, "n m d"], context: Tensor, labels: list[Tensor], over: float) -> Finding:
     """Energy distance of truths to draws, each with its context; all relabelled alike."""
     n, m = every.shape[:2]
     rows, width = torch.arange(n), context.std(0)
+    others = torch.randperm(n, generator=rng.generator(0, "others")).roll(1)
+    ignoring = torch.rand(n, generator=rng.generator(0, "ignoring"))
     context = (context - context.mean(0)) / torch.where(width > 0, width, 1.0)
 
-    def distance(j: Tensor, factor: float = 1.0) -> float:
-        made = every if factor == 1 else _shrunk(every, j, factor, None)
+    def distance(j: Tensor, narrow: float = 0.0, ignorant: float = 0.0) -> float:
+        made = every if narrow == 0 else _shrunk(every, j, 1 - narrow, None)
         other = made[rows, (j + 1 + labels[0] % (m - 1)) % m]
+        other = torch.where((ignoring < ignorant)[:, None], other[others], other)
         x, y = (torch.cat([each, context], 1) for each in (made[rows, j], other))
         across, within = torch.cdist(x, y), (torch.cdist(x, x).sum() + torch.cdist(y, y).sum()) / (n * (n - 1))
         return float(2 * (across.sum() - across.diagonal().sum()) / (n * (n - 1)) - within)
 
+    def planted(kind: str, size: float) -> Planted:
+        drawn = {
+            factor: torch.tensor([distance(j, **{kind: factor * size}) for j in labels[: _replicates(factor)]])
+            for factor in FACTORS
+        }
+        return Planted(drawn, float(drawn[1.0].mean()))
+
     first = torch.zeros(n, dtype=torch.long)
     value, null = distance(first), torch.tensor([distance(j) for j in labels])
-    planted = {
-        factor: torch.tensor([distance(j, 1 - factor * over) for j in labels[: _replicates(factor)]])
-        for factor in FACTORS
-    }
-    found = Planted(planted, float(planted[1.0].mean()))
+    seen = {"over-confident": planted("narrow", over), "ignorant": planted("ignorant", IGNORANT)}
     note = "energy distance of truths to draws, each with what is known of it"
     spread = float(null.std())
-    return _finding("two samples", value, spread, float(null.mean()), value, null, found, note)
+    return _finding("two samples", "ignorance", value, spread, float(null.mean()), value, null, seen, note)

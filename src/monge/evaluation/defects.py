@@ -69,6 +69,7 @@ CONCERNS = {
         "association", "{} of samples with {}", "columns go together otherwise than in real samples"
     ),
     "confidence": Concern("overconfidence", "{} over-confidence of {}", "draws are not of the posterior"),
+    "ignorance": Concern("ignorance", "{} of {}", "draws do not go with what was seen"),
     "labels": Concern("mass", "{} of samples with {}", "labels are not those that are recognised"),
 }
 DEFECTS = (
@@ -91,6 +92,7 @@ DEFECTS = (
     Defect("waves", "waves", "Gaussian long waves"),
     Defect("apart", "association", "columns drawn one by one"),
     Defect("over-confident", "confidence", "draws given an observation"),
+    Defect("ignorant", "ignorance", "draws that ignore what was seen"),
     Defect("mislabelled", "labels", "the label of another"),
 )
 CONCERN = {defect.name: defect.concern for defect in DEFECTS}

@@ -25,14 +25,16 @@ def conjugate_gradients(
     >>> x.round(decimals=4), solved
     (tensor([[1., 1.]]), True)
     """
-    x, r = torch.zeros_like(b), b
+    unit = b.norm(dim=1, keepdim=True).clamp_min(torch.finfo(b.dtype).tiny)  # so that no product is out of range
+    r = b / unit
+    x = torch.zeros_like(b)
     p = scaled = r if diagonal is None else r / diagonal
     size = (r * scaled).sum(1, keepdim=True)
     least = within**2 * size
     going = size > least
     for _ in range(most):
         if not bool(going.any()):
-            return x, True
+            break
         q = apply(p)
         curve = (p * q).sum(1, keepdim=True)
         going = going & (curve > 0)
@@ -42,4 +44,4 @@ def conjugate_gradients(
         size, before = (r * scaled).sum(1, keepdim=True), size
         p = torch.where(going, scaled + size / before.clamp_min(torch.finfo(b.dtype).tiny) * p, p)
         going = going & (size > least)
-    return x, not bool(going.any())
+    return unit * x, not bool((size > least).any())

@@ -17,7 +17,8 @@ def posterior(model: Any, n: int, given: Observation, *, label: Any = None, **op
     another space than those of training it is found by tiles.
 
     label: that all of them have. The other options are those of `monge.samplers.posterior`; over another space the
-    method is "diffpir" unless it is given. Draws are real numbers, which a model of quantised data has not rounded.
+    method is "diffpir" ("dps" where data are learned bent) unless it is given. Draws are real numbers, which a model of
+    quantised data has not rounded.
 
     Raises BadInput for an observation of other events and a label that was not trained on.
     """
@@ -59,7 +60,8 @@ def posterior(model: Any, n: int, given: Observation, *, label: Any = None, **op
             denoiser: Any = walker.bound(told, 1)
     else:  # of another size: by tiles, whose moments are not those of the whole
         denoiser = model.on(label, 1)
-        about["method"] = "diffpir" if about.get("method") is None else about["method"]
+        usual = "dps" if bent else "diffpir"
+        about["method"] = usual if about.get("method") is None else about["method"]
         about = {"sigma_min": low, "sigma_max": high, **about}
     found = samplers.posterior(denoiser, event_shape, n, scaled, **about)
     x = scaling.inverse(found.x.cpu(), noisy=True)

@@ -49,8 +49,7 @@ class Exact(NamedTuple):
         x = self.prior.sample(n, **own) if isinstance(self.prior, Gaussian) else self.prior.of_parts(which, **own)
         e = rng.normal((n, seen.size), seed, "posterior", "noise", start=start, dtype=x.dtype)
         wide = x.double() if seen.ours else x
-        weighed = self.weighing(seen.residual(wide) - seen.noise.to(wide) * e.to(wide), which, wide)
-        return (wide + _products(self.prior, seen.adjoint(weighed, wide), which)).to(x)
+        return self.weighing.conditioned(wide, which, e.to(wide)).to(x)
 
     @property
     def law(self) -> Gaussian | GaussianMixture:

@@ -23,6 +23,7 @@ PROBES = 64  # signs by which the rows of A are measured
 ITERATIONS = 200  # of conjugate gradients, at most
 TOGETHER = 2**22  # values of events that are worked on together
 UNMET = 1e-2  # share of its size by which an exact value may be missed
+RIDGE = 1e-3  # least noise, in s.d. of a typical value of A x, where equations are solved by iterations
 CLOSE = 1e-5  # residual at which they stop, as a share of the right side
 
 Products = Callable[[Tensor, Tensor], Tensor]  # v [n, *event], part [n] -> S_part v, symmetric
@@ -151,13 +152,13 @@ class Linear(Observation):
         exact = (self.noise == 0).to(x)
         if not bool(exact.any()):
             return x
-        u, _ = conjugate_gradients(
-            lambda r: exact * self.forward(self.adjoint(exact * r, x)),
-            exact * self.residual(x),
-            within=CLOSE,
-            most=min(ITERATIONS, self.size),
-        )
-        return x + self.adjoint(exact * u, x)
+
+        def apply(v: Tensor) -> Tensor:  # A'A v: what agrees with no event is not in the range of A'
+            return self.adjoint(exact * self.forward(v.reshape(x.shape)), x).flatten(1)
+
+        wanted = self.adjoint(exact * self.residual(x), x).flatten(1)
+        moved, _ = conjugate_gradients(apply, wanted, within=CLOSE, most=ITERATIONS)
+        return x + moved.reshape(x.shape)
 
     def unmet(self, x: Float[Tensor, "n *event"]) -> tuple[str, ...]:
         """In words, if events do not have the values that are exact: these contradict each other, or A."""
@@ -218,15 +219,29 @@ class Weighing(NamedTuple):
     log_det: Float[Tensor, " k"]
     most: int
 
+    def conditioned(
+        self, x: Float[Tensor, "n *event"], part: Int[Tensor, " n"], e: Float[Tensor, "n m"]
+    ) -> Float[Tensor, "n *event"]:
+        """Draws of N(., S_part) as draws of it given the observation, x + S A' W (y - A x - noise e), of unit noise e
+        (the rule of Matheron)."""
+        r = self.seen.residual(x) - self.seen.noise.to(x) * e
+        return x + self.products(self.seen.adjoint(self(r, part, x), x), part)
+
     def __call__(
         self, r: Float[Tensor, "n m"], part: Int[Tensor, " n"], like: Float[Tensor, "n *event"]
     ) -> Float[Tensor, "n m"]:
         """W_part r, row by row, of events like these."""
         if self.matrices is None:
-            variance = self.seen.noise.to(r).square()
+
+            def ahead(u: Tensor) -> Tensor:
+                return self.seen.forward(self.products(self.seen.adjoint(u, like), part))
+
+            signs = torch.randn(r.shape[1], generator=torch.Generator().manual_seed(0)).sign().to(r).expand_as(r)
+            typical = (signs * ahead(signs)).mean(1, keepdim=True)  # of the diagonal of A S A'
+            variance = torch.maximum(self.seen.noise.to(r).square(), RIDGE**2 * typical)
 
             def apply(u: Tensor) -> Tensor:
-                return self.seen.forward(self.products(self.seen.adjoint(u, like), part)) + variance * u
+                return ahead(u) + variance * u
 
             return conjugate_gradients(apply, r, within=CLOSE, most=min(self.most, r.shape[1]))[0]
         if len(self.matrices) == 1:

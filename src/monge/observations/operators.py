@@ -11,6 +11,7 @@ from monge.doors import finite, number, whole
 from monge.errors import BadInput
 
 Map = Callable[[Tensor], Tensor]
+THIN = 1e-3  # sites, below which a blur is none
 REACH = 4.0  # s.d. of a Gaussian to which a blur reaches
 
 
@@ -148,7 +149,7 @@ def _blurring(side: int, width: float) -> Tensor:
     if width > 2 * side:  # mirrored again and again, it is even
         return torch.full((side, side), 1 / side)
     reach = math.ceil(REACH * width)
-    weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / width).square())
+    weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / max(width, THIN)).square())
     matrix = torch.zeros(side, side)
     for offset, weight in zip(range(-reach, reach + 1), (weights / weights.sum()).tolist(), strict=True):
         at = (torch.arange(side) + offset) % (2 * side)

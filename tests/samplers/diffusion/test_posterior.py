@@ -10,7 +10,7 @@ from monge import rng, samplers
 from monge.denoisers import Guided, Oracle
 from monge.densities import Gaussian, GaussianMixture
 from monge.errors import BadInput, NumericalFailure
-from monge.observations import Label, Likelihood, Linear, blur, conditioned
+from monge.observations import Label, Likelihood, Linear, blur, conditioned, fourier, mask
 
 F = torch.float64
 
@@ -92,7 +92,7 @@ def test_ddrm_gives_what_is_seen_exactly_and_leaves_what_is_not():
     torch.testing.assert_close(found.x[:, :2], torch.tensor([[1.0, -1.0]], dtype=F).expand(2000, 2), atol=1e-4, rtol=0)
     assert float(found.x[:, 2].mean().abs()) < 4.5 * 3 / math.sqrt(2000)
     assert 2.0 < float(found.x[:, 2].std()) < 3.3  # its walk is not exact for Gaussian laws
-    with pytest.raises(BadInput, match="ddrm"):
+    with pytest.raises(BadInput, match="ddrm is for linear"):
         samplers.posterior(Oracle(law), (3,), 2, Likelihood(lambda x: -x[:, 0].square()), method="ddrm", dtype=F)
 
 
@@ -105,6 +105,45 @@ def test_exact_values_that_no_event_has_are_told(method):
         assert f"{off} of 2 exact values cannot be met" in "; ".join(found.doubts)
     fine = Linear(torch.tensor([[1.0, 0.0]], dtype=F), torch.ones(1, dtype=F), 0.0)
     assert "met" not in "; ".join(samplers.posterior(Oracle(law), (2,), 16, fine, method=method, nfe=6, dtype=F).doubts)
+
+
+@pytest.mark.parametrize("method", ["wiener", "moments"])
+def test_walks_begin_where_the_observation_says(method):
+    D, seen = (
+        Oracle(Gaussian(torch.zeros(1, dtype=F), torch.ones(1, dtype=F))),
+        Linear(torch.eye(1), torch.tensor([3.0]), 0.3),
+    )
+    n, exact = 20_000, 3 / 1.09
+    found = samplers.posterior(D, (1,), n, seen, method=method, nfe=200, dtype=F)
+    assert float(found.mean()) == pytest.approx(exact, abs=4.5 * 0.3 / math.sqrt(n) + 0.003)
+
+
+@pytest.mark.parametrize("c", [1e-12, 1e-9, 1.0, 1e9])
+def test_many_values_are_met_in_any_unit(c):
+    event = (1, 40, 40)
+    v = torch.rand(event, generator=torch.Generator().manual_seed(0)) + 0.1
+    A = mask(torch.rand(event, generator=torch.Generator().manual_seed(1)) < 0.8)
+    x = Gaussian(torch.zeros(event), v).sample(1)
+    seen = Linear(A, c * A.forward(x)[0], 0.2 * c)
+    found = samplers.posterior(Oracle(Gaussian(torch.zeros(event), c * c * v)), event, 8, seen, method="daps", nfe=5)
+    rest = float((seen.residual(found.x) / c).square().mean().sqrt())
+    assert rest == pytest.approx(0.2 * math.sqrt(2) * 0.68, rel=0.1)  # of the noise and of the draw, both shrunk
+
+
+@pytest.mark.parametrize("method", ["daps", "diffpir"])
+def test_rows_that_agree_or_nearly_agree_spoil_nothing(method):
+    event = (1, 16, 16)
+    law = Gaussian(torch.zeros(event), torch.ones(event))
+    known = torch.zeros(16, 16, dtype=torch.bool)
+    known[:, [0, 1, 2, 3, 13, 14, 15]] = True  # of a real event each coefficient comes twice
+    A = fourier(known)
+    seen = Linear(A, A.forward(law.sample(1, seed=3))[0], 0.0)
+    found = samplers.posterior(Oracle(law), event, 4, seen, method=method, nfe=10)
+    assert float(seen.residual(found.x).abs().max()) < 1e-3
+    assert float(found.x.std()) < 1.2
+    assert not found.doubts
+    both = Linear(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0.0, 1.0]), 0.0)
+    torch.testing.assert_close(both.met(torch.tensor([[3.0, 1.0]])), torch.tensor([[0.5, 1.0]]))
 
 
 def test_a_walk_that_diverges_is_told(planned, seen):
@@ -210,6 +249,8 @@ def test_bad_input_is_refused(planned, seen):
         (lambda: ask(Linear(torch.eye(3), torch.zeros(3), 1.0)), "these are"),
         (lambda: ask(particles=0), "particles"),
         (lambda: ask(method="particles", alpha=0.5), "leave alpha out"),
+        (lambda: ask(method="daps", alpha=1.0), "leave alpha out"),
+        (lambda: ask(Likelihood(lambda x: x[:, 0]), method="daps"), "daps is for linear observations"),
         (lambda: ask(method="dps", sigma_min=-1.0), "noise levels need"),
         (lambda: Guided(D, seen, "magic"), "how"),
     ):

@@ -61,16 +61,30 @@ class Annealing:
             return rng.normal((n, *shape), self.seed, *address, start=start, **options)
 
         levels = grid.tolist()
-        y = self.law.noised(levels[0]).from_noise(unit("start"))
+        y: Tensor = self.begin(unit) + levels[0] * unit("noise")
         for index, (level, below) in enumerate(zip(levels, [*levels[1:], 0.0], strict=True)):
-            y = self.step(y, level, below, lambda name, shape=event, index=index: unit(name, index, shape=shape))
+            y = self.step(y, level, below, lambda name, shape=event, at=index: unit(name, at, shape=shape))
             advance(n)
         return y
+
+    def begin(self, unit: Unit) -> Tensor:
+        """x where the law is taken for Gaussian, given the observation if that is linear."""
+        x, seen = self.law.from_noise(unit("start")), self.guided.observation
+        if not isinstance(seen, Linear):
+            return x
+
+        def products(v: Tensor, _: Any) -> Tensor:
+            found: Tensor = self.law.covariance.apply(lambda lam: lam, v)
+            return found
+
+        one = torch.zeros(len(x), dtype=torch.long, device=x.device)
+        return seen.weighing(products, x[:1]).conditioned(x, one, unit("seen first", shape=(seen.size,)))
 
     def step(self, y: Tensor, level: float, below: float, unit: Unit) -> Tensor:
         """y at the level below. unit: unit noise of a name, and of a shape, that of events unless it is given."""
         seen, sigma = self.guided.observation, y.new_full((len(y),), level)
-        if self.drawn and isinstance(seen, Linear):
+        if self.drawn:
+            assert isinstance(seen, Linear)
             x = self.guided.drawn(y, sigma, unit("drawn"), unit("seen", (seen.size,)))
         else:
             x = self.guided(y, sigma)
@@ -88,14 +102,15 @@ class SpectralAnnealing(Annealing):
 
     and what was not seen, D + t (sqrt(1 - ETA^2) (y - D) / sigma + ETA z).
 
-    Raises BadInput for other observations than linear ones of up to 1,024 values.
+    Raises BadInput for more than 1,024 values.
     """
 
     def __init__(self, guided: Guided, law: Gaussian, *, seed: int) -> None:
         super().__init__(guided, law, drawn=False, alpha=1.0, seed=seed)
         seen = guided.observation
-        if not isinstance(seen, Linear) or seen.size > DENSE:
-            raise BadInput(f'method="ddrm" is for linear observations of up to {DENSE:,} values: take "daps"')
+        assert isinstance(seen, Linear)
+        if seen.size > DENSE:
+            raise BadInput(f'method="ddrm" is for observations of up to {DENSE:,} values: take "daps"')
         self.seen = seen
         scale = float(law.covariance.eigenvalues.max().sqrt())
         self.sd = torch.maximum(seen.noise, LEAST * scale * seen.rows(tuple(law.event_shape)).to(seen.noise))

@@ -118,10 +118,9 @@ class Particles:
             return C.compose(noise.to(u).square() * C.coordinates(u))
 
         e = rng.normal((len(x), seen.size), self.seed, "particles", "noise", dtype=x.dtype, device=x.device)
-        off, r = seen.residual(x) - seen.noise.to(x) * e, seen.residual(center)
+        r = seen.residual(center)
         weighing, one = seen.weighing(products, center[:1]), torch.zeros(len(x), dtype=torch.long, device=x.device)
-        back = products(seen.adjoint(weighing(off, one, x), x), None)
-        return x + back, -0.5 * ((weighing(r, one, x) * r).sum(1) + weighing.log_det.to(r))
+        return weighing.conditioned(x, one, e), -0.5 * ((weighing(r, one, x) * r).sum(1) + weighing.log_det.to(r))
 
     def _end(self, x: Tensor) -> Tensor:
         """What is still to be counted at the end: the likelihood, unless the last step drew by it."""

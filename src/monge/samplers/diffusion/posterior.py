@@ -33,7 +33,7 @@ EXACTNESS = {
     "ddrm": "biased: the posterior mean is taken for x where it is not seen better",
     "diffpir": "biased: the posterior mean is moved to where it fits",
 }
-RENEWED = "daps", "diffpir"  # which go from level to level by fresh noise
+RENEWED, SPECTRAL = ("daps", "diffpir"), "ddrm"  # which go from level to level by new noise; by singular directions
 LOST = 1.0  # nats of error from which the evidence is not known, and the particles are one
 MANY = 64  # values of an observation, above which few particles would count
 COLLAPSED = 0.05  # share of the particles that count, at some level, below which it is told
@@ -139,8 +139,7 @@ def posterior(
         more.
     nfe: calls of the denoiser a sample. particles: how many go together; of fewer samples than that these are drawn of
         them, of more there are several systems, whose weights are by their evidence.
-    alpha: of the walk of the others, which keeps a share (next level / level)^alpha of its noise: 1, as in Anderson's
-        reverse diffusion, unless all of it is new. sigma_min, sigma_max, moments, plan: as in
+    alpha: of these reverse diffusions; 1 unless it is given. sigma_min, sigma_max, moments, plan: as in
     `monge.samplers.reverse_diffusion`.
 
     Raises BadInput for an observation of other events, a likelihood that is 0 wherever the law is, and a method that
@@ -161,8 +160,12 @@ def posterior(
     many = isinstance(observation, Linear) and observation.size > MANY
     asked, method = method, ("exact" if closed else "daps" if many else "particles") if method is None else method
     one_of(method, tuple(EXACTNESS), "method")
-    if method == "particles" and alpha not in (None, 1):
-        raise BadInput("particles go by the kernels of alpha=1: leave alpha out, or take another method")
+    if method in ("exact", "particles", *RENEWED, SPECTRAL) and alpha is not None:
+        raise BadInput(f"{method} goes by kernels of its own: leave alpha out, or take another method")
+    if method in (*RENEWED, SPECTRAL) and not isinstance(observation, Linear):
+        raise BadInput(
+            f'{method} is for linear observations: take "particles", or "moments" or "dps", which are biased'
+        )
     check(n, nfe, 1.0 if alpha is None else alpha, sigma_min, sigma_max)
     if method == "exact":
         if not closed:
@@ -215,11 +218,11 @@ class _Way(NamedTuple):
         law = self.moments or plan.moments
         walk = (
             SpectralAnnealing(guided, law, seed=self.seed)
-            if method == "ddrm"
+            if method == SPECTRAL
             else Annealing(guided, law, drawn=method == "daps", alpha=alpha, seed=self.seed)
         )
         with progress.bar("drawing from the posterior", n * self.nfe, show=self.show) as advance, torch.no_grad():
-            x = walk.run(n, grid, self.options, advance)
+            x = walk.run(n, grid, self.options, advance).to(self.options["dtype"])
         seen = self.observation
         doubts = seen.notes
         if isinstance(seen, Linear):
