@@ -25,15 +25,16 @@ def audit(run, *options):
 
 
 def test_draws_given_an_observation_are_judged_and_shown(run, capsys):
-    code = audit(run, "--given", "mask=0.5", "--noise", "0.3", "--nfe", "3", "-n", "60")
+    data = str(run.parent / "data.npy")
+    code = audit(run, "--given", "mask=0.5", "--noise", "0.123456789", "--data", data, "--nfe", "3", "-n", "60")
     verdict = json.loads((run / "posterior.json").read_text())
     assert code == {"pass": 0, "fail": 1, "undecided": 3}[verdict["status"]]
     assert [line["name"] for line in verdict["posterior"]] == ["ranks", "coverage", "two samples"]
     assert verdict["context"]["n_holdout"] == 60
     page = (run / "posterior.html").read_text()
     assert "Truths among their posterior draws" in page
-    assert "mask=0.5, noise 0.3: 8 values of 16" in page
-    assert f"monge audit {run} --given mask=0.5 --noise 0.3 -n 60 --nfe 3 --seed 0" in page
+    assert "mask=0.5, noise 0.123457: 8 values of 16" in page
+    assert f"monge audit {run} --given mask=0.5 --noise 0.123456789 -n 60 --nfe 3 --data {data} --seed 0" in page
     assert "60 held out" in capsys.readouterr().out
     assert not (run / "verdict.json").exists()
 

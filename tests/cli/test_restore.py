@@ -7,6 +7,7 @@ from PIL import Image
 
 from monge import cli, rng
 from monge.cli.pictures import read
+from monge.samplers import Posterior
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +118,23 @@ def test_bad_input_is_told_in_a_line(run, picture, capsys, given, words):
     assert err.startswith("monge: error: ")
     assert words in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("option", "noise"), [({"blur": 1.0}, 12**-0.5), ({"downscale": 2}, 12**-0.5), ({"crop_out": "0,0,2,2"}, 0.0)]
+)
+def test_levels_that_were_rounded_after_a_blur_are_not_exact(picture, option, noise):
+    from monge.cli.answers import Answers
+
+    class Asked:
+        def posterior(self, n, seen, **options):
+            self.noise = float(seen.noise.max())
+            return Posterior(torch.zeros(n, 1, 8, 8), torch.full((n,), 1 / n), "", "", 0)
+
+    kinds = {"mask": None, "crop_out": None, "downscale": None, "blur": None}
+    about = {"event_shape": [1, 8, 8], "limits": [0.0, 255.0]}
+    answers, asked = Answers.of(picture, about, **{**kinds, **option}), Asked()
+    answers.drawn(asked, 2, 0.0, {})
+    assert asked.noise == pytest.approx(noise, rel=1e-4)
+    answers.drawn(asked, 2, 3.0, {})
+    assert asked.noise == pytest.approx(3.0, rel=1e-4)

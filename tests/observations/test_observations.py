@@ -209,3 +209,16 @@ def test_precision_is_the_user_s_and_width_costs_nothing():
 def test_bad_input_is_refused(call, words):
     with pytest.raises(BadInput, match=words):
         call()
+
+
+def test_a_blur_of_next_to_no_width_is_none():
+    x = torch.rand(1, 1, 5, 5, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(observations.blur((1, 5, 5), 1e-300).forward(x), x)
+
+
+def test_components_are_drawn_by_their_numbers():
+    law = GaussianMixture(torch.tensor([[-5.0], [5.0]]), torch.tensor([0.1, 0.1]))
+    assert law.of_parts(torch.tensor([1, 0])).sign().flatten().tolist() == [1.0, -1.0]
+    for number in (2, -1):
+        with pytest.raises(BadInput, match="numbered 0 to 1"):
+            law.of_parts(torch.tensor([number]))
