@@ -216,7 +216,7 @@ def digits(_: str, __: int, ___: int, many: int, fast: bool) -> list[str]:
 
 def photographs(source: str, _: int, __: int, side: int, fast: bool) -> list[str]:
     """Learned from photographs of all kinds, by a network that is blind, and asked of others."""
-    model = trained(others(source or None, fast), 1.0 if fast else 200.0, BATCH, sigma_max=4.0)
+    model = trained(others(source or None, fast), 1.0 if fast else 170.0, BATCH, sigma_max=4.0)
     return restored("photographs", model, tested(side)[: 1 if fast else None], ("diffpir", "daps"), fast)
 
 
@@ -228,7 +228,7 @@ def pictures(source: str, _: int, __: int, ___: int, fast: bool) -> list[str]:
         of = (samples.y == label).nonzero()[:, 0]
         last[of[len(of) * 5 // 6 :]] = True
     rows = (~last).nonzero()[:, 0].tolist()
-    model = monge.Diffusion().fit(samples.take(rows), **({"steps": 2} if fast else {"budget": 150}), show=False)
+    model = monge.Diffusion().fit(samples.take(rows), **({"steps": 2} if fast else {"budget": 120}), show=False)
     asked = samples.x[last].float()[:: max(1, int(last.sum()) // 16)][: 1 if fast else None]
     return restored("pictures", model, asked, ("daps", "diffpir", "wiener"), fast)
 
@@ -280,7 +280,7 @@ def work(section: str, *job: Any) -> list[str]:
 
 def _seeds(method: str, d: int, most: int) -> int:
     """All of them for the method that is asked about, and a quarter for the others, which are further off."""
-    return most if method == "particles" and d < 800 else max(1, most // 4)
+    return max(1, most // 6) if d == 800 else most if method == "particles" else max(1, most // 4)
 
 
 def jobs(given: argparse.Namespace) -> Iterator[tuple[str, str, int, int, int, bool]]:
