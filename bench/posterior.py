@@ -184,7 +184,7 @@ def digits(_: str, __: int, ___: int, many: int, fast: bool) -> list[str]:
     from sklearn.svm import SVC
 
     train, held = monge.data.load("digits").split(0.2, seed=0)
-    model = monge.Diffusion().fit(train, **({"steps": 5} if fast else {"budget": 90}), show=False)
+    model = monge.Diffusion().fit(train, **({"steps": 5} if fast else {"budget": 80}), show=False)
     known = torch.zeros(1, 8, 8, dtype=torch.bool)
     known[:, 4:] = True
     A = monge.observations.mask(known)
@@ -216,7 +216,7 @@ def digits(_: str, __: int, ___: int, many: int, fast: bool) -> list[str]:
 
 def photographs(source: str, _: int, __: int, side: int, fast: bool) -> list[str]:
     """Learned from photographs of all kinds, by a network that is blind, and asked of others."""
-    model = trained(others(source or None, fast), 1.0 if fast else 170.0, BATCH, sigma_max=4.0)
+    model = trained(others(source or None, fast), 1.0 if fast else 150.0, BATCH, sigma_max=4.0)
     return restored("photographs", model, tested(side)[: 1 if fast else None], ("diffpir", "daps"), fast)
 
 
