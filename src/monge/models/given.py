@@ -64,11 +64,8 @@ def posterior(model: Any, n: int, given: Observation, *, label: Any = None, **op
         about["method"] = usual if about.get("method") is None else about["method"]
         about = {"sigma_min": low, "sigma_max": high, **about}
     found = samplers.posterior(denoiser, event_shape, n, scaled, **about)
-    x = scaling.inverse(found.x.cpu(), noisy=True)
-    doubts = found.doubts
-    if isinstance(given, Linear):
-        x = given.met(x)
-        doubts = tuple(dict.fromkeys(doubts + given.unmet(x)))
+    x = given.met(scaling.inverse(found.x.cpu(), noisy=True))
+    doubts = tuple(dict.fromkeys(found.doubts + given.unmet(x)))
     return replace(found, x=x, sigma=found.sigma * scaling.unit, doubts=doubts)
 
 

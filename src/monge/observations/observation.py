@@ -37,6 +37,14 @@ class Observation(Recorded, ABC):
     def fits(self, event_shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> None:
         """Raise BadInput if it is not one of events of this shape."""
 
+    def met(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n *event"]:
+        """x moved to the nearest events that have the values which are exact, where some are."""
+        return x
+
+    def unmet(self, x: Float[Tensor, "n *event"]) -> tuple[str, ...]:
+        """In words, if events do not have the values that are exact."""
+        return ()
+
     def of(self, inverse: Map, event_shape: tuple[int, ...]) -> "Observation":
         """The same observation of u, where x = inverse(u) [n, *event]."""
         return Likelihood(lambda u: self.log_likelihood(inverse(u)))

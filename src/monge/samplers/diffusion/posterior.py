@@ -224,10 +224,8 @@ class _Way(NamedTuple):
         with progress.bar("drawing from the posterior", n * self.nfe, show=self.show) as advance, torch.no_grad():
             x = walk.run(n, grid, self.options, advance).to(self.options["dtype"])
         seen = self.observation
-        doubts = seen.notes
-        if isinstance(seen, Linear):
-            x = seen.met(x)
-            doubts += seen.unmet(x)
+        x = seen.met(x)
+        doubts = seen.notes + seen.unmet(x)
         return Posterior(x, torch.full((n,), 1 / n), method, EXACTNESS[method], self.nfe, doubts=doubts)
 
     def particles(self, n: int, together: int) -> Posterior:
@@ -243,8 +241,7 @@ class _Way(NamedTuple):
         with progress.bar("drawing from the posterior", len(z) * self.nfe, show=self.show) as advance, torch.no_grad():
             cloud = walk.run(law.noised(grid[0].item()).from_noise(z), grid, advance)
         found = _weighed(cloud, n, self.nfe, self.seed, self.observation.notes)
-        if isinstance(self.observation, Linear):
-            found = replace(found, doubts=found.doubts + self.observation.unmet(found.x))
+        found = replace(found, doubts=found.doubts + self.observation.unmet(found.x))
         if isinstance(self.observation, Linear) and self.observation.size > DENSE:
             return replace(found, log_evidence=math.nan, log_evidence_error=math.nan)
         return found
