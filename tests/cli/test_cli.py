@@ -706,7 +706,7 @@ def test_a_demo_is_given_more_steps(monge, demo_folder, tmp_path, monkeypatch):
 
 
 def test_force_deletes_the_run_and_nothing_else(tmp_path):
-    from monge.cli.runs import Run
+    from monge.runs.folder import Run
 
     for name in ("model.json", "weights.safetensors", "samples.npz", "notes.txt"):
         (tmp_path / name).write_text("{}")
@@ -734,8 +734,8 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes(tmp_path):
 
 
 def test_split_again_follows_parts_of_parts(run_folder):
-    from monge.cli.again import split_again
-    from monge.cli.runs import Run
+    from monge.runs.again import split_again
+    from monge.runs.folder import Run
 
     whole = load(DATA)
     learned, held = whole.split(0.5, 1)[1].split(0.3, 2)

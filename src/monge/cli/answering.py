@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from monge.cli.arguments import Force, Label, Nfe, RunFolder, Seed
-from monge.cli.runs import Run
 from monge.errors import BadInput
 from monge.files import refuse_overwrite
+from monge.runs.folder import Run
 
 HERE = "restored"
 SHALLOW = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")  # which are written as PNG; others as they came

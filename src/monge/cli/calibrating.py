@@ -10,14 +10,14 @@ from typing import Any
 import torch
 
 from monge import models, observations, report, rng
-from monge.cli.again import split_again
 from monge.cli.answers import box
-from monge.cli.runs import Run
 from monge.doors import number
 from monge.errors import BadInput
 from monge.evaluation import Verdict, calibration
 from monge.files import write_atomic
 from monge.observations import Linear, Operator
+from monge.runs.again import split_again
+from monge.runs.folder import Run
 
 PAIRS, DRAWS = 200, 64
 KINDS = "mask=SHARE, crop-out=X,Y,W,H, downscale=K or blur=S"

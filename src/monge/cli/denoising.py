@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from monge.cli.arguments import Force
-from monge.cli.runs import Run
 from monge.errors import BadInput
 from monge.files import refuse_overwrite
+from monge.runs.folder import Run
 
 UNTRAINED = ("wavelet", "wiener", "patches")
 HERE = Path("denoised")

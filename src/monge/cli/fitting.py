@@ -20,8 +20,8 @@ from monge.cli.arguments import (
     Weights,
     reading,
 )
-from monge.cli.runs import Run, read_json
 from monge.errors import BadInput
+from monge.runs.folder import Run, read_json
 
 DEMO_RUN = Path("runs/demo")
 DEMO_STEPS = 2500

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from monge.cli.arguments import RunFolder
-from monge.cli.runs import MADE_BY_FIT, Run, read_json
 from monge.files import DERIVED
 from monge.objects import words
+from monge.runs.folder import MADE_BY_FIT, Run, read_json
 
 
 def info(folder: RunFolder) -> int:

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from monge.cli.arguments import Columns, DropMissing, Force, LabelColumn, Missing, Nfe, Seed, Weights, reading
-from monge.cli.runs import Run
 from monge.errors import BadInput
 from monge.files import refuse_overwrite, write_atomic
+from monge.runs.folder import Run
 
 STATUS = {"pass": 0, "fail": 1, "undecided": 3}
 

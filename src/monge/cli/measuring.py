@@ -46,8 +46,8 @@ def distance(
         refuse_overwrite(json, force=force)
 
     from monge import data, evaluation
-    from monge.cli.again import load_like
     from monge.cli.table import tell_distance
+    from monge.runs.again import load_like
 
     made: dict[MetricName, Any] = {
         MetricName.w2: evaluation.Wasserstein,

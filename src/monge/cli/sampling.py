@@ -7,9 +7,9 @@ import typer
 
 from monge.cli.arguments import Alpha, BatchSize, Force, Guidance, Label, Nfe, RunFolder, Seed, Strength
 from monge.cli.endings import refuse_ending
-from monge.cli.runs import Run
 from monge.errors import BadInput
 from monge.files import refuse_overwrite
+from monge.runs.folder import Run
 
 
 def sample(

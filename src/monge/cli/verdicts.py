@@ -12,10 +12,8 @@ import torch
 
 from monge import data, models, report, rng
 from monge.cli import names
-from monge.cli.again import load_like, split_again
 from monge.cli.drawing import draw, how_drawn, labels_of, write_samples
 from monge.cli.names import kebab
-from monge.cli.runs import Run
 from monge.cli.settings import as_options
 from monge.data import Samples
 from monge.errors import BadInput
@@ -24,6 +22,8 @@ from monge.files import write_atomic
 from monge.models import Family
 from monge.objects import words
 from monge.protocols import SupportsDenoise
+from monge.runs.again import load_like, split_again
+from monge.runs.folder import Run
 
 SAMPLES = 2000
 LIKELIHOOD_ROWS = 10_000  # of held-out and of training data

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from monge import data
-from monge.cli.runs import Run
+from monge.runs.folder import Run
 from monge.data import Samples
 from monge.errors import BadInput
 
