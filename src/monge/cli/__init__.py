@@ -8,6 +8,7 @@ from monge.cli.app import app, run, warn
 from monge.cli.chaining import chain
 from monge.cli.denoising import denoise
 from monge.cli.fitting import demo, fit
+from monge.cli.generalising import generalise
 from monge.cli.info import info
 from monge.cli.judging import audit
 from monge.cli.measuring import distance
@@ -15,7 +16,7 @@ from monge.cli.sampling import sample
 
 __all__ = ["app", "main", "run"]
 
-for command in (demo, fit, sample, audit, distance, denoise, restore, info, chain):
+for command in (demo, fit, sample, audit, generalise, distance, denoise, restore, info, chain):
     app.command()(command)
 
 

@@ -12,7 +12,7 @@ import typer
 from monge.errors import MongeError
 
 BAD, INTERNAL, INTERRUPTED, CLOSED_PIPE = 2, 70, 130, 141
-RESUMABLE = ("demo", "fit", "chain")
+RESUMABLE = ("demo", "fit", "chain", "generalise")
 
 app = typer.Typer(
     name="monge",

@@ -205,6 +205,19 @@ class Samples:
         """
         return self._part(torch.as_tensor(indices, dtype=torch.int64), self.split_record)
 
+    def apart(self, indices: Int[Tensor, " m"] | Sequence[int]) -> "Samples":
+        """The events of these rows alone, without labels, as if they came from an array: how they were picked is not in
+        the record of a run on them, which is not to be cut again from their source."""
+        found = self._part(torch.as_tensor(indices, dtype=torch.int64), None)
+        found.__dict__.update(y=None, classes=None, source=None)
+        return found
+
+    def of(self, x: Shaped[Tensor, "m *event"]) -> "Samples":
+        """Other events of this kind: of the same units, columns and grid."""
+        found = self.apart([])
+        found.__dict__.update(_table=x, _rows=None, groups=None, weights=None)
+        return found
+
     def told(self, y: Tensor) -> "Samples":
         """The same rows with these labels, vectors or images beside them, [n, *k]."""
         check_labels(y, torch.Size((len(self), *self.event_shape)), len(self), None)

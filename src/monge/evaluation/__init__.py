@@ -5,6 +5,7 @@ from monge.evaluation.auditing import NEEDED, ROWS, audit
 from monge.evaluation.calibration import Calibration, calibration
 from monge.evaluation.decision import Finding, holm, judge
 from monge.evaluation.defects import CONCERNS, DEFECTS, Margins
+from monge.evaluation.denoising import denoised, denoising_errors, noisy
 from monge.evaluation.descriptors import DESCRIPTORS, Descriptor, Fitted, describe
 from monge.evaluation.distance import (
     Distance,
@@ -40,6 +41,8 @@ from monge.evaluation.statistics.neighbours import (
 )
 from monge.evaluation.statistics.pairwise import Neighbours, nearest, squared_distances
 from monge.evaluation.statistics.sliced import SlicedTest, sliced_floor, sliced_test
+from monge.evaluation.transition import Curve, Transition, Turn, transition
+from monge.evaluation.twins import Alike, Twins, distinct, twins
 from monge.evaluation.verdict import SECTIONS, Evidence, Sight, Verdict
 from monge.ot import directions, sliced_wasserstein
 
@@ -54,9 +57,11 @@ __all__ = [
     "ROWS",
     "SECTIONS",
     "Across",
+    "Alike",
     "Calibration",
     "Closeness",
     "Coverage",
+    "Curve",
     "Descriptor",
     "Distance",
     "Energy",
@@ -82,6 +87,9 @@ __all__ = [
     "Sliced",
     "SlicedTest",
     "Slope",
+    "Transition",
+    "Turn",
+    "Twins",
     "TwoSampleAccuracy",
     "Verdict",
     "Visits",
@@ -95,9 +103,12 @@ __all__ = [
     "closer_to_training",
     "coverage",
     "coverage_of_one_law",
+    "denoised",
+    "denoising_errors",
     "describe",
     "directions",
     "distance",
+    "distinct",
     "energy_distance",
     "energy_test",
     "expected_coverage",
@@ -111,6 +122,7 @@ __all__ = [
     "minimax_slope",
     "near_copies",
     "nearest",
+    "noisy",
     "plan",
     "precision",
     "psnr",
@@ -119,5 +131,7 @@ __all__ = [
     "sliced_wasserstein",
     "squared_distances",
     "ssim",
+    "transition",
+    "twins",
     "visits",
 ]

@@ -292,6 +292,15 @@ class DenoiserFamily(TransportFamily):
         x_hat = scaling.inverse(x_hat, noisy=True).to(y.device)
         return torch.where(per_sample(level, scaled).to(y.device) > 0, x_hat, y)
 
+    def scaled_denoiser(self, label: Any = None, n: int = 1) -> Denoiser:
+        """The denoiser of its transport, (y, sigma) -> E[x | y] of scaled events: for all rows, told of none; or of n
+        rows, told one label, or each its own.
+
+        Raises BadInput where its network is no denoiser's."""
+        if not self.denoises:
+            raise BadInput(f"the network of this {type(self).__name__} is no denoiser: take one that begins at noise")
+        return self.walker.bound(self.encode_labels(label, n), n)
+
     def on(self, label: Any, n: int) -> Denoiser:
         """The denoiser of n events of any size."""
         net = self.denoiser.net

@@ -1,5 +1,6 @@
 """The contract of a family: its networks, its objectives and its sampler, and what it is given for them."""
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -35,6 +36,7 @@ class Family(nn.Module):
     training settings and versions. Empty until `fit` or `load`.
     takes_labels: whether it learns from the labels, or vectors, that data have; takes_images: from images that go with
     them, too. exact_likelihood: whether `log_prob` is exact, and as cheap as a sample. kinds: of data that it takes.
+    starts: whether sample i of a seed begins at noise that the seed alone decides, one for two models.
     bends: whether it learns skew values bent (`monge.data.bends`); None: those of tables.
     fingerprints: of what else a `fit` was given, by name, which make its run another one.
     fitted: whether a `fit` came to its end. looked_at: whether it is in use on the way there, by `watch`.
@@ -43,6 +45,7 @@ class Family(nn.Module):
     takes_labels: bool = False
     takes_images: bool = False
     exact_likelihood: bool = False
+    starts: bool = True
     kinds: tuple[str, ...] = ("vectors", "images", "fields")
     bends: bool | None = None
 
@@ -201,6 +204,11 @@ class Family(nn.Module):
         symbols = int(about["limits"][1]) + 1 if about["kind"] == "sequences" else 0
         spec = Spec(tuple(about["event_shape"]), about["kind"], told.count, told.features, context=told.context)
         return replace(spec, symbols=symbols)
+
+    @property
+    def takes_moments(self) -> bool:
+        """Whether it keeps the moments of its data, and takes those of another model."""
+        return "moments" in inspect.signature(self.prepare).parameters
 
     @property
     def device(self) -> torch.device:

@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import inspect
 import math
 import os
 import warnings
@@ -170,7 +169,7 @@ def _shared(
     for given, kind, name in ((scaling, Scaling, "scaling"), (moments, Gaussian, "moments")):
         if given is not None and not isinstance(given, kind):
             raise BadInput(f"{name} are those of another model, first.{name}, not {type(given).__name__}")
-    if moments is not None and "moments" not in inspect.signature(model.prepare).parameters:
+    if moments is not None and not model.takes_moments:
         raise BadInput(f"{type(model).__name__} keeps no moments: leave moments= out")
     if moments is not None and scaling is None:
         raise BadInput("moments are in the units of a scaling: give that of the same model, scaling=first.scaling")

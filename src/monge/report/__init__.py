@@ -10,6 +10,7 @@ from monge.report.figures import (
     scatter,
     spectrum,
 )
+from monge.report.generalisation import twin_curves, twin_pictures
 from monge.report.looks import Look
 from monge.report.losses import loss, read_log
 from monge.report.page import write
@@ -35,5 +36,7 @@ __all__ = [
     "scatter",
     "spectrum",
     "traces",
+    "twin_curves",
+    "twin_pictures",
     "write",
 ]

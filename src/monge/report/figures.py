@@ -34,7 +34,7 @@ def image_grid(x: Any, *, columns: int = 6, look: Look | None = None, title: str
     columns = min(columns, len(x))
     count = len(x) // columns
     table = [list(x[r * columns : (r + 1) * columns]) for r in range(count)]
-    return _table(table, look, title=title)
+    return mosaic(table, look, title=title)
 
 
 def by_label(samples: Mapping[str, Any], *, look: Look | None = None) -> Figure:
@@ -47,7 +47,7 @@ def by_label(samples: Mapping[str, Any], *, look: Look | None = None) -> Figure:
     """
     table = [list(rows(x, len(x))) for x in samples.values()]
     if table[0][0].ndim > 1:
-        return _table(table, look or Look.of(np.stack(table[0])), list(samples))
+        return mosaic(table, look or Look.of(np.stack(table[0])), list(samples))
     figure, axes = _figure(WIDTH)
     colours = colormaps["tab10" if len(table) <= 10 else "viridis"]
     for i, (name, cloud) in enumerate(zip(samples, table, strict=True)):
@@ -74,7 +74,7 @@ def neighbours(generated: Any, nearest: Any, distance: Any, *, look: Look | None
         legend(axes)
         return figure
     labels = [f"{d:.3g}" for d in rows(distance, len(distance))]
-    return _table(
+    return mosaic(
         [list(x), list(near)], look or Look.of(near), ["generated", "nearest\nin training"], labels, "distance"
     )
 
@@ -87,7 +87,7 @@ def denoising_strip(clean: Any, sigma: Any, noisy: Any, denoised: Any, *, look: 
     clean, y, x_hat = np.asarray(clean), rows(noisy, len(noisy)), rows(denoised, len(denoised))
     labels = [f"{float(s):.3g}" for s in sigma]
     table = [[clean] * len(y), list(y), list(x_hat)]
-    return _table(table, look or Look.of(clean[None]), ["clean", "noisy", "denoised"], labels, "noise level σ")
+    return mosaic(table, look or Look.of(clean[None]), ["clean", "noisy", "denoised"], labels, "noise level σ")
 
 
 def path(sigma: Any, y: Any, x_hat: Any, *, look: Look | None = None, frames: int = 7) -> Figure:
@@ -108,7 +108,7 @@ def path(sigma: Any, y: Any, x_hat: Any, *, look: Look | None = None, frames: in
     for i in range(noisy.shape[1]):
         table += [[look.rescaled(event, spread) for event in noisy[:, i]], list(clean[:, i])]
         names += ["noisy", "denoised"]
-    return _table(table, look, names, labels, "noise level σ")
+    return mosaic(table, look, names, labels, "noise level σ")
 
 
 def spectrum(real: Any, generated: Any) -> Figure:
@@ -189,7 +189,7 @@ def _clouds(noisy: Array, clean: Array, labels: Sequence[str]) -> Figure:
     return figure
 
 
-def _table(
+def mosaic(
     table: Sequence[Sequence[Array]],
     look: Look,
     row_labels: Sequence[str] = (),
@@ -209,11 +209,11 @@ def _table(
     below = 0.1 + (0.35 if column_labels else 0.0) + (0.25 if title else 0.0)
     figure, axes = _figure(WIDTH, (WIDTH - beside) * down / across + below)
     if look.is_picture(table[0][0].shape):
-        mosaic = np.zeros((down, across, 4))
+        whole = np.zeros((down, across, 4))
         for r, row in enumerate(tiles):
             for c, tile in enumerate(row):
-                mosaic[r * (high + gap) :, c * (wide + gap) :][:high, :wide] = tile
-        axes.imshow(mosaic, interpolation="none")
+                whole[r * (high + gap) :, c * (wide + gap) :][:high, :wide] = tile
+        axes.imshow(whole, interpolation="none")
     else:
         _curves(axes, table, look, gap)
         axes.set(xlim=(-0.5, across - 0.5), ylim=(down - 0.5, -0.5), aspect="equal")

@@ -9,6 +9,7 @@ from typing import Any
 from monge.errors import BadInput
 from monge.files import DERIVED
 
+RESULT = "generalisation.json"  # of an experiment, which several runs are part of
 MADE_BY_FIT = ("model.json", "weights.safetensors", "log.csv", "watch.png", "checkpoints", "tensorboard")
 
 
@@ -81,6 +82,18 @@ class Run:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+
+
+def refuse_other_experiment(folder: Path, resume: bool) -> None:
+    """Raise BadInput unless a folder is new, or holds an experiment that is to be gone on with, and nothing else."""
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder} is a file, and an experiment is a folder: give another --out")
+    found = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    begun = any(name == RESULT or name.startswith("size-") for name in found)
+    if found and not begun:
+        raise BadInput(f"{folder} holds other files ({found[0]}, ...) and no experiment: give an --out of its own")
+    if begun and not resume:
+        raise BadInput(f"{folder} holds an experiment: give another --out, or --resume to go on with it")
 
 
 def read_json(path: Path, missing: str) -> dict[str, Any]:
