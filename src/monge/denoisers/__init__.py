@@ -12,6 +12,7 @@ from monge.denoisers.algebra import (
 from monge.denoisers.choices import Choices
 from monge.denoisers.clock import AtTime, from_noise, from_score, from_velocity, to_noise, to_score, to_velocity
 from monge.denoisers.colour import ByChannel
+from monge.denoisers.errors import denoised, denoising_errors, noisy
 from monge.denoisers.guided import Guided, Twist
 from monge.denoisers.neural import Neural
 from monge.denoisers.oracle import Oracle
@@ -42,12 +43,15 @@ __all__ = [
     "WaveletShrinkage",
     "Wiener",
     "Wrapper",
+    "denoised",
+    "denoising_errors",
     "from_noise",
     "from_score",
     "from_velocity",
     "informed",
     "noise",
     "noise_level",
+    "noisy",
     "per_sample",
     "residual_level",
     "score",

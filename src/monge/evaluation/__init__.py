@@ -5,7 +5,6 @@ from monge.evaluation.auditing import NEEDED, ROWS, audit
 from monge.evaluation.calibration import Calibration, calibration
 from monge.evaluation.decision import Finding, holm, judge
 from monge.evaluation.defects import CONCERNS, DEFECTS, Margins
-from monge.evaluation.denoising import denoised, denoising_errors, noisy
 from monge.evaluation.descriptors import DESCRIPTORS, Descriptor, Fitted, describe
 from monge.evaluation.distance import (
     Distance,
@@ -39,11 +38,11 @@ from monge.evaluation.statistics.neighbours import (
     precision,
     visits,
 )
-from monge.evaluation.statistics.pairwise import Neighbours, nearest, squared_distances
 from monge.evaluation.statistics.sliced import SlicedTest, sliced_floor, sliced_test
 from monge.evaluation.transition import Curve, Transition, Turn, transition
 from monge.evaluation.twins import Alike, Twins, distinct, twins
 from monge.evaluation.verdict import SECTIONS, Evidence, Sight, Verdict
+from monge.linalg.pairwise import Neighbours, nearest, squared_distances
 from monge.ot import directions, sliced_wasserstein
 
 __all__ = [
@@ -103,8 +102,6 @@ __all__ = [
     "closer_to_training",
     "coverage",
     "coverage_of_one_law",
-    "denoised",
-    "denoising_errors",
     "describe",
     "directions",
     "distance",
@@ -122,7 +119,6 @@ __all__ = [
     "minimax_slope",
     "near_copies",
     "nearest",
-    "noisy",
     "plan",
     "precision",
     "psnr",

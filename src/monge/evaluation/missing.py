@@ -11,7 +11,7 @@ from torch import Tensor
 from monge import rng
 from monge.evaluation.pool import Pool
 from monge.evaluation.statistics.cells import cell_centres
-from monge.evaluation.statistics.pairwise import squared_distances
+from monge.linalg.pairwise import squared_distances
 
 REPLICATES = 40
 LEAST = 12  # rows of a region

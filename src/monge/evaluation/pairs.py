@@ -7,7 +7,7 @@ from torch import Tensor
 
 from monge.evaluation.rows import Rows
 from monge.evaluation.split import Split
-from monge.evaluation.statistics.pairwise import Neighbours, nearest
+from monge.linalg.pairwise import Neighbours, nearest
 
 SAME = 1e-6  # standardised distance below which two rows are the same row
 REPEATED = 0.01  # share of real rows that repeat, above which it is told, and nearness means little

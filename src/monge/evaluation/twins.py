@@ -14,7 +14,7 @@ from torch import Tensor
 from monge.doors import finite
 from monge.errors import BadInput
 from monge.evaluation.statistics.memorisation import Closeness, near_copies
-from monge.evaluation.statistics.pairwise import nearest
+from monge.linalg.pairwise import nearest
 
 COPY_RATIO = 1 / 3  # of the distances to the nearest and the second nearest training row, below which it is a copy
 LOCAL = 10  # of a row's neighbours, by whose distance is told what is near

@@ -9,6 +9,7 @@ from monge.linalg.covariance import (
     bins,
 )
 from monge.linalg.iterations import conjugate_gradients
+from monge.linalg.pairwise import Neighbours, nearest, squared_distances
 from monge.linalg.spectrum import PowerSpectrum, power_spectrum, wavenumbers
 from monge.linalg.wavelets import Wavelets
 
@@ -16,12 +17,15 @@ __all__ = [
     "Covariance",
     "DenseCovariance",
     "DiagonalCovariance",
+    "Neighbours",
     "PowerSpectrum",
     "SeparableCovariance",
     "StationaryCovariance",
     "Wavelets",
     "bins",
     "conjugate_gradients",
+    "nearest",
     "power_spectrum",
+    "squared_distances",
     "wavenumbers",
 ]

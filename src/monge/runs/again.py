@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from monge import data
-from monge.runs.folder import Run
 from monge.data import Samples
 from monge.errors import BadInput
+from monge.runs.folder import Run
 
 
 def load_like(source: str | Path, kind: str, event_shape: tuple[int, ...], **reading: Any) -> Samples:

@@ -16,9 +16,10 @@ from torch import Tensor
 from monge import data as datasets
 from monge import progress, report, rng
 from monge.data import Samples, Scaling
+from monge.denoisers import denoising_errors
 from monge.densities import Gaussian, likeliest
 from monge.errors import BadInput
-from monge.evaluation import Transition, Twins, denoising_errors, distinct, transition, twins
+from monge.evaluation import Transition, Twins, distinct, transition, twins
 from monge.files import write_atomic
 from monge.models import Family
 from monge.runs.folder import RESULT
@@ -67,7 +68,9 @@ class Generalisation:
     def to_dict(self) -> dict[str, Any]:
         """In types that JSON knows, without the pictures."""
         errors = [
-            None if part is None else {"levels": list(part.levels)} | {k: v.tolist() for k, v in part._asdict().items() if k != "levels"}
+            None
+            if part is None
+            else {"levels": list(part.levels)} | {k: v.tolist() for k, v in part._asdict().items() if k != "levels"}
             for part in self.errors
         ]
         near = [[found._asdict() for found in part.near] for part in self.twins]
@@ -87,7 +90,13 @@ class Generalisation:
 
     def __str__(self) -> str:
         told, curves = self.transition, self.transition.curves
-        names = {"twin": "twin", "own": "own row", "held-out": "new rows'", "copied": "copies", "nearer to twin": "twin first"}
+        names = {
+            "twin": "twin",
+            "own": "own row",
+            "held-out": "new rows'",
+            "copied": "copies",
+            "nearer to twin": "twin first",
+        }
         rows = [("rows", *names.values())]
         for i, n in enumerate(told.sizes):
             cells = (f"{c.value[i]:.3f} [{c.low[i]:.3f}, {c.high[i]:.3f}]" for c in (curves[name] for name in names))
@@ -98,8 +107,8 @@ class Generalisation:
             [
                 *lines,
                 "",
-                "twin, own row, new rows': cosine of a sample with its twin, with the nearest row that its model learned",
-                "from, and that of new real rows with theirs. copies: share. twin first: share nearer to its twin.",
+                "twin, own row, new rows': cosine of a sample with its twin, with the nearest row that its model",
+                "learned from, and that of new real rows with theirs. copies: share. twin first: share nearer to its twin.",
                 "",
                 f"copying ends {told.copying_ends.words(told.sizes)}",
                 f"twins agree {told.twins_agree.words(told.sizes)}",
@@ -125,11 +134,12 @@ def generalisation(
     from large ones both make the same new sample (Kadkhodaie et al. 2024; course, Fig. 13).
 
     family: a family, or its class; a fresh one is fitted each time. Both models of a size share scaling and moments,
-    those of their rows together, and with them noise levels and starts. data: what `monge.data.load` takes; labels are left out,
-    rows that repeat others too (`monge.evaluation.distinct`), and a tenth, 1,000 at most, is kept to compare with.
-    Smaller sets are parts of the larger ones. sizes: rows of each model. steps or budget: of each model's training, and
-    other settings of `fit` as `training`; no rows are kept aside for a held-out loss unless they say so. n: starts. out: folder, of a run each in size-N/a and size-N/b,
-    twins.png, curves.png and generalisation.json; resume: go on with what is there.
+    those of their rows together, and with them noise levels and starts. data: what `monge.data.load` takes; labels are
+    left out, rows that repeat others too (`monge.evaluation.distinct`), and a tenth, 1,000 at most, is kept to compare
+    with. sizes: rows of each model; smaller sets are parts of the larger ones. steps or budget: of each model's
+    training, and other settings of `fit` as `training`; no rows are kept aside for a held-out loss unless they say so.
+    n: starts. out: folder, of a run each in size-N/a and size-N/b, twins.png, curves.png and generalisation.json;
+    resume: go on with what is there.
 
     Raises BadInput for a size below 3 or above half of the rows that are left, for a family whose samples have no start
     that two models could be given, and for samples that are not finite.
@@ -189,7 +199,7 @@ def _sizes(sizes: Sequence[int]) -> tuple[int, ...]:
 
 
 def _halves(samples: Samples, sizes: tuple[int, ...], seed: int) -> tuple[list[Samples], Samples, int]:
-    """Rows for each model in the order in which they are taken, rows for neither, and how many repeats were left out."""
+    """Rows for each model in the order in which they are taken, rows for neither, and how many repeats are left out."""
     order = torch.randperm(len(samples), generator=rng.generator(seed, "generalisation"))
     needed = int(SPARE * (2 * sizes[-1] / (1 - NEW_SHARE) + 1))
     looked = order if samples.groups is not None else order[:needed]
@@ -203,8 +213,8 @@ def _halves(samples: Samples, sizes: tuple[int, ...], seed: int) -> tuple[list[S
     if len(rows) - new < 2 * sizes[-1] or new < 2:
         repeats = f", {left_out:,} repeats left out" if left_out else ""
         raise BadInput(
-            f"{samples.name} has {len(rows):,} rows{repeats}, of which {new:,} are kept to compare with: sizes go up to "
-            f"half of the others, {max(0, len(rows) - new) // 2:,}, and {sizes[-1]:,} is more"
+            f"{samples.name} has {len(rows):,} rows{repeats}, of which {new:,} are kept to compare with: sizes go up "
+            f"to half of the others, {max(0, len(rows) - new) // 2:,}, and {sizes[-1]:,} is more"
         )
     if kept.groups is None:
         parts = torch.split(torch.arange(len(rows)), [new, sizes[-1], len(rows) - new - sizes[-1]])

@@ -14,9 +14,9 @@ from monge.errors import BadInput
 class Rows:
     """Draw k of an endless list of seeded shuffles of 0..n-1, or of those rows that are not kept for validation.
 
-    validation: share of the rows that no draw has; they are `held_out`, [] unless asked. block: rows that are read
-    together, of a table that stays in its file: blocks are shuffled, and the rows of 16 of them. groups: of each row,
-    whose rows are kept for validation together, or not at all.
+    validation: share of the rows that no draw has; they are `held_out`, [] unless asked, and the others
+    `learned`. block: rows that are read together, of a table that stays in its file: blocks are shuffled, and the rows
+    of 16 of them. groups: of each row, whose rows are kept for validation together, or not at all.
 
     Raises BadInput if the share leaves no row on one side.
 
@@ -51,7 +51,7 @@ class Rows:
                 parts = torch.split(torch.arange(n), block)
                 order = torch.cat([parts[k] for k in torch.randperm(len(parts), generator=generator).tolist()])
         self.held_out: Int[Tensor, " m"] = order[:held]
-        self._rows = order[held:] if block is None else order[held:].sort().values
+        self.learned: Int[Tensor, " k"] = order[held:] if block is None else order[held:].sort().values
         self._shuffles: dict[int, Tensor] = {}
 
     @classmethod
@@ -62,7 +62,7 @@ class Rows:
         """The rows of a draw; every row once before any comes again."""
         parts, position, left = [], draw * self.batch_size, self.batch_size
         while left:
-            epoch, offset = divmod(position, len(self._rows))
+            epoch, offset = divmod(position, len(self.learned))
             rows = self._shuffle(epoch)[offset : offset + left]
             parts.append(rows)
             position, left = position + len(rows), left - len(rows)
@@ -71,9 +71,9 @@ class Rows:
     def _shuffle(self, epoch: int) -> Tensor:
         if epoch not in self._shuffles:
             generator = rng.generator(self.seed, "epoch", epoch)
-            n = len(self._rows)
+            n = len(self.learned)
             shuffle = torch.randperm(n, generator=generator) if self.block is None else self._by_blocks(n, generator)
-            self._shuffles = {epoch: self._rows[shuffle]}
+            self._shuffles = {epoch: self.learned[shuffle]}
         return self._shuffles[epoch]
 
     def _by_blocks(self, n: int, generator: torch.Generator) -> Tensor:

@@ -17,9 +17,9 @@ from monge.evaluation.missing import REPLICATES
 from monge.evaluation.pairs import REPEATED, SAME
 from monge.evaluation.prepared import Prepared
 from monge.evaluation.statistics.memorisation import near_copies
-from monge.evaluation.statistics.pairwise import Neighbours, nearest
 from monge.evaluation.statistics.repeats import more_repeats, same
 from monge.evaluation.statistics.resampling import Z, larger_share_p_value, numpy_generator
+from monge.linalg.pairwise import Neighbours, nearest
 
 Numbers = NDArray[Any]
 TIE = 1e-6  # relative difference of distances that are equal

@@ -21,8 +21,8 @@ from monge.evaluation.statistics.classifier import chance_p_value, classifier_tw
 from monge.evaluation.statistics.energy import energy_test
 from monge.evaluation.statistics.means import Compare
 from monge.evaluation.statistics.neighbours import K, visits
-from monge.evaluation.statistics.pairwise import nearest
 from monge.evaluation.statistics.resampling import numpy_generator, share_interval, two_regime_interval
+from monge.linalg.pairwise import nearest
 
 Numbers = NDArray[Any]
 ENERGY_ROWS = 3000  # of either side: each permutation takes a product with all pairs

@@ -15,7 +15,7 @@ from monge.evaluation.looks import Features
 from monge.evaluation.prepared import Prepared
 from monge.evaluation.statistics.cells import cell_centres
 from monge.evaluation.statistics.means import Compare, histograms, one_hot
-from monge.evaluation.statistics.pairwise import nearest
+from monge.linalg.pairwise import nearest
 
 SIZES = (20, 32) * 10 + (64, 128) * 2  # many cuts into cells: some cell is much like a region that is wrong
 ROWS_PER_CELL = 15

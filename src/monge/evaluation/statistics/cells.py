@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from monge import rng
-from monge.evaluation.statistics.pairwise import nearest
+from monge.linalg.pairwise import nearest
 
 LLOYD_STEPS = 10
 LLOYD_ROWS = 5000

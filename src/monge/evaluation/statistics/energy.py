@@ -8,8 +8,8 @@ from torch import Tensor
 
 from monge import rng
 from monge.doors import two_clouds
-from monge.evaluation.statistics.pairwise import ROWS_AT_ONCE, squared_distances
 from monge.evaluation.statistics.resampling import permutation_p_value
+from monge.linalg.pairwise import ROWS_AT_ONCE, squared_distances
 
 
 class EnergyTest(NamedTuple):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from monge.doors import two_clouds
 from monge.errors import BadInput
-from monge.evaluation.statistics.pairwise import ROWS_AT_ONCE, fill_own_pairs, nearest, squared_distances
+from monge.linalg.pairwise import ROWS_AT_ONCE, fill_own_pairs, nearest, squared_distances
 
 K = 5
 ROUNDING = 1e-12  # of the squared norms: keeps a tie on the inside whatever the rounding

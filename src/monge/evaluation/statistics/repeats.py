@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from monge.evaluation.statistics.pairwise import ROWS_AT_ONCE, fill_own_pairs, squared_distances
+from monge.linalg.pairwise import ROWS_AT_ONCE, fill_own_pairs, squared_distances
 
 Numbers = NDArray[Any]
 

@@ -1,15 +1,22 @@
 """Distances between all pairs of two clouds, a block at a time."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from monge.errors import BadInput
-from monge.evaluation.rows import Rows
 
 ROWS_AT_ONCE = 1024
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """Rows of a table that are read where it is sliced, each a tensor [d]."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: slice, /) -> Any: ...
 
 
 class Neighbours(NamedTuple):
