@@ -137,6 +137,12 @@ def fit(
     watch: Annotated[
         bool, typer.Option("--watch", help="Draw a few samples into the run's watch.png every now and then.")
     ] = False,
+    copies: Annotated[
+        bool,
+        typer.Option(
+            "--copies", help="Look on the way whether samples are copies; with --patience, stop where they are."
+        ),
+    ] = False,
 ) -> int:
     """Learn the law of SOURCE. The held-out share is the same for every seed, and is recorded with the run."""
     if steps is not None and budget is not None:
@@ -154,6 +160,7 @@ def fit(
     from monge import data
     from monge.cli.names import family
     from monge.cli.outlook import NO_HELP, outlook
+    from monge.cli.copying import when_copies
     from monge.cli.settings import settings
     from monge.cli.watching import Watcher
     from monge.report import read_log
@@ -199,8 +206,11 @@ def fit(
         patience=patience,
         tensorboard=tensorboard,
         watch=Watcher(run.watch, train) if watch else None,
+        watch_copies=copies,
         **begins,
     )
+    if copies and run.log.exists():
+        typer.echo(when_copies(read_log(run.log), len(train)))
     if run.log.exists() and (told := outlook(read_log(run.log))) is not None:
         typer.echo(told)
         if NO_HELP not in told:

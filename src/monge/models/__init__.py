@@ -6,6 +6,7 @@ from typing import Any
 from monge.errors import BadInput
 from monge.models import records
 from monge.models.continuous_flow import ContinuousFlow
+from monge.models.copying import CopyingClock
 from monge.models.diffusion import Diffusion
 from monge.models.family import Family
 from monge.models.flow import Flow
@@ -35,6 +36,7 @@ __all__ = [
     "GAN",
     "MAF",
     "ContinuousFlow",
+    "CopyingClock",
     "Diffusion",
     "Family",
     "Flow",

@@ -136,6 +136,7 @@ class Family(nn.Module):
         moments: Gaussian | None = None,
         tensorboard: bool = False,
         watch: Callable[["Family"], None] | None = None,
+        watch_copies: bool = False,
         show: bool = True,
     ) -> Fitted:
         """Learn the law of `data` (`Samples`, or anything that `monge.data.load` takes).
@@ -150,6 +151,9 @@ class Family(nn.Module):
             units and one noise is one start for both; moments where the family keeps them.
         watch: called with the model as it is then every 20 seconds or so, and at the end: to look at a few samples. It
             is not `fitted` yet.
+        watch_copies: look at steps 50, 71, 100, ... whether samples are copies of rows learned from, and rows are
+            denoised better than new ones, of which a tenth is kept aside unless validation says otherwise: columns of
+            log.csv (`monge.models.CopyingClock`). With patience, training stops when two looks in a row find copies.
         resume: go on with the run in `out` if there is one. When `steps` rules, the weights are those of a run that
             was never interrupted, bit for bit. A run may be given more steps, or a larger budget, than it was asked
             for, finished or not: it goes on from what was learned, at the learning rate that the larger amount has
@@ -163,8 +167,8 @@ class Family(nn.Module):
             **{"validation": validation, "patience": patience, "checkpoint_s": checkpoint_s},
         }
         run: dict[str, Any] = {"seed": seed, "out": out, "resume": resume, "scaling": scaling, "moments": moments}
-        seen: dict[str, Any] = {"tensorboard": tensorboard, "watch": watch, "show": show}
-        workflow.fit(self, datasets.load(data), given, **run, **seen)
+        seen: dict[str, Any] = {"tensorboard": tensorboard, "watch": watch}
+        workflow.fit(self, datasets.load(data), given, **run, **seen, watch_copies=watch_copies, show=show)
         return self
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:

@@ -19,11 +19,13 @@ from monge.densities import Gaussian
 from monge.errors import BadInput
 from monge.files import DERIVED, write_atomic
 from monge.models import records
+from monge.models.copying import CopyingClock
 from monge.models.network import Choice
 from monge.models.records import RECORD, WEIGHTS
 from monge.progress import say
-from monge.training import AMOUNTS, Checkpoints, Training, read_tensors, seconds, write_tensors
+from monge.training import AMOUNTS, Checkpoints, Rows, Training, read_tensors, seconds, write_tensors
 
+NEW_SHARE, FEW_ROWS = 0.1, 20  # kept aside to watch copies; rows from which on it is
 FEW_STEPS = 1000  # below which a warning is due
 USUAL_CALLS = 20  # of a denoiser, for a sample
 MOMENT_ROWS = 16_384  # rows that `prepare` is given
@@ -42,6 +44,7 @@ def fit(
     moments: Gaussian | None,
     tensorboard: bool,
     watch: Callable[[Any], None] | None,
+    watch_copies: bool,
     show: bool,
 ) -> None:
     """`Family.fit`. given: the settings of the training, those that are not None."""
@@ -52,6 +55,8 @@ def fit(
     given = {name: value for name, value in given.items() if value is not None}
     if resume and begun.get("family") == type(model).__name__:
         given = _as_begun(given, begun.get("training") or {})
+    if watch_copies and "validation" not in given:
+        given = _with_new_rows(model, samples, given)
     training = _training(model, samples, given)
     if samples.kind not in model.kinds:
         raise BadInput(
@@ -98,8 +103,9 @@ def fit(
     model.prepare(model.scaled(samples.batch(few), seed), **known)
     if folder is not None and writes:
         write_atomic(folder / RECORD, records.to_json(model.record))
-    look = None if watch is None else partial(_looked_at, model, watch)
-    model.learn(samples, training, seed=seed, out=folder, tensorboard=tensorboard, watch=look, show=show)
+    look = None if watch is None else partial(_looked_at, model, partial(watch, model))
+    clock = {"clock": _clock(model, samples, training, seed)} if watch_copies else {}
+    model.learn(samples, training, seed=seed, out=folder, tensorboard=tensorboard, watch=look, show=show, **clock)
     model.fitted = True
     model.eval()
     model.after_training()
@@ -189,13 +195,19 @@ def _shared(
     return {"shared": found} if found else {}
 
 
-def _looked_at(model: Any, watch: Callable[[Any], None]) -> None:
+def _looked_at(model: Any, watch: Callable[[], Any]) -> Any:
     """Let a model in training be used, though it is not fitted."""
     model.looked_at = True
     try:
-        watch(model)
+        return watch()
     finally:
         model.looked_at = False
+
+
+def _clock(model: Any, samples: Samples, training: Training | None, seed: int) -> CopyingClock:
+    assert training is not None
+    rows = Rows.of(samples, training.batch_size, seed, training.validation)
+    return CopyingClock(model, samples, rows.learned, rows.held_out, seed, partial(_looked_at, model))
 
 
 def _network(model: Any, training: Training, show: bool) -> dict[str, Any] | None:
@@ -237,6 +249,14 @@ def _training(model: Any, samples: Samples, given: dict[str, Any]) -> Training |
     if "budget" in given:
         given = {"steps": None, **given}
     return replace(usual, **_coherent(given))
+
+
+def _with_new_rows(model: Any, samples: Samples, given: dict[str, Any]) -> dict[str, Any]:
+    """Where copies are watched some rows are kept aside, to compare with."""
+    usual: Training | None = model.defaults(samples)
+    if usual is None:
+        raise BadInput(f"{type(model).__name__} is fitted in closed form: there is no time at which it begins to copy")
+    return given if usual.validation or len(samples) < FEW_ROWS else {"validation": NEW_SHARE, **given}
 
 
 def _as_begun(given: dict[str, Any], was: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The one loop over objectives."""
 
 from monge.training.checkpoint import Checkpoints, read_tensors, write_tensors
+from monge.training.clock import Clock
 from monge.training.loop import train
 from monge.training.muon import Muon, orthogonal
 from monge.training.objectives import Batch, Loss, Objective
@@ -25,6 +26,7 @@ __all__ = [
     "AdamW",
     "Batch",
     "Checkpoints",
+    "Clock",
     "Loss",
     "Muon",
     "Objective",

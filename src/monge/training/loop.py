@@ -23,6 +23,7 @@ from monge.data import Samples
 from monge.errors import BadInput, NumericalFailure
 from monge.threads import Threads, paced
 from monge.training.checkpoint import Checkpoints
+from monge.training.clock import Clock
 from monge.training.interrupts import stoppable
 from monge.training.journal import Journal
 from monge.training.muon import Muon
@@ -36,6 +37,7 @@ from monge.training.state import State
 HELD_OUT_ROWS, HELD_OUT_VALUES, HELD_OUT_LEAST = 8192, 2**19, 256
 AHEAD = 20  # draws, by which rows that stay in a file are read before they are needed
 KERNELS_LR = 4.0  # learning rate of Muon over that of AdamW
+STRUCK = 2  # looks of a clock in a row, at which it is patience that ends
 WATCH_S, WATCH_SHARE = 20.0, 0.05  # between two looks at a model, and of the time that they may take
 
 
@@ -49,6 +51,7 @@ def train(
     out: Path | None = None,
     tensorboard: bool = False,
     watch: Callable[[], None] | None = None,
+    clock: Clock | None = None,
     show: bool = True,
 ) -> None:
     """Minimise the objectives in turn; leave in `model` the running average of its weights.
@@ -56,7 +59,8 @@ def train(
     A step is a round: each objective in order, as often as it says, each time on a batch of its own. With `out`,
     writes out/log.csv and out/checkpoints/, and goes on from the last checkpoint found there. `watch` is called every
     20 seconds, or as seldom as lets it take a twentieth of the time, and at the end, while the model is as it would be
-    kept then.
+    kept then. `clock` is asked at the steps at which it is due, what it tells is written down, and where there is
+    patience the training stops when it finds what it looks for twice in a row.
 
     Raises NumericalFailure at a loss that is not finite (the last good checkpoint stays), BadInput if the
     checkpoint found belongs to another training or an objective moves nothing, DiskFull if a checkpoint cannot be
@@ -69,7 +73,7 @@ def train(
     fabric.launch()
     if fabric.world_size > 1:
         leave_at_the_end()
-    loop = _Loop(fabric, model, objectives, samples, settings, seed, out, tensorboard)
+    loop = _Loop(fabric, model, objectives, samples, settings, seed, out, tensorboard, clock)
     loop.resume(show and fabric.is_global_zero)
     loop.run(show and fabric.is_global_zero, watch if fabric.is_global_zero else None)
     loop.finish()
@@ -88,9 +92,10 @@ class _Loop:
         seed: int,
         out: Path | None,
         tensorboard: bool,
+        clock: Clock | None,
     ) -> None:
         self.fabric, self.samples, self.settings, self.seed = fabric, samples, settings, seed
-        self.objectives, self.titles = objectives, titles(objectives)
+        self.objectives, self.titles, self.clock = objectives, titles(objectives), clock
         self.state = State(model, objectives, fabric.device)
         self.moved: list[list[nn.Parameter]] = []
         self.movers: list[list[torch.optim.Optimizer]] = []
@@ -139,7 +144,7 @@ class _Loop:
             return
         tensors = self.state.tensors(self.fabric)
         header = {"step": self.step, "elapsed": self.elapsed, "lowest": self.lowest, "misses": self.misses}
-        header["lowest_at"] = self.lowest_at
+        header |= {"lowest_at": self.lowest_at, "found": 0 if self.clock is None else self.clock.found}
         if self.fabric.is_global_zero:
             self.checkpoints.save(self.step, tensors, {**header, "training": self.identity()})
 
@@ -161,6 +166,8 @@ class _Loop:
             self.step, self.elapsed = header["step"], header["elapsed"]
             self.lowest, self.misses = header["lowest"], header["misses"]
             self.lowest_at = header.get("lowest_at", self.step)
+            if self.clock is not None:
+                self.clock.found = header.get("found", 0)
             if more is not None:
                 self.misses = 0  # who asks for more time does not want it to be cut short by what was
                 progress.say(self.told_more(*more), show=show)
@@ -181,8 +188,10 @@ class _Loop:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the held-out loss has not fallen for as long as there is patience."""
-        return self.settings.patience is not None and self.misses >= self.settings.patience
+        """Whether the held-out loss has not fallen for as long as there is patience, or the clock struck twice."""
+        patience = self.settings.patience
+        struck = self.clock is not None and self.clock.found >= STRUCK
+        return patience is not None and (self.misses >= patience or struck)
 
     def fraction(self) -> float:
         """How much of the training is done, in [0, 1]."""
@@ -217,10 +226,11 @@ class _Loop:
                 judged = self.rows.held_out.numel() > 0 and (
                     self.step % self.settings.validate_every == 0 or self.fraction() >= 1.0
                 )
+                looks = self.clock is not None and self.clock.due(self.step)
                 numbers: dict[str, float] = {}
-                if self.step % self.settings.log_every == 0 or due or stop or judged or self.fraction() >= 1.0:
+                if self.step % self.settings.log_every == 0 or due or stop or judged or looks or self.fraction() >= 1.0:
                     self.refuse_bad(bad_step)
-                    numbers = self.record(judged)
+                    numbers = self.record(judged, self.told_by_clock() if looks else {})
                 advance((self.fraction() - before) * total, **numbers)
                 if due or stop:
                     self.save()
@@ -230,11 +240,19 @@ class _Loop:
                 if watch is not None and time.monotonic() > look:
                     look = self.look(watch)
         if self.exhausted:
+            struck = self.misses < (self.settings.patience or 0)
+            why = "samples are copies of what was learned from; before, " if struck else ""
             progress.say(
-                f"stopped at step {self.step:,}: on the rows kept aside the loss was lowest at step "
+                f"stopped at step {self.step:,}: {why}on the rows kept aside the loss was lowest at step "
                 f"{self.lowest_at:,}, of which the weights are kept",
                 show=show,
             )
+
+    def told_by_clock(self) -> dict[str, float]:
+        """What the clock says of the model as it would be kept now."""
+        assert self.clock is not None
+        with self.state.judged(), torch.no_grad():
+            return dict(self.clock())
 
     def look(self, watch: Callable[[], None]) -> float:
         """Let the model be looked at; the time at which the next look is due."""
@@ -331,7 +349,7 @@ class _Loop:
         mean: float = self.fabric.all_gather(total).mean().item() / len(rows)
         if self.settings.patience is not None:
             self.misses += 1
-            if mean < self.lowest:
+            if mean < self.lowest and (self.clock is None or not self.clock.found):
                 self.lowest, self.lowest_at, self.misses = mean, self.step, 0
                 self.state.keep_best()
         return mean
@@ -354,8 +372,8 @@ class _Loop:
         self.sums[name] = self.sums[name] + torch.as_tensor(number, device=self.fabric.device).detach()
         self.counts[name] += 1
 
-    def record(self, judged: bool) -> dict[str, float]:
-        """The means since the last record, and the held-out loss if it is time for one, written down."""
+    def record(self, judged: bool, more: dict[str, float]) -> dict[str, float]:
+        """The means since the last record, the held-out loss if it is time for one, and more, written down."""
         names = list(self.sums)
         means = torch.stack([self.sums[name] / self.counts[name] for name in names]).tolist()
         numbers = dict(zip(names, means, strict=True))
@@ -367,7 +385,7 @@ class _Loop:
             one = len(self.titles) == 1
             peaks = [movers[0].param_groups[0]["peak"] for movers in self.movers]
             rates = {"lr" if one else f"{t}/lr": peaks[i] * self.rate(i) for i, t in enumerate(self.titles)}
-            self.journal.add(self.step, {"seconds": round(self.elapsed, 3), **rates, **numbers})
+            self.journal.add(self.step, {"seconds": round(self.elapsed, 3), **rates, **numbers, **more})
         return numbers
 
     def finish(self) -> None:
