@@ -53,6 +53,16 @@ def is_one_line(err):
     return err.startswith("monge: error: ") and err.count("\n") == 1 and "Traceback" not in err
 
 
+def test_fit_tells_when_copies_come(tmp_path, monge):
+    np.save(tmp_path / "few.npy", np.random.default_rng(0).normal(size=(60, 3)))
+    out = tmp_path / "run"
+    asked = ["--steps", 75, "--copies", "--set", "net=Size((16,))", "--validation", 0.3]
+    status, told, _ = monge("fit", tmp_path / "few.npy", "--out", out, *asked)
+    assert status == 0
+    assert "copies: none up to step 71" in told
+    assert "samples/copies" in (out / "log.csv").read_text()
+
+
 def test_help_does_not_import_torch():
     code = (
         "import sys, monge.cli; status = monge.cli.run(['--help']); assert 'torch' not in sys.modules; sys.exit(status)"

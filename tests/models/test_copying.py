@@ -7,6 +7,7 @@ import torch
 
 from monge.errors import BadInput
 from monge.models import GAN, CopyingClock, Diffusion, RealNVP
+from monge.models.copying import onset
 from monge.nets import Size
 
 ROWS, NEW = 24, 24
@@ -99,3 +100,22 @@ def test_a_closed_form_has_no_clock():
 
     with pytest.raises(BadInput, match="closed form"):
         Closed().fit(data(), watch_copies=True, show=False)
+
+
+def test_the_clock_tells_when_copies_come_and_before_they_do(watched):
+    rows = looks(watched[1])
+    found = onset(rows)
+    copies = {float(row["step"]): float(row["samples/copies"]) for row in rows}
+    assert found.interval[0] <= found.step <= found.interval[1]
+    assert copies[max(step for step in copies if step <= found.step)] <= 0.05
+    assert copies[min(step for step in copies if step >= found.step)] >= 0.05
+    assert not found.is_forecast
+    before = [row for row in rows if float(row["step"]) < found.step]
+    told = onset(before)
+    assert told.is_forecast
+    assert told.interval[0] / 2 < found.step < 2 * told.interval[1]
+    assert f"likely to come at about step {told.step:,.0f}" in told.words(24)
+    assert "nothing points to any" in onset(rows[:1]).words(24)
+    assert "48 rows in place of 24" in told.words(24)
+    with pytest.raises(BadInput, match="watch_copies"):
+        onset([{"step": "10", "loss": "1"}])

@@ -158,9 +158,9 @@ def fit(
     typer.echo(f"monge fit: {model} on {source}, into {out}{time}")
 
     from monge import data
+    from monge.cli.copying import when_copies
     from monge.cli.names import family
     from monge.cli.outlook import NO_HELP, outlook
-    from monge.cli.copying import when_copies
     from monge.cli.settings import settings
     from monge.cli.watching import Watcher
     from monge.report import read_log

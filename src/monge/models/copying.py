@@ -2,14 +2,17 @@
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from monge.data import Samples
 from monge.denoisers import denoising_errors
+from monge.errors import BadInput
 from monge.linalg import nearest
 
 SAMPLES, ROWS, NEW = 128, 256, 1000  # that are drawn; denoised; and new ones, compared with those learned from
@@ -17,9 +20,13 @@ LEVELS = 4  # of the noise, at which denoising errors are compared
 FIRST, RATIO = 50, math.sqrt(2)  # step of the first look, and of a look over that of the one before
 RATIO_OF_COPIES = 1 / 3  # of the distances to the nearest and the second nearest row, below which it is a copy
 SHARE, CHANCE = 0.05, 0.001  # of copies beyond those among new rows, which is copying; and that of so many by chance
+DRAWS, Z = 1000, 1.96
+# by which a forecast is made: the denoising gap that is seen, that at which copying begins, and its spread over laws
+SEEN_GAP, GAP, GAP_ERROR, LOOKS, MOST_LOOKS = 0.1, 0.7, 0.15, 3, 6
 MOST_VALUES = 2**27  # of rows that samples are compared with
 
 
+Numbers = NDArray[Any]
 Using = Callable[[Callable[[], Any]], Any]
 
 
@@ -99,3 +106,99 @@ class CopyingClock:
     def _scaled(self, samples: Samples, rows: Tensor) -> Tensor:
         x: Tensor = self.model.units.forward(samples.batch(rows))
         return x
+
+
+class Onset(NamedTuple):
+    """When copying begins: the step from which on 5% more samples than new rows are copies, with its 95% interval; a
+    forecast where that is still to come, infinite where nothing points to it. share: of copies at the last look, whose
+    step is last."""
+
+    step: float
+    interval: tuple[float, float]
+    share: float
+    last: float
+
+    @property
+    def is_forecast(self) -> bool:
+        return self.step > self.last
+
+    def words(self, n: int) -> str:
+        """For a terminal. n: rows that were learned from."""
+        low, high = self.interval
+        between = f"{low:,.0f} to {'infinity' if high == math.inf else f'{high:,.0f}'}"
+        if not self.is_forecast:
+            return (
+                f"copies: from step {self.step:,.0f} on ({between}), {self.share:.0%} of samples at the end; stop "
+                f"before, with --steps {max(1, int(low))} or --patience, or give more rows: that step grows with them"
+            )
+        if self.step == math.inf:
+            return f"copies: none up to step {self.last:,.0f}, and nothing points to any"
+        return (
+            f"copies: none up to step {self.last:,.0f}; by the denoising gap they are likely to come at about step "
+            f"{self.step:,.0f} ({between}), with {2 * n:,} rows in place of {n:,} at about twice that"
+        )
+
+
+def onset(log: Sequence[Mapping[str, str]]) -> Onset:
+    """When copying begins, by the looks of a clock in a log.csv.
+
+    The step is read off straight lines between looks over log step; its interval is that of the numbers of copies, as
+    binomial counts. A forecast is a straight line over log step through the last looks at which the largest denoising
+    gap is above .1, to where it reaches .7, and its interval that of a new point on it. Published: on images and
+    mixtures the step grows in proportion to the rows, while samples become good at the same step (Bonnaire et al.
+    2025).
+
+    >>> looks = [{"step": str(k), "samples/copies": str(k / 1000)} for k in (50, 71, 100)]
+    >>> round(onset(looks).step)
+    50
+    """
+    rows = [row for row in log if row.get("samples/copies")]
+    if not rows:
+        raise BadInput("the log has no looks of a copying clock: fit with watch_copies=True")
+    step = np.array([float(row["step"]) for row in rows])
+    copies = np.array([float(row["samples/copies"]) for row in rows])
+    usual = float(rows[-1].get("new rows/copies") or 0.0)
+    draws = np.random.default_rng(0).binomial(SAMPLES, copies, (DRAWS, len(copies))) / SAMPLES
+    at, last, share = _from_where(step, copies - usual - SHARE), float(step[-1]), float(copies[-1])
+    if at <= last:
+        each = np.sort([_from_where(step, row - usual - SHARE) for row in draws])
+        low, high = (float(each[round(q * (DRAWS - 1))]) for q in (0.025, 0.975))
+        return Onset(at, (low, high), share, last)
+    forecast, interval = _forecast(step, rows)
+    return Onset(
+        max(forecast, math.nextafter(last, math.inf)), (max(last, interval[0]), max(last, interval[1])), share, last
+    )
+
+
+def _from_where(step: Numbers, beyond: Numbers) -> float:
+    """The step from which on it is above 0, infinite where it is not at the last."""
+    below = np.flatnonzero(beyond <= 0)
+    if not len(below):
+        return float(step[0])
+    i = int(below[-1])
+    if i == len(step) - 1:
+        return math.inf
+    return float(np.exp(np.interp(0.0, beyond[i : i + 2], np.log(step[i : i + 2]))))
+
+
+def _forecast(step: Numbers, rows: Sequence[Mapping[str, str]]) -> tuple[float, tuple[float, float]]:
+    names = [name for name in rows[-1] if name.endswith("denoising gap") and rows[-1][name]]
+    nothing = math.inf, (math.inf, math.inf)
+    if not names:
+        return nothing
+    name = max(names, key=lambda name: float(rows[-1][name]))
+    gap = np.array([float(row[name]) for row in rows])
+    start = len(gap) - int(np.argmin(np.append(gap[::-1] > SEEN_GAP, False)))
+    x, y = np.log(step[start:]), gap[start:]
+    if len(y) < LOOKS:
+        return nothing
+    x, y = x[-MOST_LOOKS:], y[-MOST_LOOKS:]
+    (slope, level), covariance = np.polyfit(x - x.mean(), y, 1, cov=True)
+    if not slope > Z * math.sqrt(covariance[0, 0]):
+        return nothing
+
+    def reached(gap: float) -> float:
+        exponent = x.mean() + (gap - level) / slope
+        return math.exp(exponent) if exponent < 700 else math.inf
+
+    return reached(GAP), (reached(GAP - GAP_ERROR), reached(GAP + GAP_ERROR))
