@@ -30,6 +30,7 @@ from monge.samplers import Posterior, Trajectory
 from monge.training import Training, fastest_precision
 
 ENOUGH_ROWS, FEW_ROWS = 100, 5000  # between which a tenth of a table is kept aside, to stop by
+MOST_ROWS = 1000  # of which a covariance is known well enough, whatever its size
 CALIBRATED_FROM = 200  # steps of training: fewer are a trial, and to calibrate would take longer than they do
 PATIENCE = 20  # looks at the loss on these, 100 steps each
 TINY = 1e-6
@@ -158,9 +159,16 @@ class DenoiserFamily(TransportFamily):
         if self.denoiser.homogeneous:  # which is for denoising above all, and looks when it is first asked to draw
             return
         steps = self.record["training"].get("steps")
-        told = steps is None or steps >= CALIBRATED_FROM
+        told = (steps is None or steps >= CALIBRATED_FROM) and self._knows_its_moments
         rows = samplers.calibration_rows if told else samplers.pilot_rows
         self.walker.measure(self._typical(rows), calibrate=told, device=self.device)
+
+    @property
+    def _knows_its_moments(self) -> bool:
+        """Whether rows are so many that their covariance is that of their law: of fewer it is drawn towards a multiple
+        of the identity, and a denoiser that is made right by it draws noise."""
+        d, n = math.prod(self.spec.event_shape), self.record["data"]["n"]
+        return bool(n >= min(d, MOST_ROWS))
 
     def _typical(self, number: Callable[[tuple[int, ...]], int], label: Any = None) -> Tensor | None:
         """Labels of the rows of a pilot: one that is asked of all, or as samples have them. number: of rows, by the

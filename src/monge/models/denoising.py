@@ -21,7 +21,6 @@ UNIFORM_SHARE = 0.1
 VECTOR_LEVELS = -1.0, 1.2  # mean and deviation of log sigma
 EVENT_STD = 1.5
 SEEN, LEAST_SHARE, MOST_SHARE = 64, 0.1, 1 / 3  # of the directions of an event, those that are seen at the mean level
-HALF = 0.5  # of those that there are at all, where rows are few
 
 
 class Denoising(Objective):
@@ -92,5 +91,5 @@ def _trained_levels(moments: Gaussian) -> tuple[float, float]:
     log_sigma = torch.linspace(-4, 4, 161, dtype=torch.float64)
     sigma = log_sigma.exp()
     share = moments.to(torch.device("cpu")).error(sigma) / sigma.square()
-    wanted = min(max(SEEN / event.numel(), LEAST_SHARE), MOST_SHARE, HALF * float(share.max()))
+    wanted = min(max(SEEN / event.numel(), LEAST_SHARE), MOST_SHARE)
     return float(log_sigma[(share > wanted).sum().clamp(max=160)]), EVENT_STD
