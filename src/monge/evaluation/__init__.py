@@ -3,6 +3,7 @@
 from monge.evaluation.across import Across, across
 from monge.evaluation.auditing import NEEDED, ROWS, audit
 from monge.evaluation.calibration import Calibration, calibration
+from monge.evaluation.certificate import Certificate, certificate
 from monge.evaluation.decision import Finding, holm, judge
 from monge.evaluation.defects import CONCERNS, DEFECTS, Margins
 from monge.evaluation.descriptors import DESCRIPTORS, Descriptor, Fitted, describe
@@ -16,6 +17,7 @@ from monge.evaluation.distance import (
     distance,
     interval_of,
 )
+from monge.evaluation.identities import IDENTITIES
 from monge.evaluation.jacobian import Jacobian, Slope, jacobian, minimax_slope
 from monge.evaluation.line import LEVEL, POWER, Line
 from monge.evaluation.lines import LINES, MeanLine, Measured, OneLine, likelihood_lines
@@ -49,6 +51,7 @@ __all__ = [
     "CONCERNS",
     "DEFECTS",
     "DESCRIPTORS",
+    "IDENTITIES",
     "LEVEL",
     "LINES",
     "NEEDED",
@@ -58,6 +61,7 @@ __all__ = [
     "Across",
     "Alike",
     "Calibration",
+    "Certificate",
     "Closeness",
     "Coverage",
     "Curve",
@@ -98,6 +102,7 @@ __all__ = [
     "ball_radii",
     "calibration",
     "cell_centres",
+    "certificate",
     "classifier_two_sample",
     "closer_to_training",
     "coverage",
