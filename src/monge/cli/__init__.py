@@ -5,6 +5,7 @@ import warnings
 
 from monge.cli.answering import restore
 from monge.cli.app import app, run, warn
+from monge.cli.certifying import certify
 from monge.cli.chaining import chain
 from monge.cli.denoising import denoise
 from monge.cli.fitting import demo, fit
@@ -16,7 +17,7 @@ from monge.cli.sampling import sample
 
 __all__ = ["app", "main", "run"]
 
-for command in (demo, fit, sample, audit, generalise, distance, denoise, restore, info, chain):
+for command in (demo, fit, sample, audit, certify, generalise, distance, denoise, restore, info, chain):
     app.command()(command)
 
 

@@ -23,6 +23,7 @@ from monge.models import Family
 from monge.objects import words
 from monge.protocols import SupportsDenoise
 from monge.runs.again import load_like, split_again
+from monge.runs.certifying import denoiser_lines
 from monge.runs.folder import Run
 
 SAMPLES = 2000
@@ -71,6 +72,7 @@ def judge_run(
         seed=seed,
         margins=margins,
         likelihood=likelihood,
+        denoiser=denoiser_lines(model, holdout, seed),
         level=level,
         rows=rows or ROWS,
     )

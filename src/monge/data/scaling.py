@@ -225,6 +225,10 @@ class Scaling:
         grid = low + self.quantum * ((x - low) / self.quantum).round()
         return grid if self.limits is None else grid.clamp(low, high)
 
+    def is_like(self, other: "Scaling") -> bool:
+        """Whether both have the same units."""
+        return {**self.to_dict(), "statement": ""} == {**other.to_dict(), "statement": ""}
+
     def to_dict(self) -> dict[str, Any]:
         """JSON form, exact, with a sentence that says in which units densities are."""
         return {

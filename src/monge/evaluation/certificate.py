@@ -19,6 +19,7 @@ from monge.evaluation.statistics.resampling import Interval, Z
 from monge.protocols import Denoiser
 
 FEWEST = 20  # events, of which a mean has an error
+TINY = 1e-300
 HARMLESS = 0.05  # share of the denoising error that excess is
 
 
@@ -130,45 +131,45 @@ class Certificate:
         }
 
     def __str__(self) -> str:
-        head = ("sigma", "error", "variance", "bias", "excess", *self.at[0].checks)
-        rows = [head]
+        levels: list[tuple[str, ...]] = [("sigma", "error", "variance", "bias", "excess")]
         for part in self.at:
-            told = [f"{part.sigma:.3g}", f"{part.error.value:.4g}"]
-            told += [
-                "-" if e is None else f"{e.value / part.error.value:.2%}"
-                for e in (part.variance, part.bias, part.excess)
-            ]
-            told += [f"{check.value:+.3g} ± {check.error:.2g}" for check in part.checks.values()]
-            rows.append(tuple(told))
-        rows.append(("p", "", "", "", "", *(f"{self.p_value(name):.2g}" for name in self.at[0].checks)))
-        widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-        lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-        lines += ["", "variance, bias, excess: shares of the error. Identities: how far they are from 0."]
-        for told_nats, what in ((self.nats, "KL(p | p_G)"), (self.variance_nats, "its part by variance alone")):
-            if told_nats is not None:
-                lines.append(
-                    f"{what}: at most {told_nats.value:.3g} ± {told_nats.error:.2g} nats, of the reversed diffusion"
-                )
-        failed = self.rejected
-        lines.append(
-            f"do not hold: {', '.join(failed)}" if failed else "every identity holds, as far as these events tell"
-        )
+            shares = (part.variance, part.bias, part.excess)
+            told = ("-" if e is None else f"{e.value / part.error.value:.2%}" for e in shares)
+            levels.append((f"{part.sigma:.3g}", f"{part.error.value:.4g}", *told))
+        rows: list[tuple[str, ...]] = [("identity", "worst at sigma", "off by", "costs at least", "p")]
+        for name in self.at[0].checks:
+            check, sigma = self.worst(name)
+            off = f"{check.value:+.3g} ± {check.error:.2g}"
+            rows.append((name, f"{sigma:.3g}", off, f"{check.cost:.2%}", f"{self.p_value(name):.2g}"))
+        lines = [*_table(levels), "variance, bias, excess: shares of the error"]
+        if len(rows) > 1:
+            lines += ["", *_table(rows), "off by: 0 of an optimal denoiser; costs: share of the error at that level"]
+            failed = self.rejected
+            lines.append(f"do not hold: {', '.join(failed)}" if failed else "all hold, as far as these events tell")
+        for nats, what in ((self.nats, "KL(p | p_G)"), (self.variance_nats, "of it, by variance")):
+            if nats is not None:
+                lines.append(f"{what}: at most {nats.value:.3g} ± {nats.error:.2g} nats, of the reversed diffusion")
         return "\n".join(lines)
 
+    def worst(self, identity: str) -> tuple[Check, float]:
+        """Of an identity: the check with the least p-value, and its level."""
+        part = min(self.at, key=lambda part: part.checks[identity].p_value)
+        return part.checks[identity], part.sigma
+
     def findings(self) -> list[Finding]:
-        """Lines for an audit: of each identity the excess error that its worst level has at least, and the twins'
-        variance, as shares of the denoising error; 5% is harmless."""
+        """Lines for an audit: of each identity the excess error that its worst level has at least, as a share of the
+        denoising error; 5% is harmless."""
         found = []
         for name in self.at[0].checks:
-            worst = min(self.at, key=lambda part: part.checks[name].p_value)
-            check = worst.checks[name]
-            high = (abs(check.value) + Z * check.error) / max(abs(check.value), 1e-300)
+            check, sigma = self.worst(name)
+            size, margin = max(abs(check.value), TINY), Z * check.error
             power = 1.0 if check.one_sided else 2.0
+            low, high = (max(0.0, (size + side * margin) / size) ** power for side in (-1, 1))
             note = (
-                f"Excess denoising error that {check.worst} at sigma {worst.sigma:.3g} shows, {check.value:.3g} ± "
+                f"Excess denoising error that {check.worst} at sigma {sigma:.3g} shows, {check.value:.3g} ± "
                 f"{check.error:.2g} where an optimal denoiser has 0, as a share of the error."
             )
-            interval = (0.0, min(1e9, check.cost * high**power))
+            interval = (check.cost * low, min(1.0, check.cost * high))
             found.append(
                 Finding(name, check.cost, interval, 0.0, HARMLESS, self.p_value(name), "higher", note, "denoiser")
             )
@@ -274,6 +275,16 @@ def _check(found: Violation, error: float) -> Check:
     told = [Estimate(m, s) for m, s in zip((mean / unit).tolist(), (spread / unit).tolist(), strict=True)]
     each = dict(zip(found.names, told, strict=True))
     return Check(each, found.names[worst], min(1.0, tests * float(p[worst])), cost, found.one_sided)
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Columns to the right, but the first, of words, to the left."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    aligned = (
+        [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        for row in rows
+    )
+    return ["  ".join(cells) for cells in aligned]
 
 
 def _square(x: Tensor, event: Sequence[int]) -> Tensor:

@@ -99,5 +99,6 @@ CONCERN = {defect.name: defect.concern for defect in DEFECTS}
 OTHER = {
     "structure": "the structure of samples is wrong",
     "support": "values lie where real ones do not, or miss where they do",
+    "denoiser": "the denoiser is not the one that it should be",
     "nearness": "samples lie nearer to training samples than new ones do",
 }

@@ -16,7 +16,7 @@ from torch import Tensor
 from monge import data as datasets
 from monge import progress, report, rng
 from monge.data import Samples, Scaling
-from monge.denoisers import denoising_errors
+from monge.denoisers import denoised, denoising_errors, noisy
 from monge.densities import Gaussian, likeliest
 from monge.errors import BadInput
 from monge.evaluation import Transition, Twins, distinct, transition, twins
@@ -28,6 +28,7 @@ STARTS, SHOWN = 200, 8
 DOTS = 150  # per inch
 NEW = 1000  # real rows, at most, that neither model learns from
 NEW_SHARE = 0.1
+NEW_ROWS = "new_rows.npz"
 SPARE = 1.25  # rows that are looked at for repeats, over those that are needed
 LEVELS, ROWS = 8, 256  # at which denoising errors are taken, and of so many rows
 FEWEST = 3  # rows of a half: of fewer none is the second nearest
@@ -43,12 +44,14 @@ class Pictures(NamedTuple):
 
 class Errors(NamedTuple):
     """Mean squared denoising error of both models at each level, in units of the scaled data, of rows that each learned
-    from and of new ones, and the standard error of the latter."""
+    from and of new ones, and the standard error of the latter; disagreement: |D_A - D_B|^2 / 4 of new rows, the
+    variance of their mean."""
 
     levels: tuple[float, ...]
     trained: Float[Tensor, "2 levels"]
     held_out: Float[Tensor, "2 levels"]
     error: Float[Tensor, "2 levels"]
+    disagreement: Float[Tensor, " levels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,8 +142,8 @@ def generalisation(
     left out, rows that repeat others too (`monge.evaluation.distinct`), and a tenth, 1,000 at most, is kept to compare
     with. sizes: rows of each model; smaller sets are parts of the larger ones. steps or budget: of each model's
     training, and other settings of `fit` as `training`; no rows are kept aside for a held-out loss unless they say so.
-    n: starts. out: folder, of a run each in size-N/a and size-N/b, twins.png, curves.png and generalisation.json;
-    resume: go on with what is there.
+    n: starts. out: folder, of a run each in size-N/a and size-N/b, twins.png, curves.png, generalisation.json
+    and new_rows.npz, those kept to compare with; resume: go on with what is there.
 
     Raises BadInput for a size below 3 or above half of the rows that are left, for a family whose samples have no start
     that two models could be given, and for samples that are not finite.
@@ -188,6 +191,9 @@ def generalisation(
     result = Generalisation(tuple(found), transition(found, seed=seed), tuple(errors), tuple(pictures), context)
     if out is not None:
         result.draw(Path(out), report.Look.of(samples))
+        content = io.BytesIO()
+        np.savez(content, x=held.x.numpy())
+        write_atomic(Path(out) / NEW_ROWS, content.getvalue())
         write_atomic(Path(out) / RESULT, json.dumps(result.to_dict(), indent=2, allow_nan=False) + "\n")
     return result
 
@@ -268,6 +274,12 @@ def _errors(pair: list[Any], rows: list[Tensor], seed: int) -> Errors | None:
     rows = [x.to(pair[0].device) for x in rows]
     denoisers = [model.scaled_denoiser() for model in pair]
     trained = [denoising_errors(D, x, levels, seed=seed).mean(1) for D, x in zip(denoisers, rows, strict=False)]
-    held = [denoising_errors(D, rows[2], levels, seed=seed) for D in denoisers]
-    error = [each.std(1) / len(rows[2]) ** 0.5 for each in held]
-    return Errors(levels, torch.stack(trained), torch.stack([each.mean(1) for each in held]), torch.stack(error))
+    held, apart = [], []
+    for i, sigma in enumerate(levels):
+        y = noisy(rows[2], sigma, seed, "denoising", i)
+        both = torch.stack([denoised(D, y, sigma) for D in denoisers]).double()
+        held.append((both - rows[2]).square().flatten(2).mean(2))
+        apart.append((both[0] - both[1]).square().mean() / 4)
+    new = torch.stack(held, 1)  # [2, levels, n]
+    error = new.std(2) / len(rows[2]) ** 0.5
+    return Errors(levels, torch.stack(trained), new.mean(2), error, torch.stack(apart))
