@@ -104,6 +104,17 @@ def test_continuous(run):
     assert "FlowMatching" in told["rings"]
 
 
+def test_generalisation(run):
+    rows = [line.split("|")[1:-1] for line in run("generalisation", "--only", "certificate,identities")]
+    split = [row for row in rows if row[0].strip().startswith("certificate")]
+    assert len(split) == 5
+    assert all("2 of 2 seeds" in row[1] for row in split)
+    (nats,) = (row for row in rows if row[0].strip().startswith("nats"))
+    assert float(nats[2].split()[-1]) > 0.99
+    found = {row[0].strip(): row[1:] for row in rows if row[0].strip().startswith("identities: ")}
+    assert found["identities: scaled by .97"][0].strip().startswith("100%")
+
+
 def test_posterior(run):
     rows = [line.split("|")[1:-1] for line in run("posterior", "--only", "grid,calibration", "--methods", "particles")]
     (grid, calibration) = rows

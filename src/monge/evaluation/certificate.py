@@ -41,13 +41,14 @@ class Estimate(NamedTuple):
 class Check(NamedTuple):
     """An identity at one level. tests: estimates by what is tested, in the unit of the identity; worst: that which
     deviates most; p_value: of so much by chance, corrected for the number of tests; cost: the excess error
-    E|D - D*|^2 / d that it is at least, over the error."""
+    E|D - D*|^2 / d that it is at least, over the error; rounding: a mean that is none."""
 
     tests: dict[str, Estimate]
     worst: str
     p_value: float
     cost: float
     one_sided: bool
+    rounding: float = 0.0
 
     @property
     def value(self) -> float:
@@ -68,6 +69,8 @@ class Check(NamedTuple):
         """
         from scipy.stats import norm
 
+        if abs(effect) <= self.rounding:
+            return 0.0
         sides = 1 if self.one_sided else 2
         bar, gap = norm.isf(level / sides / len(self.tests)), abs(effect) / self.tests[test].error
         return float(norm.sf(bar - gap) + (0.0 if self.one_sided else norm.sf(bar + gap)))
@@ -274,7 +277,7 @@ def _check(found: Violation, error: float) -> Check:
     cost = float(found.cost(mean)[worst]) / error if error else 0.0
     told = [Estimate(m, s) for m, s in zip((mean / unit).tolist(), (spread / unit).tolist(), strict=True)]
     each = dict(zip(found.names, told, strict=True))
-    return Check(each, found.names[worst], min(1.0, tests * float(p[worst])), cost, found.one_sided)
+    return Check(each, found.names[worst], min(1.0, tests * float(p[worst])), cost, found.one_sided, found.rounding)
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:

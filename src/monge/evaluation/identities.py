@@ -129,7 +129,7 @@ def symmetry(seen: Seen) -> Violation:
 def loops(seen: Seen) -> Violation:
     """Round the loop x + sigma (z cos t + z' sin t), each of whose points is a noisy event, a gradient sums to 0, and D
     is one: (mean <D, tangent>)^2 / sigma^2 is a part of the excess error, in its unit. Even and odd points find the sum
-    each by itself."""
+    each by itself; what so few miss of it has one sign in the one, and the other in the other."""
     z, other = seen.noise("loop"), seen.noise("loop", "across")
     sums = torch.zeros(2, len(seen.x), dtype=torch.float64, device=seen.x.device)
     for k in range(LOOP):
@@ -138,7 +138,7 @@ def loops(seen: Seen) -> Violation:
         answer = denoised(seen.denoiser, seen.x + seen.sigma * turn, seen.sigma)
         sums[k % 2] += ((answer - seen.x) * along).flatten(1).double().sum(1) * (2 / LOOP)
     values = (sums[0] * sums[1] / seen.d)[:, None]
-    return Violation(values, seen.error, lambda m: m.clamp_min(0.0), ("circulation",), 1e-3, one_sided=True)
+    return Violation(values, seen.error, lambda m: m.clamp_min(0.0), ("circulation",), one_sided=True)
 
 
 def positivity(seen: Seen) -> Violation:

@@ -86,17 +86,17 @@ def transition(found: Sequence[Twins], *, seed: int = 0) -> Transition:
     counts = {part.twin.cosine.shape[0] for part in found}
     if not found or len(counts) > 1 or any(a >= b for a, b in pairwise(sizes)):
         raise BadInput(f"twins are of growing numbers of rows, with as many samples each, not of {list(sizes)}")
-    k, m = counts.pop(), len(found[0].held_out.cosine[0])
-    generator = numpy_generator(seed, "transition")
-    starts, new = (generator.multinomial(size, [1 / size] * size, DRAWS) / size for size in (k, m))
+    k, generator = counts.pop(), numpy_generator(seed, "transition")
     models = generator.multinomial(2, [0.5, 0.5], DRAWS) / 2
+    starts = _weights(k, generator)
+    new = {m: _weights(m, generator) for m in sorted({part.held_out.cosine.shape[1] for part in found})}
     every: dict[str, list[tuple[Tensor, Numbers]]] = {
         "twin": [(part.twin.cosine[None], starts) for part in found],
         "own": [(part.own.cosine, starts) for part in found],
         "other": [(part.other.cosine, starts) for part in found],
-        "held-out": [(part.held_out.cosine, new) for part in found],
+        "held-out": [(part.held_out.cosine, new[part.held_out.cosine.shape[1]]) for part in found],
         "copied": [(part.copied.double(), starts) for part in found],
-        "held-out copied": [(part.held_out_copied.double(), new) for part in found],
+        "held-out copied": [(part.held_out_copied.double(), new[part.held_out.cosine.shape[1]]) for part in found],
         "nearer to twin": [(part.nearer_to_twin.double(), starts) for part in found],
     }
     values = {name: np.array([float(value.mean()) for value, _ in parts]) for name, parts in every.items()}
@@ -114,6 +114,12 @@ def transition(found: Sequence[Twins], *, seed: int = 0) -> Transition:
         {name: AGREED - part["nearer to twin"] for name, part in (("", values), ("drawn", drawn))},
     )
     return Transition(sizes, curves, _turn(copies, sizes), _turn(agree, sizes))
+
+
+def _weights(n: int, generator: np.random.Generator) -> Numbers:
+    """Of n rows in each draw of a bootstrap."""
+    found: Numbers = generator.multinomial(n, [1 / n] * n, DRAWS) / n
+    return found
 
 
 def _resampled(value: Numbers, weights: Numbers, models: Numbers) -> Numbers:
