@@ -88,10 +88,23 @@ def test_pictures_of_both_and_a_family_without_a_denoiser(tmp_path):
         out=tmp_path / "g",
         show=False,
     )
-    assert found.errors == (None,)
+    assert found.errors == found.bases == (None,)
     assert (tmp_path / "g" / "twins.png").stat().st_size > 1000
     assert found.pictures[0].samples.shape == found.pictures[0].nearest.shape == (2, 8, 1, 8, 8)
     assert found.transition.copying_ends.n in (0.0, math.inf)
+
+
+def test_bases_of_twins_are_compared():
+    x = torch.randn(80, 1, 6, 6, generator=torch.manual_seed(0)).cumsum(2).cumsum(3)
+    model = Diffusion(net=Size((8,), blocks=1), augment=False)
+    found = generalisation(
+        model, Samples(x, kind="fields"), [10], steps=3, n=10, batch_size=8, show=False
+    )
+    (bases,) = found.bases
+    assert bases.dimension.shape == (2, 3)
+    assert ((bases.overlap > 16 / 36) & (bases.overlap <= 1 + 1e-6)).all()  # 16 / 36 of spaces that are strangers
+    assert ((bases.dimension > 0) & (bases.dimension < 36)).all()
+    assert found.to_dict()["bases"][0]["overlap"] == bases.overlap.tolist()
 
 
 def test_groups_are_never_on_both_sides():

@@ -18,7 +18,7 @@ from monge.evaluation.distance import (
     interval_of,
 )
 from monge.evaluation.identities import IDENTITIES
-from monge.evaluation.jacobian import Jacobian, Slope, jacobian, minimax_slope
+from monge.evaluation.jacobian import Jacobian, Slope, jacobian, minimax_slope, overlap
 from monge.evaluation.line import LEVEL, POWER, Line
 from monge.evaluation.lines import LINES, MeanLine, Measured, OneLine, likelihood_lines
 from monge.evaluation.outcomes import Outcome
@@ -124,6 +124,7 @@ __all__ = [
     "minimax_slope",
     "near_copies",
     "nearest",
+    "overlap",
     "plan",
     "precision",
     "psnr",

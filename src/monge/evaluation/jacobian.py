@@ -80,6 +80,23 @@ def jacobian(
     return _of_products(products, y, k, probes, seed, reach)
 
 
+def overlap(first: Jacobian, second: Jacobian) -> float:
+    """How far the leading directions of two denoisers are the same: |V V'|^2 / k, the mean squared cosine of the one
+    basis with the space of the other; 1 of one space, k / d of spaces that know nothing of each other.
+
+    Raises BadInput for bases of other numbers of directions, or of other events.
+
+    >>> from monge.denoisers import Wiener
+    >>> found = [jacobian(Wiener.dense(torch.diag(v)), torch.zeros(3), 1.0, k=2) for v in torch.eye(3)[:2] * 2 + 0.5]
+    >>> round(overlap(found[0], found[0]), 4), overlap(*found) >= 0.5
+    (1.0, True)
+    """
+    a, b = (part.basis.flatten(1).double() for part in (first, second))
+    if a.shape != b.shape:
+        raise BadInput(f"bases of as many directions of events alike overlap, not {list(a.shape)} and {list(b.shape)}")
+    return float((a @ b.T).square().sum() / len(a))
+
+
 def minimax_slope(
     denoiser: Denoiser,
     alpha: float,

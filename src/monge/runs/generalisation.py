@@ -19,7 +19,7 @@ from monge.data import Samples, Scaling
 from monge.denoisers import denoised, denoising_errors, noisy
 from monge.densities import Gaussian, likeliest
 from monge.errors import BadInput
-from monge.evaluation import Transition, Twins, distinct, transition, twins
+from monge.evaluation import Transition, Twins, distinct, jacobian, overlap, transition, twins
 from monge.files import write_atomic
 from monge.models import Family
 from monge.runs.folder import RESULT
@@ -31,6 +31,7 @@ NEW_SHARE = 0.1
 NEW_ROWS = "new_rows.npz"
 SPARE = 1.25  # rows that are looked at for repeats, over those that are needed
 LEVELS, ROWS = 8, 256  # at which denoising errors are taken, and of so many rows
+BASES, IN_BASES, LEADING, WHOLE = 4, 0.5, 16, 1024  # new rows; level, over the s.d. of a value; directions; values
 FEWEST = 3  # rows of a half: of fewer none is the second nearest
 
 
@@ -54,17 +55,28 @@ class Errors(NamedTuple):
     disagreement: Float[Tensor, " levels"]
 
 
+class Bases(NamedTuple):
+    """Of the Jacobians of both models at one noisy new row after another, at one level: how many directions each keeps,
+    [2, rows], and how far the 16 that they keep most are the same (`monge.evaluation.overlap`), [rows]."""
+
+    sigma: float
+    dimension: Float[Tensor, "2 rows"]
+    overlap: Float[Tensor, " rows"]
+
+
 @dataclass(frozen=True, eq=False)
 class Generalisation:
     """What `generalisation` found: `print` it for a table.
 
     twins: by number of training rows. transition: curves, and where they turn. errors: by number of rows; None for
-    families that do not denoise. pictures: to look at. context: the family, the data, the seed, repeats left out.
+    families that do not denoise; bases, likewise, of images and fields of up to 1,024 values. pictures: to look at.
+    context: the family, the data, the seed, repeats left out.
     """
 
     twins: tuple[Twins, ...]
     transition: Transition
     errors: tuple[Errors | None, ...]
+    bases: tuple[Bases | None, ...]
     pictures: tuple[Pictures, ...]
     context: dict[str, Any]
 
@@ -76,8 +88,14 @@ class Generalisation:
             else {"levels": list(part.levels)} | {k: v.tolist() for k, v in part._asdict().items() if k != "levels"}
             for part in self.errors
         ]
+        bases = [
+            None
+            if part is None
+            else {"sigma": part.sigma, "dimension": part.dimension.tolist(), "overlap": part.overlap.tolist()}
+            for part in self.bases
+        ]
         near = [[found._asdict() for found in part.near] for part in self.twins]
-        return {**self.context, **self.transition.to_dict(), "near": near, "denoising": errors}
+        return {**self.context, **self.transition.to_dict(), "near": near, "denoising": errors, "bases": bases}
 
     def draw(self, out: Path, look: report.Look) -> None:
         """Write twins.png, of pictures and fields, and curves.png into a folder."""
@@ -167,7 +185,7 @@ def generalisation(
         raise BadInput(f"n is the number of starts, 2 or more, not {n}")
     samples = datasets.load(data)
     halves, held, left_out = _halves(samples.thinned(seed), sizes, seed)
-    found, errors, pictures = [], [], []
+    found, errors, bases, pictures = [], [], [], []
     given = {"steps": steps, "budget": budget, "seed": seed, "resume": resume, **training}
     if proto.defaults(halves[0]) is not None:
         given = {"validation": 0.0, **given}
@@ -176,9 +194,10 @@ def generalisation(
         rows = [half.apart(range(size)) for half in halves]
         progress.say(f"{size:,} rows each", show=show)
         pair = _fitted(proto, rows, folder, given | {"show": show})
-        one, seen, looked = _compared(pair, rows, held, n, seed, show)
+        one, seen, kept, looked = _compared(pair, rows, held, n, seed)
         found.append(one)
         errors.append(seen)
+        bases.append(kept)
         pictures.append(looked)
     context = {
         "family": type(proto).__name__,
@@ -188,7 +207,8 @@ def generalisation(
         "repeats_left_out": left_out,
         "seed": seed,
     }
-    result = Generalisation(tuple(found), transition(found, seed=seed), tuple(errors), tuple(pictures), context)
+    told = transition(found, seed=seed), tuple(errors), tuple(bases), tuple(pictures)
+    result = Generalisation(tuple(found), *told, context)
     if out is not None:
         result.draw(Path(out), report.Look.of(samples))
         content = io.BytesIO()
@@ -254,8 +274,8 @@ def _fitted(proto: Family, rows: list[Samples], folder: Path | None, given: dict
 
 
 def _compared(
-    pair: list[Any], rows: list[Samples], held: Samples, n: int, seed: int, show: bool
-) -> tuple[Twins, Errors | None, Pictures]:
+    pair: list[Any], rows: list[Samples], held: Samples, n: int, seed: int
+) -> tuple[Twins, Errors | None, Bases | None, Pictures]:
     drawn = [model.sample(n, seed=seed) for model in pair]
     scaling = pair[0].must_be_fitted()
     new = held.batch(range(len(held)))
@@ -263,11 +283,28 @@ def _compared(
     found = twins(*(scaling.forward(x) for x in (*drawn, *learned, new)))
     nearest = [x[found.nearest[i, :SHOWN]] for i, x in enumerate(learned)]
     pictures = Pictures(torch.stack([x[:SHOWN] for x in drawn]), torch.stack(nearest))
-    return found, _errors(pair, [scaling.forward(x[:ROWS]) for x in (*learned, new)], seed), pictures
+    scaled = [scaling.forward(x[:ROWS]) for x in (*learned, new)]
+    return found, _errors(pair, scaled, seed), _bases(pair, scaled[2][:BASES], seed), pictures
+
+
+def _bases(pair: list[Any], new: Tensor, seed: int) -> Bases | None:
+    if not _denoise(pair) or new.ndim < 3 or new[0].numel() > WHOLE:
+        return None
+    moments = pair[0].moments
+    sigma = IN_BASES * float(moments.covariance.eigenvalues.mean().sqrt())
+    y = noisy(new.to(pair[0].device), sigma, seed, "bases")
+    k = min(LEADING, new[0].numel())
+    found = [[jacobian(model.scaled_denoiser(), one, sigma, k=k) for one in y] for model in pair]
+    dimension = torch.tensor([[each.dimension for each in part] for part in found])
+    return Bases(sigma, dimension, torch.tensor([overlap(*both) for both in zip(*found, strict=True)]))
+
+
+def _denoise(pair: list[Any]) -> bool:
+    return all(hasattr(model, "scaled_denoiser") and model.denoises for model in pair)
 
 
 def _errors(pair: list[Any], rows: list[Tensor], seed: int) -> Errors | None:
-    if not all(hasattr(model, "scaled_denoiser") and model.denoises for model in pair):
+    if not _denoise(pair):
         return None
     low, high = pair[0].levels()
     levels = tuple(np.geomspace(low, high, LEVELS).tolist())
