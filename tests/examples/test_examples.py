@@ -16,6 +16,7 @@ PICTURES = {
     "diffusion": {"clock", "reversed"},
     "continuous": {"density", "picard", "blocks", "trajectories", "digits"},
     "posterior": {"mixture", "digit", "guidance", "photograph", "sharpened"},
+    "generalisation": {"twins", "curves", "clock", "bases", "ladder"},
     "flows": {"laws", "grid", "latents", "ways", "attribute"},
 }
 

@@ -5,6 +5,7 @@ import csv
 import pytest
 import torch
 
+from monge import report
 from monge.errors import BadInput
 from monge.models import GAN, CopyingClock, Diffusion, RealNVP
 from monge.models.copying import onset
@@ -119,3 +120,8 @@ def test_the_clock_tells_when_copies_come_and_before_they_do(watched):
     assert "48 rows in place of 24" in told.words(24)
     with pytest.raises(BadInput, match="watch_copies"):
         onset([{"step": "10", "loss": "1"}])
+
+
+def test_the_report_shows_the_clock(watched):
+    panels = [axes.get_ylabel() for axes in report.loss(watched[1] / "log.csv").axes]
+    assert panels == ["loss", "copies", "denoising gap"]

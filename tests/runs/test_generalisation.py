@@ -97,9 +97,7 @@ def test_pictures_of_both_and_a_family_without_a_denoiser(tmp_path):
 def test_bases_of_twins_are_compared():
     x = torch.randn(80, 1, 6, 6, generator=torch.manual_seed(0)).cumsum(2).cumsum(3)
     model = Diffusion(net=Size((8,), blocks=1), augment=False)
-    found = generalisation(
-        model, Samples(x, kind="fields"), [10], steps=3, n=10, batch_size=8, show=False
-    )
+    found = generalisation(model, Samples(x, kind="fields"), [10], steps=3, n=10, batch_size=8, show=False)
     (bases,) = found.bases
     assert bases.dimension.shape == (2, 3)
     assert ((bases.overlap > 16 / 36) & (bases.overlap <= 1 + 1e-6)).all()  # 16 / 36 of spaces that are strangers

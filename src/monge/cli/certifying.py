@@ -42,8 +42,7 @@ def certify(
     other = runs[1] if len(runs) > 1 else None
     found = certified(runs[0], twin=other, holdout=holdout, source=data, levels=numbers, n=n, seed=seed)
     typer.echo(f"\n{found.certificate}\n")
-    if found.unit != 1:
-        typer.echo(f"sigma and errors are in the unit of the scaled data, {found.unit:.4g} of the data's")
+    typer.echo(f"sigma and errors are in {found.told_unit}")
     for note in found.notes:
         typer.echo(note)
     typer.echo(f"numbers   {folder / CERTIFICATE}")

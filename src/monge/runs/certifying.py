@@ -29,6 +29,12 @@ class Certified(NamedTuple):
     unit: float
     notes: tuple[str, ...]
 
+    @property
+    def told_unit(self) -> str:
+        """In words, that of sigma."""
+        common = f"the unit of the scaled data, {self.unit:.4g} of the data's"
+        return "standard deviations of each value" if self.unit == 1 else common
+
 
 def certify(
     run: Run,
