@@ -138,13 +138,15 @@ def timed(kind: str, n: int, fast: bool) -> tuple[str, int, float, float, float]
         x = whole.batch(order)
         data, new = whole.apart(order[: n + 300]), (x[n + 300 :], x[n : n + 300])
         net = Size((32,), blocks=1)
-    steps = 20 if fast else {"mixture": 16, "digits": 20}[kind] * n + 1500
+    steps = 20 if fast else {"mixture": 8, "digits": 20}[kind] * n + 500
     model = Steady(net=net, labels=False, augment=False) if kind == "digits" else Steady(net=net)
     model.quality = new
     with tempfile.TemporaryDirectory() as folder:
         given: dict[str, Any] = {"steps": steps, "validation": 300 / (n + 300), "watch_copies": True}
         given |= {"patience": 10**6} if kind == "mixture" else {}
-        model.fit(data, out=Path(folder) / "run", show=False, batch_size=128, lr=1e-3, **given)
+        model.fit(
+            data, out=Path(folder) / "run", show=False, batch_size=512 if kind == "mixture" else 64, lr=1e-3, **given
+        )
         log = read_log(Path(folder) / "run" / "log.csv")
     looks = [row for row in log if row.get("samples/copies")]
     if not looks:

@@ -50,9 +50,9 @@ def disks() -> Tensor:
 
 
 def twins(fast: bool, save: Save) -> None:
-    data, sizes = monge.data.load("digits"), [10, 100] if fast else [10, 30, 100, 300, 800]
-    steps = 3 if fast else 1500
-    found = generalisation(network(8 if fast else 48), data, sizes, steps=steps, n=20 if fast else 200, show=False)
+    data, sizes = monge.data.load("digits"), [10, 100] if fast else [10, 30, 100, 800]
+    steps = 3 if fast else 1000
+    found = generalisation(network(8 if fast else 32), data, sizes, steps=steps, n=20 if fast else 200, show=False)
     print(found)
     for n, bases in zip(sizes, found.bases, strict=True):
         if bases is not None:
@@ -99,7 +99,7 @@ def bases(fast: bool, save: Save) -> None:
     shown = 2 if fast else 7
     figure = Figure(figsize=(10, 5.6), layout="constrained")
     for row, (name, x) in zip(figure.subplots(len(kinds), 1 + shown), kinds.items(), strict=True):
-        model = network(8 if fast else 48).fit(Samples(x, kind="fields"), steps=3 if fast else 1000, show=False)
+        model = network(8 if fast else 48).fit(Samples(x, kind="fields"), steps=3 if fast else 600, show=False)
         scaled = model.units.forward(x[:1])
         y = scaled + 0.3 * rng.normal(tuple(scaled.shape), 0, "bases")
         found = jacobian(model.denoiser, y[0], 0.3, k=shown)
@@ -129,7 +129,7 @@ def ladder(fast: bool, save: Save) -> None:
     for x in sets:
         model = network(8 if fast else 48)
         shared = {} if first is None else {"scaling": first.scaling, "moments": first.moments}
-        model.fit(Samples(x, kind="fields"), steps=3 if fast else 2000, show=False, **shared)
+        model.fit(Samples(x, kind="fields"), steps=3 if fast else 1000, show=False, **shared)
         first = first or model
         rungs["network"].append(model.denoise)
     figure = Figure(figsize=(10, 3.4), layout="constrained")

@@ -83,7 +83,8 @@ def test_a_planted_fault_is_found(name):
     assert seen <= set(found.rejected)
     for at in found.at:  # each bound is one
         for check in at.checks.values():
-            assert check.cost * at.error.value <= 1.3 * at.bias.value + 4 * at.excess.error
+            if check.cost is not None:
+                assert check.cost[0] * at.error.value <= at.bias.value
 
 
 def test_what_it_costs_the_law_is_above_the_divergence():
@@ -124,10 +125,15 @@ def test_units_and_a_table():
         for name, check in one.at[0].checks.items():
             mine = other.at[0].checks[name]
             assert mine.p_value == pytest.approx(check.p_value, rel=0.05, abs=1e-9)
-            assert mine.cost == pytest.approx(check.cost, rel=0.02, abs=1e-9)
+            assert (mine.cost is None) == (check.cost is None)
+            assert mine.cost is None or mine.cost == pytest.approx(check.cost, rel=0.02, abs=1e-6)
+            assert mine.value == pytest.approx(check.value, rel=0.02, abs=1e-6)
     assert "do not hold: orthogonality" in str(one)
     assert json.loads(json.dumps(one.to_dict()))["n"] == 200
-    assert {finding.name for finding in one.findings()} == set(IDENTITIES)
+    assert {finding.name for finding in one.findings()} == set(IDENTITIES) - {
+        "consistency in sigma",
+        "no negative part",
+    }
 
 
 @pytest.mark.parametrize(
@@ -159,3 +165,64 @@ def test_a_blind_denoiser_is_refused():
 
     with pytest.raises(BadInput, match="blind"):
         certificate(Blind(), torch.randn(30, 2), [1.0])
+
+
+def _signs(y, sigma):
+    return torch.tanh(y / sigma[:, None] ** 2)
+
+
+def _sparse(y, sigma):
+    odds = math.log(0.004 / 0.996) + (2 * y - 1) / (2 * sigma[:, None] ** 2)
+    return torch.sigmoid(odds)
+
+
+UGLY = {
+    "wide": (lambda g: torch.randn(60, 300, generator=g), lambda y, s: y / (1 + s[:, None] ** 2), 1.0),
+    "signs": (lambda g: torch.randn(200, 16, generator=g).sign(), _signs, 0.4),
+    "sparse": (lambda g: (torch.rand(100, 64, generator=g) < 0.004).float(), _sparse, 0.5),
+}
+
+
+@pytest.mark.parametrize("name", UGLY)
+def test_optimal_denoisers_of_ugly_laws_are_not_rejected(name):
+    draw, D, sigma = UGLY[name]
+    names = ("orthogonality", "whiteness", "second-order Tweedie", "consistency in sigma")
+    rejected = dict.fromkeys(names, 0)
+    for seed in range(30):
+        found = certificate(D, draw(torch.manual_seed(seed)), [sigma], identities=names, seed=seed)
+        for identity in found.rejected:
+            rejected[identity] += 1
+        assert all(check.cost is None or check.cost[0] <= 0.02 for check in found.at[0].checks.values())
+    assert max(rejected.values()) <= 5, rejected  # of 30, at 5%: more once in 3,000 times
+
+
+def test_a_level_alone_costs_nothing_that_could_be_told():
+    law = LAWS["gaussian"]()
+    found = certificate(lambda y, s: 0.5 * Oracle(law)(y, s), law.sample(50), [1.0], optimum=Oracle(law), identities=[])
+    assert found.nats is None
+    assert "nats" not in str(found)
+    two = certificate(
+        lambda y, s: 0.5 * Oracle(law)(y, s), law.sample(50), [1.0, 2.0], optimum=Oracle(law), identities=[]
+    )
+    assert "between sigma 2 and 1" in str(two)
+
+
+def test_odd_denoisers_are_judged_or_refused():
+    x = torch.randn(40, 3, generator=torch.manual_seed(0)).requires_grad_(True)
+    constant = certificate(lambda y, s: torch.zeros_like(y), x, [1.0, 2.0])
+    assert "second-order Tweedie" in constant.rejected
+    json.dumps(constant.to_dict(), allow_nan=False)
+    with pytest.raises(BadInput, match="NaN or infinity at sigma 1"):
+        certificate(lambda y, s: y * math.nan, x, [1.0])
+
+
+def test_coordinates_beyond_the_first_are_looked_at():
+    x = torch.randn(300, 100, generator=torch.manual_seed(0))
+
+    def blind_to_the_last(y, sigma):
+        answer = y / (1 + sigma[:, None] ** 2)
+        return torch.cat([answer[:, :64], 0 * answer[:, 64:]], 1)
+
+    found = certificate(blind_to_the_last, x, [1.0], twins=[lambda y, s: y / (1 + s[:, None] ** 2)])
+    assert "whiteness" in found.rejected
+    assert sum(found.at[0].bands.values()) == pytest.approx(found.at[0].disagreement.value)

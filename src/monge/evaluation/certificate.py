@@ -41,12 +41,16 @@ class Estimate(NamedTuple):
 class Check(NamedTuple):
     """An identity at one level. tests: estimates by what is tested, in the unit of the identity; worst: that which
     deviates most; p_value: of so much by chance, corrected for the number of tests; cost: the excess error
-    E|D - D*|^2 / d that it is at least, over the error; rounding: a mean that is none."""
+    E|D - D*|^2 / d that it is, over the error, at least (where the mean is two errors nearer to 0), likely and at most;
+    None where it may be of another level. rounding: a mean that is none.
+
+    The standard error is that of the events or, if it is larger, the one that they would have if D were optimal.
+    """
 
     tests: dict[str, Estimate]
     worst: str
     p_value: float
-    cost: float
+    cost: tuple[float, float, float] | None
     one_sided: bool
     rounding: float = 0.0
 
@@ -63,16 +67,17 @@ class Check(NamedTuple):
     def power(self, test: str, effect: float, level: float = 0.05) -> float:
         """The chance that a violation of this size is found at a level, in the unit of the identity.
 
-        >>> check = Check({"scale": Estimate(0.0, 0.01)}, "scale", 1.0, 0.0, False)
+        >>> check = Check({"scale": Estimate(0.0, 0.01)}, "scale", 1.0, None, False)
         >>> round(check.power("scale", 0.03), 3)
         0.851
         """
         from scipy.stats import norm
 
-        if abs(effect) <= self.rounding:
-            return 0.0
+        error = self.tests[test].error
+        if abs(effect) <= self.rounding or error == 0:
+            return float(abs(effect) > self.rounding)
         sides = 1 if self.one_sided else 2
-        bar, gap = norm.isf(level / sides / len(self.tests)), abs(effect) / self.tests[test].error
+        bar, gap = norm.isf(level / sides / len(self.tests)), abs(effect) / error
         return float(norm.sf(bar - gap) + (0.0 if self.one_sided else norm.sf(bar + gap)))
 
 
@@ -99,8 +104,9 @@ class At(NamedTuple):
 class Certificate:
     """What `certificate` found: `print` it for a table.
 
-    at: by level. nats: a bound on KL(p | p_G) between the levels, of draws by the reversed diffusion (alpha = 1); known
-    where the optimum is given. variance_nats: the part of it that is variance, which twins tell. n: events.
+    at: by level. nats: a bound on KL(p | p_G) of draws by the reversed diffusion (alpha = 1) from the highest level to
+    the lowest, of two or more; known where the optimum is given. variance_nats: the part of it that is variance, which
+    twins tell. n: events.
     """
 
     at: tuple[At, ...]
@@ -143,15 +149,18 @@ class Certificate:
         for name in self.at[0].checks:
             check, sigma = self.worst(name)
             off = f"{check.value:+.3g} ± {check.error:.2g}"
-            rows.append((name, f"{sigma:.3g}", off, f"{check.cost:.2%}", f"{self.p_value(name):.2g}"))
+            least = "-" if check.cost is None else f"{check.cost[0]:.2%}"
+            rows.append((name, f"{sigma:.3g}", off, least, f"{self.p_value(name):.2g}"))
         lines = [*_table(levels), "variance, bias, excess: shares of the error"]
         if len(rows) > 1:
-            lines += ["", *_table(rows), "off by: 0 of an optimal denoiser; costs: share of the error at that level"]
+            lines += ["", *_table(rows), "off by: 0 of an optimal denoiser; costs: share of the error there"]
             failed = self.rejected
             lines.append(f"do not hold: {', '.join(failed)}" if failed else "all hold, as far as these events tell")
         for nats, what in ((self.nats, "KL(p | p_G)"), (self.variance_nats, "of it, by variance")):
             if nats is not None:
-                lines.append(f"{what}: at most {nats.value:.3g} ± {nats.error:.2g} nats, of the reversed diffusion")
+                between = f"between sigma {self.at[-1].sigma:.3g} and {self.at[0].sigma:.3g}"
+                most = f"at most {nats.value:.3g} ± {nats.error:.2g} nats"
+                lines.append(f"{what}, of the reversed diffusion {between}: {most}")
         return "\n".join(lines)
 
     def worst(self, identity: str) -> tuple[Check, float]:
@@ -160,22 +169,20 @@ class Certificate:
         return part.checks[identity], part.sigma
 
     def findings(self) -> list[Finding]:
-        """Lines for an audit: of each identity the excess error that its worst level has at least, as a share of the
+        """Lines for an audit: of each identity that tells it the excess error at its worst level, as a share of the
         denoising error; 5% is harmless."""
         found = []
         for name in self.at[0].checks:
             check, sigma = self.worst(name)
-            size, margin = max(abs(check.value), TINY), Z * check.error
-            power = 1.0 if check.one_sided else 2.0
-            low, high = (max(0.0, (size + side * margin) / size) ** power for side in (-1, 1))
+            if check.cost is None:
+                continue
+            low, likely, high = check.cost
             note = (
                 f"Excess denoising error that {check.worst} at sigma {sigma:.3g} shows, {check.value:.3g} ± "
                 f"{check.error:.2g} where an optimal denoiser has 0, as a share of the error."
             )
-            interval = (check.cost * low, min(1.0, check.cost * high))
-            found.append(
-                Finding(name, check.cost, interval, 0.0, HARMLESS, self.p_value(name), "higher", note, "denoiser")
-            )
+            told = likely, (low, high), 0.0, HARMLESS, self.p_value(name)
+            found.append(Finding(name, *told, "higher", note, "denoiser"))
         return found
 
 
@@ -211,7 +218,7 @@ def certificate(
     >>> "orthogonality" in found.rejected, round(found.at[1].bias.value, 3)  # .01 E|D*|^2 / d = .005
     (True, 0.005)
     """
-    x = finite(torch.as_tensor(x), "x")
+    x = finite(torch.as_tensor(x), "x").detach()
     levels = [float(level) for level in levels]
     if x.ndim < 2 or len(x) < FEWEST:
         raise BadInput(f"x is [n, *event] with {FEWEST} events or more, not {list(x.shape)}")
@@ -231,6 +238,8 @@ def certificate(
     for i, sigma in enumerate(levels):
         seen = look(denoiser, x, sigma, seed=seed, number=i)
         answers = torch.stack([seen.x_hat, *(denoised(twin, seen.y, sigma) for twin in twins)])
+        if not bool(answers.isfinite().all()):
+            raise BadInput(f"a denoiser answers NaN or infinity at sigma {sigma:g}: it cannot be judged there")
         best = None if optimum is None else denoised(optimum, seen.y, sigma)
         checks = {name: _check(IDENTITIES[name](seen), seen.error) for name in identities}
         at.append(_at(seen, answers, best, checks))
@@ -247,7 +256,7 @@ def _at(seen: Seen, answers: Tensor, best: Tensor | None, checks: dict[str, Chec
     k, mean, event = len(answers), answers.mean(0), seen.x.shape[1:]
     away = answers - mean
     disagreement = _square(away, event).mean(0)
-    bands = torch.stack([by_band(part, part).mean(0) for part in away]).mean(0)
+    bands = torch.stack([by_band(part).mean(0) for part in away]).mean(0)
     excess = None
     if best is not None:
         excess = Estimate.of(_square(answers - seen.x, event).mean(0) - _square(best - seen.x, event))
@@ -268,16 +277,28 @@ def _check(found: Violation, error: float) -> Check:
     from scipy.stats import t
 
     n, tests = found.values.shape
-    mean, spread = found.values.mean(0), found.values.std(0) / math.sqrt(n)
-    deviates = (mean / spread.clamp_min(torch.finfo(spread.dtype).tiny)).cpu().numpy()
+    values, units = found.values.cpu(), found.unit
+    mean, spread = values.mean(0), values.std(0) / math.sqrt(n)
+    if found.expected is not None:
+        spread = torch.maximum(spread, found.expected.cpu().sum(0).sqrt() / n)
+    tiny = torch.finfo(spread.dtype).tiny
+    deviates = (mean / spread.clamp_min(tiny)).numpy()
     p = t.sf(deviates, n - 1) if found.one_sided else 2 * t.sf(np.abs(deviates), n - 1)
-    p = np.where(mean.abs().cpu().numpy() <= found.rounding * found.unit, 1.0, p)
+    p = np.where((mean.abs() <= found.rounding * units).numpy() | found.rare, 1.0, np.maximum(p, found.by_absence))
     worst = int(np.argmin(p - 1e-12 * np.abs(deviates)))
-    unit = found.unit or 1.0
-    cost = float(found.cost(mean)[worst]) / error if error else 0.0
-    told = [Estimate(m, s) for m, s in zip((mean / unit).tolist(), (spread / unit).tolist(), strict=True)]
-    each = dict(zip(found.names, told, strict=True))
-    return Check(each, found.names[worst], min(1.0, tests * float(p[worst])), cost, found.one_sided, found.rounding)
+    scale = torch.where(units > 0, units, 1.0)
+    each = [Estimate(m, s) for m, s in zip((mean / scale).tolist(), (spread / scale).tolist(), strict=True)]
+    cost = None
+    if found.cost is not None:
+        size, margin = mean if found.one_sided else mean.abs(), Z * spread
+        likely = found.cost((size.square() - spread.square()).clamp_min(0.0).sqrt() if not found.one_sided else size)
+        ends = (found.cost((size - margin).clamp_min(0.0)), likely, found.cost(size + margin))
+        low, mid, high = (min(1.0, float(end[worst]) / max(error, tiny)) for end in ends)  # it is a part of the error
+        cost = (low, min(max(mid, low), high), high)
+    p_value = min(1.0, tests * float(p[worst]))
+    return Check(
+        dict(zip(found.names, each, strict=True)), found.names[worst], p_value, cost, found.one_sided, found.rounding
+    )
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
@@ -296,8 +317,8 @@ def _square(x: Tensor, event: Sequence[int]) -> Tensor:
 
 
 def _integral(parts: list[Tensor], levels: Sequence[float]) -> Estimate | None:
-    """Of parts [levels][n] over log sigma."""
-    if not parts:
+    """Of parts [levels][n] over log sigma; None of fewer than two levels, which are no range."""
+    if len(parts) < 2:
         return None
     log = torch.tensor(levels, dtype=torch.float64).log()
     return Estimate.of(torch.trapezoid(torch.stack(parts).cpu(), log, dim=0))

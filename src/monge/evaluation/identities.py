@@ -2,7 +2,7 @@
 least so much of excess error."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from monge import rng
 from monge.denoisers import denoised, noisy
-from monge.evaluation.jacobian import jacobian
+from monge.evaluation.jacobian import jacobian, products
 from monge.linalg import wavenumbers
 from monge.protocols import Denoiser
 
@@ -19,8 +19,8 @@ FAR = 3.0  # times the median size, from which on an event counts as if it were 
 WIDER = 2.0  # the level that consistency goes to, over that it comes from
 LOOP = 16  # points of a loop
 SPECTRA = 8  # events whose Jacobians are looked at whole
-COORDINATES = 64  # of vectors, that are looked at one by one
-TOGETHER = 2**20  # values of events that are differentiated together
+COORDINATES = 64  # of vectors, or groups of them, that are looked at one by one
+RARE = 0.1  # of what is expected of an event: where most have less, it is errors that hardly ever happen
 
 
 class Seen(NamedTuple):
@@ -57,64 +57,88 @@ class Seen(NamedTuple):
 
 
 class Violation(NamedTuple):
-    """values: [n, tests], of mean 0 for an optimal denoiser. unit: in which their mean is told. cost: the excess error
-    E|D - D*|^2 / d that such a mean is at least, by test. rounding: a mean that is none, in its unit."""
+    """values: [n, tests], of mean 0 for an optimal denoiser. unit: in which each mean is told, [tests]. expected: their
+    variance if the denoiser is optimal, [n, tests], where J tells it: of errors that are rare, and did not happen here,
+    the values know nothing. cost: the excess error E|D - D*|^2 / d that such a mean is at least, by test; None where it
+    may be of another level. rounding: a mean that is none, in its unit. rare: whether errors are so rare that so few
+    events tell nothing. by_absence: the chance that errors as large as the largest seen, which would make up for what
+    is missing, are absent."""
 
     values: Float[Tensor, "n tests"]
-    unit: float
-    cost: Callable[[Tensor], Tensor]
+    unit: Float[Tensor, " tests"]
     names: tuple[str, ...]
+    cost: Callable[[Tensor], Tensor] | None = None
+    expected: Float[Tensor, "n tests"] | None = None
     rounding: float = 1e-5
     one_sided: bool = False
+    rare: bool = False
+    by_absence: float = 0.0
 
 
 def orthogonality(seen: Seen) -> Violation:
     """E<x - D, g(D)> = 0: the error has no part along the answer, or a constant. In units of E|g|^2, by how much of
-    itself D should be larger."""
-    away = (seen.x_hat - seen.mean).flatten(1).double()
-    error = (seen.x - seen.x_hat).flatten(1).double()
-    along = away * _bounded(away)
-    channels = _channels(seen, error)
-    scale = float(along.square().mean())
-    values = torch.cat([(error * along).mean(1, keepdim=True), channels], 1)
-    count = torch.tensor([scale] + [1.0 / channels.shape[1]] * channels.shape[1], dtype=torch.float64)
-    names = ("scale", *(f"constant {i + 1}" for i in range(channels.shape[1])))
-    return Violation(values, scale, lambda m: m.square() / count.to(m), names)
+    itself D should be larger; of a constant, in root mean square errors."""
+    away = seen.x_hat - seen.mean
+    along = _bounded(away) * away
+    channels = list(_parts(torch.ones_like(seen.y), frequency=False))
+    names = ("scale", *(f"constant {i + 1}" for i in range(len(channels))))
+    return _uncorrelated(seen, [along, *channels], names, lambda k, power: power if k == 0 else seen.error**0.5)
 
 
 def whiteness(seen: Seen) -> Violation:
     """E<x - D, P y> = 0 in each octave of frequency, or coordinate of vectors: nothing is left in the error that y
     knows."""
-    error, y = seen.x - seen.x_hat, seen.y - seen.mean
-    near = _bounded(y.flatten(1).double()).reshape(-1, *[1] * (y.ndim - 1)).to(y)
-    values, power, names = by_band(error, near * y), by_band(near * y, near * y).mean(0), bands_of(tuple(y.shape[1:]))
-    return Violation(values, float(power.sum()), lambda m: m.square() / power.clamp_min(_tiny(power)), names)
+    y = seen.y - seen.mean
+    near = _bounded(y) * y
+    whole = float(near.double().square().mean())
+    return _uncorrelated(seen, list(_parts(near)), bands_of(tuple(y.shape[1:])), lambda k, power: whole)
+
+
+def _uncorrelated(
+    seen: Seen, each: Sequence[Tensor], names: tuple[str, ...], unit: Callable[[int, float], float]
+) -> Violation:
+    """E<x - D, g> = 0 for functions g of y, whose variance is sigma^2 g' J g."""
+    error, values, expected = (seen.x - seen.x_hat).double(), [], []
+    for g in each:
+        values.append((error * g).flatten(1).mean(1))
+        back = products(seen.denoiser, seen.y, seen.sigma, g, forward=False)
+        expected.append(seen.sigma**2 * (g * back).double().flatten(1).mean(1).clamp_min(0.0) / seen.d)
+    power = torch.tensor([float(g.double().square().mean()) for g in each], dtype=torch.float64)
+    units = torch.tensor([unit(k, float(part)) for k, part in enumerate(power)], dtype=torch.float64)
+    cost = lambda m: m.square() / power.clamp_min(_tiny(power)).to(m)  # noqa: E731
+    return Violation(torch.stack(values, 1), units, names, cost, torch.stack(expected, 1))
 
 
 def tweedie(seen: Seen) -> Violation:
     """E[sigma^2 tr J - |x - D|^2] = 0, the second-order identity of Tweedie, J' v by a probe v."""
     v = seen.noise("probe").sign()
-    slope = (v * _back(seen, seen.y, v)).flatten(1).double().mean(1)
-    values = (seen.sigma**2 * slope - (seen.x - seen.x_hat).flatten(1).double().square().mean(1))[:, None]
+    trace = seen.sigma**2 * (v * products(seen.denoiser, seen.y, seen.sigma, v, forward=False)).flatten(
+        1
+    ).double().mean(1)
+    error = (seen.x - seen.x_hat).flatten(1).double().square().mean(1)
 
     def cost(m: Tensor) -> Tensor:  # sigma e + e^2 is as large at least, e the root of the excess
         return (((seen.sigma**2 + 4 * m.abs()).sqrt() - seen.sigma) / 2).square()
 
-    return Violation(values, seen.error, cost, ("trace",))
+    rare = bool((error < RARE * trace).double().mean() > 0.5)
+    absent = math.exp(-float((trace - error).sum().clamp_min(0.0) / error.max().clamp_min(_tiny(error))))
+    absent = absent if bool((trace - error).mean() > 0) else 0.0
+    return Violation((trace - error)[:, None], _one(seen.error), ("trace",), cost, rare=rare, by_absence=absent)
 
 
 def consistency(seen: Seen) -> Violation:
     """E[D(y, sigma) | y'] = D(y', 2 sigma) for y' = y + noise: the scores of all levels are those of one law, whose
-    Fokker-Planck equation they solve (Daras et al. 2023)."""
+    Fokker-Planck equation they solve (Daras et al. 2023). Where it fails D errs at one of the two levels."""
     wide = WIDER * seen.sigma
     z = seen.noise("wider")
     noisier = seen.y + math.sqrt(wide**2 - seen.sigma**2) * z
     answer = denoised(seen.denoiser, noisier, wide)
-    away = (answer - seen.mean).flatten(1).double()
-    along = away * _bounded(away)
-    values = ((seen.x_hat - answer).flatten(1).double() * along).mean(1, keepdim=True)
-    scale = float(along.square().mean())
-    return Violation(values, scale, lambda m: m.square() / (4 * scale), ("scale",))
+    away = answer - answer.mean(0)  # of y' alone: the mean of D(y, sigma) knows which x are here
+    along = _bounded(away) * away
+    change = (seen.x_hat - answer).flatten(1).double()
+    values = (change * along.flatten(1)).mean(1, keepdim=True)
+    rare = bool((change.square().mean(1) < RARE * float(change.square().mean())).double().mean() > 0.5)
+    return Violation(values, _one(float(along.double().square().mean())), ("scale",), rare=rare)
 
 
 def symmetry(seen: Seen) -> Violation:
@@ -123,7 +147,7 @@ def symmetry(seen: Seen) -> Violation:
     v, other = seen.noise("probe").sign(), seen.again("symmetry")
     skew = [_skew(seen, y, v).flatten(1).double() for y in (seen.y, other.y)]
     values = seen.sigma**2 * (skew[0] * skew[1]).mean(1, keepdim=True)
-    return Violation(values, seen.error, lambda m: m.clamp_min(0.0), ("skew part",), one_sided=True)
+    return Violation(values, _one(seen.error), ("skew part",), lambda m: m.clamp_min(0.0), one_sided=True)
 
 
 def loops(seen: Seen) -> Violation:
@@ -138,7 +162,7 @@ def loops(seen: Seen) -> Violation:
         answer = denoised(seen.denoiser, seen.x + seen.sigma * turn, seen.sigma)
         sums[k % 2] += ((answer - seen.x) * along).flatten(1).double().sum(1) * (2 / LOOP)
     values = (sums[0] * sums[1] / seen.d)[:, None]
-    return Violation(values, seen.error, lambda m: m.clamp_min(0.0), ("circulation",), one_sided=True)
+    return Violation(values, _one(seen.error), ("circulation",), lambda m: m.clamp_min(0.0), one_sided=True)
 
 
 def positivity(seen: Seen) -> Violation:
@@ -146,7 +170,7 @@ def positivity(seen: Seen) -> Violation:
     is, at a few events."""
     found = [jacobian(seen.denoiser, y, seen.sigma, k=1, probes=2, seed=seen.seed).lowest for y in seen.y[:SPECTRA]]
     values = -torch.tensor(found, dtype=torch.float64).clamp_max(0.0)[:, None]
-    return Violation(values, 1.0, torch.zeros_like, ("least eigenvalue",), 1e-3, one_sided=True)
+    return Violation(values, _one(1.0), ("least eigenvalue",), rounding=1e-3, one_sided=True)
 
 
 IDENTITIES: dict[str, Callable[[Seen], Violation]] = {
@@ -160,22 +184,43 @@ IDENTITIES: dict[str, Callable[[Seen], Violation]] = {
 }
 
 
-def by_band(a: Float[Tensor, "n *event"], b: Float[Tensor, "n *event"]) -> Float[Tensor, "n bands"]:
-    """<P a, P b> / d in each octave of wavenumber of images and fields, [0, 1), [1, 2), [2, 4), ...; by coordinate of
-    vectors.
+def by_band(x: Float[Tensor, "n *event"]) -> Float[Tensor, "n bands"]:
+    """|P x|^2 / d in each octave of wavenumber of images and fields, [0, 1), [1, 2), [2, 4), ...; of vectors by
+    coordinate, or, of more than 64, by 64 groups of them.
 
     >>> x = torch.randn(2, 1, 8, 8)
-    >>> torch.allclose(by_band(x, x).sum(1), x.double().square().flatten(1).mean(1))
+    >>> torch.allclose(by_band(x).sum(1), x.double().square().flatten(1).mean(1))
     True
     """
-    a, b = a.double(), b.double()
-    if a.ndim == 2:
-        return (a * b)[:, :COORDINATES] / a.shape[1]
-    axes, space = tuple(range(2, a.ndim)), tuple(a.shape[2:])
-    parts = (torch.fft.fftn(a, dim=axes, norm="ortho").conj() * torch.fft.fftn(b, dim=axes, norm="ortho")).real
-    octave = _octaves(space).to(a.device).flatten()
-    whole = parts.sum(1).flatten(1) / a[0].numel()
-    return torch.zeros(len(a), int(octave.max()) + 1, dtype=a.dtype, device=a.device).index_add_(1, octave, whole)
+    return torch.stack([part.double().square().flatten(1).mean(1) for part in _parts(x.double())], 1)
+
+
+def _parts(x: Tensor, *, frequency: bool = True) -> Iterator[Tensor]:
+    """The parts of x that `by_band` tells of, which sum to it; or by channel, where they are not of frequency."""
+    if x.ndim == 2:
+        group = torch.arange(x.shape[1], device=x.device) * min(x.shape[1], COORDINATES) // x.shape[1]
+        yield from (x * (group == g) for g in range(int(group[-1]) + 1))
+        return
+    if not frequency:
+        yield from (
+            x * (torch.arange(x.shape[1], device=x.device) == c)[:, None].reshape(-1, *[1] * (x.ndim - 2))
+            for c in range(x.shape[1])
+        )
+        return
+    axes, octave = tuple(range(2, x.ndim)), _octaves(tuple(x.shape[2:])).to(x.device)
+    spectrum = torch.fft.fftn(x, dim=axes)
+    for k in range(int(octave.max()) + 1):
+        yield torch.fft.ifftn(spectrum * (octave == k), dim=axes).real
+
+
+def bands_of(event: tuple[int, ...]) -> tuple[str, ...]:
+    """The names of what `by_band` tells of events."""
+    if len(event) == 1:
+        groups = min(event[0], COORDINATES)
+        name = "coordinate" if groups == event[0] else "group of coordinates"
+        return tuple(f"{name} {i + 1}" for i in range(groups))
+    count = int(_octaves(event[1:]).max()) + 1
+    return ("k < 1", *(f"k = {2**i} to {2 ** (i + 1)}" for i in range(count - 1)))
 
 
 def _octaves(space: tuple[int, ...]) -> Tensor:
@@ -183,49 +228,22 @@ def _octaves(space: tuple[int, ...]) -> Tensor:
     return torch.where(k < 1, 0, k.clamp_min(1e-9).log2().floor() + 1).long().clamp_min(0)
 
 
-def bands_of(event: tuple[int, ...]) -> tuple[str, ...]:
-    """The names of what `by_band` tells of events."""
-    if len(event) == 1:
-        return tuple(f"coordinate {i + 1}" for i in range(min(event[0], COORDINATES)))
-    count = int(_octaves(event[1:]).max()) + 1
-    return ("k < 1", *(f"k = {2**i} to {2 ** (i + 1)}" for i in range(count - 1)))
-
-
-def _channels(seen: Seen, error: Tensor) -> Tensor:
-    """The mean error of each channel, or coordinate, over d."""
-    each = error.reshape(len(error), *seen.x.shape[1:]).flatten(2) if seen.x.ndim > 2 else error[:, :, None]
-    return each.sum(2)[:, :COORDINATES] / error.shape[1]
-
-
-def _bounded(away: Float[Tensor, "n d"]) -> Float[Tensor, "n 1"]:
+def _bounded(away: Float[Tensor, "n *event"]) -> Float[Tensor, "n *one"]:
     """A factor for each row, 1 but for those far away, which count no more than near ones."""
-    size = away.norm(dim=1, keepdim=True)
+    size = away.double().flatten(1).norm(dim=1)
     most = FAR * size.median()
-    return torch.where(size > most, most / size.clamp_min(_tiny(size)), torch.ones_like(size))
+    factor = torch.where(size > most, most / size.clamp_min(_tiny(size)), torch.ones_like(size))
+    return factor.reshape(-1, *[1] * (away.ndim - 1)).to(away)
 
 
-def _back(seen: Seen, y: Tensor, v: Tensor) -> Tensor:
-    """J' v, row by row."""
-    return _products(seen, y, v, forward=False)
+def _one(value: float) -> Tensor:
+    return torch.tensor([value], dtype=torch.float64)
 
 
 def _skew(seen: Seen, y: Tensor, v: Tensor) -> Tensor:
     """(J v - J' v) / 2, row by row."""
-    return (_products(seen, y, v, forward=True) - _products(seen, y, v, forward=False)) / 2
-
-
-def _products(seen: Seen, y: Tensor, v: Tensor, *, forward: bool) -> Tensor:
-    found, some = [], max(1, TOGETHER // seen.d)
-    for part, probe in zip(torch.split(y, some), torch.split(v, some), strict=True):
-        with torch.enable_grad():
-            at = part.clone().requires_grad_(True)
-            x_hat = seen.denoiser(at, torch.full((len(at),), seen.sigma).to(at))
-            w = torch.zeros_like(x_hat, requires_grad=True) if forward else probe
-            (back,) = torch.autograd.grad(x_hat, at, w, create_graph=forward)
-            if forward:
-                (back,) = torch.autograd.grad(back, w, probe)
-        found.append(back.detach())
-    return torch.cat(found)
+    once, back = (products(seen.denoiser, y, seen.sigma, v, forward=forward) for forward in (True, False))
+    return (once - back) / 2
 
 
 def _tiny(x: Tensor) -> float:

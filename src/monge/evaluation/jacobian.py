@@ -146,24 +146,40 @@ class _Products:
 
     def __init__(self, denoiser: Denoiser, y: Tensor, sigma: float) -> None:
         self.denoiser, self.y, self.sigma = denoiser, y.detach(), sigma
-        self.some = max(1, TOGETHER // y.numel())
 
     def transposed(self, v: Tensor) -> Tensor:
-        return torch.cat([self._back(rows, False) for rows in torch.split(v, self.some)])
+        return self._of(v, forward=False)
 
     def plain(self, v: Tensor) -> Tensor:
-        return torch.cat([self._back(rows, True) for rows in torch.split(v, self.some)])
+        return self._of(v, forward=True)
 
-    def _back(self, v: Tensor, twice: bool) -> Tensor:
-        """J' v by going back once; J v by going back through w -> J' w, which is linear in w."""
+    def _of(self, v: Tensor, *, forward: bool) -> Tensor:
+        y = self.y.expand(len(v), *self.y.shape)
+        return products(self.denoiser, y, self.sigma, v.reshape(y.shape), forward=forward).flatten(1)
+
+
+def products(
+    denoiser: Denoiser, y: Float[Tensor, "n *event"], sigma: float, v: Float[Tensor, "n *event"], *, forward: bool
+) -> Float[Tensor, "n *event"]:
+    """J v, or J' v, row by row: J' v by going back once, J v by going back through w -> J' w, which is linear in w.
+
+    >>> products(lambda y, sigma: 2 * y, torch.zeros(1, 2), 1.0, torch.ones(1, 2), forward=True)
+    tensor([[2., 2.]])
+    """
+    found, some = [], max(1, TOGETHER // y[0].numel())
+    for part, probe in zip(torch.split(y, some), torch.split(v, some), strict=True):
         with torch.enable_grad():
-            y = self.y.expand(len(v), *self.y.shape).clone().requires_grad_(True)
-            x_hat = self.denoiser(y, torch.full((len(v),), self.sigma, dtype=y.dtype, device=y.device))
-            w = v.reshape(x_hat.shape) if not twice else torch.zeros_like(x_hat, requires_grad=True)
-            (found,) = torch.autograd.grad(x_hat, y, w, create_graph=twice)
-            if twice:
-                (found,) = torch.autograd.grad(found, w, v.reshape(x_hat.shape))
-        return found.detach().flatten(1)
+            at = part.detach().clone().requires_grad_(True)
+            x_hat = denoiser(at, torch.full((len(at),), sigma, dtype=at.dtype, device=at.device))
+            if not x_hat.requires_grad:  # a constant
+                found.append(torch.zeros_like(part))
+                continue
+            w = torch.zeros_like(x_hat, requires_grad=True) if forward else probe
+            (back,) = torch.autograd.grad(x_hat, at, w, create_graph=forward)
+            if forward:
+                (back,) = torch.autograd.grad(back, w, probe)
+        found.append(back.detach())
+    return torch.cat(found)
 
 
 def _of_matrix(rows: Tensor, y: Tensor, k: int, reach: float | None) -> Jacobian:
