@@ -101,3 +101,25 @@ def test_what_cannot_be_certified_is_one_line(run, twins, others, capsys, which,
     err = capsys.readouterr().err
     assert told in err
     assert "Traceback" not in err
+
+
+def test_rows_that_were_learned_from_are_left_out_or_refused(run, tmp_path, capsys):
+    whole = np.load(run.parent / "data.npy")
+    assert certify(run, "--holdout", run.parent / "data.npy", "-n", 400, "--levels", "1") == 0
+    assert "300 rows that" in capsys.readouterr().out
+    from monge import data
+    from monge.runs.again import split_again
+    from monge.runs.folder import Run
+
+    learned, _ = split_again(Run(run))
+    np.save(tmp_path / "learned.npy", learned.x.numpy())
+    assert len(learned) == len(whole) // 2
+    assert certify(run, "--holdout", tmp_path / "learned.npy") == 2
+    assert "learned from 300 of these 300 rows" in capsys.readouterr().err
+    assert data.load(str(tmp_path / "learned.npy")).event_shape == (3,)
+
+
+def test_a_twin_whose_rows_are_not_known_is_said(run, twins, capsys):
+    pair = twins / "size-200"
+    assert certify(pair / "a", "--twin", pair / "b", "--holdout", twins / "new_rows.npz", "--levels", "1,2") == 0
+    assert f"whether {pair / 'b'} learned from these rows is not known" in capsys.readouterr().out

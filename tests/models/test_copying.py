@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from monge import report
+from monge.data import Samples
 from monge.errors import BadInput
 from monge.models import GAN, CopyingClock, Diffusion, RealNVP
 from monge.models.copying import onset
@@ -124,4 +125,43 @@ def test_the_clock_tells_when_copies_come_and_before_they_do(watched):
 
 def test_the_report_shows_the_clock(watched):
     panels = [axes.get_ylabel() for axes in report.loss(watched[1] / "log.csv").axes]
-    assert panels == ["loss", "copies", "denoising gap"]
+    assert panels == ["loss", "copies", "copying", "denoising gap"]
+
+
+class Echo:
+    """A model that draws what it learned from, in turn, or new rows."""
+
+    labels, denoises = None, False
+
+    def __init__(self, rows):
+        self.rows, self.units = rows, self
+
+    def forward(self, x):
+        return x
+
+    def sample(self, n, seed):
+        return self.rows.repeat(-(-n // len(self.rows)), 1)[:n]
+
+
+def test_repeated_rows_do_not_hide_copies():
+    x = torch.randn(60, 3, generator=torch.manual_seed(0))
+    learned, new = x[:30].repeat(2, 1), x[30:]
+    clock = CopyingClock(
+        Echo(x[:30]), Samples(torch.cat([learned, new])), torch.arange(60), torch.arange(60, 90), 0, lambda f: f()
+    )
+    assert clock()["samples/copies"] == 1
+    assert clock.found == 1
+
+
+@pytest.mark.parametrize("d", [1, 2])
+def test_new_rows_are_not_said_to_be_copies(d):
+    said = 0
+    for seed in range(40):
+        x = torch.randn(100 + 128, d, generator=torch.manual_seed(seed))
+        clock = CopyingClock(Echo(x[100:]), Samples(x[:100]), torch.arange(90), torch.arange(90, 100), 0, lambda f: f())
+        said += not onset([{"step": "50", **{k: str(v) for k, v in clock().items()}}]).is_forecast
+    assert said <= 1
+
+
+def test_a_game_has_smaller_batches_where_rows_are_kept_aside():
+    GAN().fit(torch.randn(100, 2, generator=torch.manual_seed(0)), steps=2, watch_copies=True, show=False)

@@ -9,7 +9,7 @@ import torch
 import monge
 from monge.data import Samples
 from monge.errors import BadInput
-from monge.evaluation import Turn
+from monge.evaluation import Turn, transition, twins
 from monge.models import GAN, Diffusion, RealNVP
 from monge.nets import Size
 from monge.runs.generalisation import generalisation
@@ -24,7 +24,7 @@ def _rows(n: int, d: int = 2, seed: int = 0) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     out = tmp_path_factory.mktemp("twins") / "of"
-    rows = _rows(200, 2) * torch.tensor([1.0, 3.0]) + 5
+    rows = _rows(200, 6) * torch.tensor([1.0, 3.0, 1, 1, 1, 1]) + 5
     given = {"steps": 300, "n": 64, "out": out, "show": False, "validation": 0, "batch_size": 64}
     return generalisation(Diffusion(net=SMALL), rows, [4, 80], **given), out, rows, given
 
@@ -32,13 +32,13 @@ def found(tmp_path_factory):
 def test_few_rows_are_copied_and_more_are_not(found):
     result, *_ = found
     curves = result.transition.curves
-    assert curves["own"].value[0] > 0.85
+    assert curves["own"].value[0] > 0.7
     assert curves["copied"].low[0] > curves["held-out copied"].value[0]
     assert curves["twin"].value[0] < curves["twin"].value[1]
     assert curves["nearer to twin"].value[1] > curves["nearer to twin"].value[0]
     assert all(low <= value <= high for low, value, high in zip(*(curves["twin"][i] for i in (1, 0, 2)), strict=True))
     small, large = result.errors
-    assert (small.held_out > small.trained)[:, 3:].all()  # levels at which four rows are known by heart
+    assert (small.held_out > 2 * small.trained)[:, 2:5].all()  # levels at which four rows are known by heart
     assert (large.held_out / large.trained).mean() < (small.held_out / small.trained).mean()
 
 
@@ -99,7 +99,7 @@ def test_bases_of_twins_are_compared():
     model = Diffusion(net=Size((8,), blocks=1), augment=False)
     found = generalisation(model, Samples(x, kind="fields"), [10], steps=3, n=10, batch_size=8, show=False)
     (bases,) = found.bases
-    assert bases.dimension.shape == (2, 3)
+    assert bases.dimension.shape == (2, 4)
     assert ((bases.overlap > 16 / 36) & (bases.overlap <= 1 + 1e-6)).all()  # 16 / 36 of spaces that are strangers
     assert ((bases.dimension > 0) & (bases.dimension < 36)).all()
     assert found.to_dict()["bases"][0]["overlap"] == bases.overlap.tolist()
@@ -141,3 +141,24 @@ def test_what_cannot_be_asked_is_refused(family, rows, sizes, told):
 def test_turns_are_told_in_words():
     assert Turn(0.0, (0.0, 31.4)).words([10, 100]) == "below 10 rows (below 10 to 31)"
     assert Turn(math.inf, (50.0, math.inf)).words([10, 1000]) == "above 1,000 rows (50 to above 1,000)"
+
+
+def test_more_sizes_are_added_to_an_experiment(tmp_path):
+    given = {"steps": 2, "n": 10, "out": tmp_path / "of", "show": False, "batch_size": 4}
+    first = generalisation(RealNVP(), _rows(300), [10, 40], **given)
+    more = generalisation(RealNVP(), _rows(300), [10, 40, 120], resume=True, **given)
+    for name, curve in first.transition.curves.items():
+        assert more.transition.curves[name].value[:2] == pytest.approx(curve.value)
+
+
+def test_intervals_know_that_none_of_a_few_is_not_none():
+    part = twins(_rows(50), _rows(50, seed=1), _rows(60, seed=2), _rows(60, seed=3), _rows(20, seed=4))
+    none = part._replace(held_out_copied=torch.zeros(2, 20, dtype=torch.bool), copied=torch.zeros(2, 50) > 0)
+    found = transition([none])
+    assert found.curves["held-out copied"].high[0] > 0.02
+    assert found.curves["copied"].value == (0.0,)
+
+
+def test_units_are_shared_and_not_given():
+    with pytest.raises(BadInput, match="scaling is what both"):
+        generalisation(RealNVP, _rows(100), [10], scaling=None, steps=1, show=False)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from monge.models.copying import onset
+from monge.models.copying import FIRST, onset
 
 
 def when_copies(log: Sequence[Mapping[str, str]], n: int) -> str:
@@ -10,7 +10,10 @@ def when_copies(log: Sequence[Mapping[str, str]], n: int) -> str:
 
     log: rows of a log.csv. n: rows that were learned from.
 
-    >>> when_copies([{"step": str(k), "samples/copies": str(k / 1000)} for k in (50, 100, 200)], 30)[:62]
-    'copies: from step 50 on (50 to 92), 20% of samples at the end;'
+    >>> looks = [{"step": str(k), "samples/copies": str(k / 1000), "looks/copying": "1"} for k in (40, 80, 120)]
+    >>> when_copies(looks, 30)[:59]
+    'copies: from step 48 on (40 to 87), 12% of samples at step '
     """
+    if not any(row.get("samples/copies") for row in log):
+        return f"copies: not looked for, the first look is at step {FIRST}"
     return onset(log).words(n)

@@ -60,6 +60,6 @@ def generalise(
 
 def _numbers(sizes: str) -> list[int]:
     try:
-        return [int(part) for part in sizes.split(",")]
+        return sorted({int(part) for part in sizes.split(",")})
     except ValueError as error:
         raise BadInput(f"--sizes are numbers of rows with commas, such as 10,100,1000, not {sizes}") from error

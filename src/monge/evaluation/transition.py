@@ -70,8 +70,8 @@ class Transition(NamedTuple):
 def transition(found: Sequence[Twins], *, seed: int = 0) -> Transition:
     """Curves and turns of twins of growing training sets, whose samples begin at the same starts.
 
-    Intervals are of a bootstrap over starts, which all sizes share, over new real rows, and over the two models: with
-    two of each size it cannot tell all that another training set would change.
+    Intervals are of a bootstrap over starts, which all sizes share, over new real rows, and over the two models, shares
+    of copies by Jeffreys' beta law: two models of each size cannot tell all that other training sets would change.
 
     Raises BadInput for no twins, and for sizes that do not grow or have other numbers of samples.
 
@@ -104,6 +104,13 @@ def transition(found: Sequence[Twins], *, seed: int = 0) -> Transition:
         name: np.stack([_resampled(value.numpy(), weights, models) for value, weights in parts], 1)
         for name, parts in every.items()
     }
+    rare = {}  # of none in a few rows, a bootstrap would say that there are none
+    for name, field in (("copied", "copied"), ("held-out copied", "held_out_copied")):
+        hits = [getattr(part, field).sum(1).numpy() for part in found]
+        of = [getattr(part, field).shape[1] for part in found]
+        each = [generator.beta(h + 0.5, n - h + 0.5, (DRAWS, 2)) for h, n in zip(hits, of, strict=True)]
+        rare[name] = np.stack([(share * models).sum(1) for share in each], 1)
+    drawn |= rare
     tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
     curves = {}
     for name, value in values.items():

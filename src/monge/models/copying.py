@@ -22,7 +22,7 @@ RATIO_OF_COPIES = 1 / 3  # of the distances to the nearest and the second neares
 SHARE, CHANCE = 0.05, 0.001  # of copies beyond those among new rows, which is copying; and that of so many by chance
 DRAWS, Z = 1000, 1.96
 # by which a forecast is made: the denoising gap that is seen, that at which copying begins, and its spread over laws
-SEEN_GAP, GAP, GAP_ERROR, LOOKS, MOST_LOOKS = 0.1, 0.7, 0.15, 3, 6
+SEEN_GAP, GAP, GAP_ERROR, LOOKS, MOST_LOOKS = 0.1, 0.65, 0.2, 3, 6
 MOST_VALUES = 2**27  # of rows that samples are compared with
 
 
@@ -41,14 +41,16 @@ class CopyingClock:
     learned, new: rows of `samples` that are trained on and that are not. using: calls a function while the model may
     be used. The noise is the same at each look.
     found: at how many looks in a row there were copies: 5% more than among new rows, and more than chance has once in a
-    thousand times.
+    thousand times. Rows that repeat others count once. A look takes as long as some 40 steps of a network for images.
     """
 
     def __init__(self, model: Any, samples: Samples, learned: Tensor, new: Tensor, seed: int, using: Using) -> None:
         self.model, self.seed, self.using, self.found = model, seed, using, 0
         most = max(2, MOST_VALUES // math.prod(samples.event_shape))
         picked = learned if len(learned) <= most else learned[torch.linspace(0, len(learned) - 1, most).long()]
-        self.rows, self.new = self._scaled(samples, picked), self._scaled(samples, new[:NEW])
+        rows = self._scaled(samples, picked)
+        self.rows = torch.unique(rows.flatten(1), dim=0).reshape(-1, *rows.shape[1:])  # a repeated row is no neighbour
+        self.new = self._scaled(samples, new[:NEW])
         y = samples.y
         needed = model.labels is not None and not model.labels.count and y is not None
         self.label = y[picked.repeat(-(-SAMPLES // len(picked)))[:SAMPLES]] if needed and y is not None else None
@@ -70,7 +72,7 @@ class CopyingClock:
         drawn = self.model.units.forward(self.model.sample(SAMPLES, seed=self.seed, **told, **quiet))
         copied = self._copied(drawn)
         self.found = self.found + 1 if self._more(copied) else 0
-        numbers = {"samples/copies": float(copied.mean())}
+        numbers = {"samples/copies": float(copied.mean()), "looks/copying": float(self.found)}
         if len(self.usual):
             numbers["new rows/copies"] = float(self.usual.mean())
         return numbers | self._gaps()
@@ -127,9 +129,10 @@ class Onset(NamedTuple):
         low, high = self.interval
         between = f"{low:,.0f} to {'infinity' if high == math.inf else f'{high:,.0f}'}"
         if not self.is_forecast:
+            steps = f" or --steps {int(low)}" if low >= 1 else ""
             return (
-                f"copies: from step {self.step:,.0f} on ({between}), {self.share:.0%} of samples at the end; stop "
-                f"before, with --steps {max(1, int(low))} or --patience, or give more rows: that step grows with them"
+                f"copies: from step {self.step:,.0f} on ({between}), {self.share:.0%} of samples at step "
+                f"{self.last:,.0f}; stop before, with --patience{steps}, or give more rows: that step grows with them"
             )
         if self.step == math.inf:
             return f"copies: none up to step {self.last:,.0f}, and nothing points to any"
@@ -142,15 +145,16 @@ class Onset(NamedTuple):
 def onset(log: Sequence[Mapping[str, str]]) -> Onset:
     """When copying begins, by the looks of a clock in a log.csv.
 
-    The step is read off straight lines between looks over log step; its interval is that of the numbers of copies, as
-    binomial counts. A forecast is a straight line over log step through the last looks at which the largest denoising
-    gap is above .1, to where it reaches .7, and its interval that of a new point on it. Published: on images and
-    mixtures the step grows in proportion to the rows, while samples become good at the same step (Bonnaire et al.
-    2025).
+    Where the last look found copying, beyond chance, the step is that from which on there was more than 5%, by lines
+    between looks over log step; its interval is that of the numbers of copies, as binomial counts, and begins at 0 if
+    that was the first look. A forecast is a line over log step through the last looks at which the largest denoising
+    gap is above .1, to where it reaches .65, as on mixtures when copying began; its interval is from .45 to .85. Of
+    pictures, whose finest levels are known by heart first, it is too early. Published: the step grows in proportion to
+    the rows, while samples become good at the same step (Bonnaire et al. 2025).
 
-    >>> looks = [{"step": str(k), "samples/copies": str(k / 1000)} for k in (50, 71, 100)]
+    >>> looks = [{"step": str(k), "samples/copies": str(k / 1000), "looks/copying": "1"} for k in (40, 80, 120)]
     >>> round(onset(looks).step)
-    50
+    48
     """
     rows = [row for row in log if row.get("samples/copies")]
     if not rows:
@@ -159,11 +163,13 @@ def onset(log: Sequence[Mapping[str, str]]) -> Onset:
     copies = np.array([float(row["samples/copies"]) for row in rows])
     usual = float(rows[-1].get("new rows/copies") or 0.0)
     draws = np.random.default_rng(0).binomial(SAMPLES, copies, (DRAWS, len(copies))) / SAMPLES
-    at, last, share = _from_where(step, copies - usual - SHARE), float(step[-1]), float(copies[-1])
+    found = np.array([float(row.get("looks/copying") or 0.0) > 0 for row in rows])
+    beyond, last, share = copies - usual - SHARE, float(step[-1]), float(copies[-1])
+    at = _from_where(step, beyond) if found[-1] else math.inf
     if at <= last:
         each = np.sort([_from_where(step, row - usual - SHARE) for row in draws])
         low, high = (float(each[round(q * (DRAWS - 1))]) for q in (0.025, 0.975))
-        return Onset(at, (low, high), share, last)
+        return Onset(at, (0.0 if at == step[0] else min(low, at), max(high, at)), share, last)
     forecast, interval = _forecast(step, rows)
     return Onset(
         max(forecast, math.nextafter(last, math.inf)), (max(last, interval[0]), max(last, interval[1])), share, last

@@ -256,7 +256,10 @@ def _with_new_rows(model: Any, samples: Samples, given: dict[str, Any]) -> dict[
     usual: Training | None = model.defaults(samples)
     if usual is None:
         raise BadInput(f"{type(model).__name__} is fitted in closed form: there is no time at which it begins to copy")
-    return given if usual.validation or len(samples) < FEW_ROWS else {"validation": NEW_SHARE, **given}
+    if usual.validation or len(samples) < FEW_ROWS:
+        return given
+    fewer = model.defaults(samples.take(range(len(samples) - math.ceil(NEW_SHARE * len(samples)))))
+    return {"validation": NEW_SHARE, "batch_size": fewer.batch_size, **given}
 
 
 def _as_begun(given: dict[str, Any], was: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from monge.files import write_atomic
 from monge.runs.again import load_like, split_again
 from monge.runs.folder import Run
 
-EVENTS, LEVELS = 400, 8
+EVENTS, LEVELS, FEWEST = 400, 8, 20
 AUDITED, IN_AUDIT = 200, (0.1, 0.3, 1.0)  # events, and levels over the widest s.d., of the lines of an audit
 QUICK = "orthogonality", "whiteness", "second-order Tweedie", "symmetric Jacobian"
 CERTIFICATE = "certificate.json"
@@ -57,7 +57,10 @@ def certify(
     """
     model = denoising_model(run)
     held = _held_out(run, holdout, source)
-    about, notes, twins = run.record()["data"], [], []
+    about, twins = run.record()["data"], []
+    notes: list[str] = []
+    for learner in (run, *([twin] if twin is not None else [])):
+        held = _unseen(held, learner, source, notes)
     if twin is not None:
         other, theirs = denoising_model(twin), twin.record()["data"]
         for name in ("name", "kind", "event_shape"):
@@ -121,6 +124,23 @@ def _held_out(run: Run, holdout: str | None, source: str | None) -> Samples:
     if holdout is None:
         return split_again(run, source)[1]
     return load_like(holdout, about["kind"], tuple(about["event_shape"]))
+
+
+def _unseen(held: Samples, run: Run, source: str | None, notes: list[str]) -> Samples:
+    """The rows that a run did not learn from, as far as that is known."""
+    about = run.record()["data"]
+    if about["source"] is None or about["split"] is None:
+        notes.append(f"whether {run.folder} learned from these rows is not known: it was fitted to an array, or to all")
+        return held
+    mine = split_again(run, source)[0]
+    rows = [part.batch(range(len(part))).flatten(1).numpy() for part in (held, mine)]
+    learned = {row.tobytes() for row in rows[1]}
+    kept = [i for i, row in enumerate(rows[0]) if row.tobytes() not in learned]
+    if len(kept) < FEWEST:
+        raise BadInput(f"{run.folder} learned from {len(held) - len(kept)} of these {len(held)} rows: give --holdout")
+    if len(kept) < len(held):
+        notes.append(f"{len(held) - len(kept):,} rows that {run.folder} learned from were left out")
+    return held.take(kept)
 
 
 def _events(model: Any, held: Samples, n: int, seed: int) -> Tensor:

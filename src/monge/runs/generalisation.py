@@ -29,6 +29,7 @@ DOTS = 150  # per inch
 NEW = 1000  # real rows, at most, that neither model learns from
 NEW_SHARE = 0.1
 NEW_ROWS = "new_rows.npz"
+LOOKED = 10_000  # rows that are looked at for repeats, at least
 SPARE = 1.25  # rows that are looked at for repeats, over those that are needed
 LEVELS, ROWS = 8, 256  # at which denoising errors are taken, and of so many rows
 BASES, IN_BASES, LEADING, WHOLE = 4, 0.5, 16, 1024  # new rows; level, over the s.d. of a value; directions; values
@@ -181,6 +182,9 @@ def generalisation(
     if proto.settings.get("labels"):
         raise BadInput("twins are compared without labels: leave labels=True out")
     sizes = _sizes(sizes)
+    ours = sorted({"scaling", "moments", "source", "watch"} & set(training))
+    if ours:
+        raise BadInput(f"{ours[0]} is what both models are given here, or do not take: leave it out")
     if n < 2:
         raise BadInput(f"n is the number of starts, 2 or more, not {n}")
     samples = datasets.load(data)
@@ -228,34 +232,29 @@ def _sizes(sizes: Sequence[int]) -> tuple[int, ...]:
 def _halves(samples: Samples, sizes: tuple[int, ...], seed: int) -> tuple[list[Samples], Samples, int]:
     """Rows for each model in the order in which they are taken, rows for neither, and how many repeats are left out."""
     order = torch.randperm(len(samples), generator=rng.generator(seed, "generalisation"))
-    needed = int(SPARE * (2 * sizes[-1] / (1 - NEW_SHARE) + 1))
-    looked = order if samples.groups is not None else order[:needed]
-    while True:
-        rows = looked[distinct(samples.batch(looked), near=samples.kind != "vectors")]
-        if 2 * sizes[-1] + _new(len(rows)) <= len(rows) or len(looked) == len(order):
-            break
+    new = max(
+        2, min(NEW, round(NEW_SHARE * len(samples)))
+    )  # whatever the sizes, which may grow when it is gone on with
+    looked = order[: max(LOOKED, int(SPARE * (2 * sizes[-1] + new)))] if samples.groups is None else order
+    rows = looked[distinct(samples.batch(looked), near=samples.kind != "vectors")]
+    if len(rows) < 2 * sizes[-1] + new and len(looked) < len(order):
         looked = order
+        rows = looked[distinct(samples.batch(looked), near=samples.kind != "vectors")]
     kept, left_out = samples.apart(rows), len(looked) - len(rows)
-    new = _new(len(rows))
-    if len(rows) - new < 2 * sizes[-1] or new < 2:
+    if len(rows) - new < 2 * sizes[-1]:
         repeats = f", {left_out:,} repeats left out" if left_out else ""
         raise BadInput(
             f"{samples.name} has {len(rows):,} rows{repeats}, of which {new:,} are kept to compare with: sizes go up "
             f"to half of the others, {max(0, len(rows) - new) // 2:,}, and {sizes[-1]:,} is more"
         )
     if kept.groups is None:
-        parts = torch.split(torch.arange(len(rows)), [new, sizes[-1], len(rows) - new - sizes[-1]])
-        held, *halves = (kept.apart(part) for part in parts)
-        return halves, held, left_out
-    rest, held = kept.split(new / len(rows), seed)
-    halves = list(rest.split(0.5, seed))
+        rest = torch.arange(new, len(rows))
+        return [kept.apart(rest[0::2]), kept.apart(rest[1::2])], kept.apart(range(new)), left_out
+    others, held = kept.split(new / len(rows), seed)
+    halves = list(others.split(0.5, seed))
     if min(map(len, halves)) < sizes[-1]:
         raise BadInput(f"the halves, of whole groups, have {min(map(len, halves)):,} rows, and {sizes[-1]:,} is more")
     return halves, held, left_out
-
-
-def _new(rows: int) -> int:
-    return min(NEW, round(NEW_SHARE * rows))
 
 
 def _fitted(proto: Family, rows: list[Samples], folder: Path | None, given: dict[str, Any]) -> list[Any]:
