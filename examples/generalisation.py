@@ -85,7 +85,7 @@ def clock(fast: bool, save: Save) -> None:
         left.plot(step, [float(row["samples/copies"]) for row in looks], color=colour, label=f"{n} rows")
         right.plot(step, [float(row[gap]) for row in looks], color=colour)
     left.set(xscale="log", xlabel="step", ylabel="share of copies")
-    right.set(xscale="log", xlabel="step", ylabel=f"1 - error on rows learned from / new rows, {gap.partition('/')[0]}")
+    right.set(xscale="log", xlabel="step", ylabel=f"denoising gap at {gap.partition('/')[0]}")
     left.legend(frameon=False)
     save("clock", figure)
 
@@ -100,7 +100,7 @@ def bases(fast: bool, save: Save) -> None:
     figure = Figure(figsize=(10, 5.6), layout="constrained")
     for row, (name, x) in zip(figure.subplots(len(kinds), 1 + shown), kinds.items(), strict=True):
         model = network(8 if fast else 48).fit(Samples(x, kind="fields"), steps=3 if fast else 600, show=False)
-        scaled = model.units.forward(x[:1])
+        scaled = model.units.forward(x[len(x) // 2 :][:1])
         y = scaled + 0.3 * rng.normal(tuple(scaled.shape), 0, "bases")
         found = jacobian(model.denoiser, y[0], 0.3, k=shown)
         tile(row[0], y[0], f"{name}: {found.dimension:.0f} of {x[0].numel()}")
