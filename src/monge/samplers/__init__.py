@@ -2,6 +2,7 @@
 
 from monge import objects
 from monge.samplers.chains.annealing import annealed_langevin, simulated_annealing
+from monge.samplers.chains.conditional import ByChains, Means
 from monge.samplers.chains.draws import Chains, DoubtfulChains
 from monge.samplers.chains.hamiltonian import Hamiltonian
 from monge.samplers.chains.langevin import Adjusted, Unadjusted
@@ -24,6 +25,7 @@ from monge.samplers.transport import Integrated, integrate
 
 __all__ = [
     "Adjusted",
+    "ByChains",
     "Calibrated",
     "Calibration",
     "Chains",
@@ -38,6 +40,7 @@ __all__ = [
     "Kernel",
     "LatticeMoves",
     "Linearisation",
+    "Means",
     "Metropolis",
     "Options",
     "Past",
