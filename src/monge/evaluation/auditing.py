@@ -76,8 +76,10 @@ def audit(
     margins: the smallest defects that must not pass, `Margins(mass=0.05, ...)`.
     features: a function or network of yours, events [n, *event] (float32, standardised by one shift and scale for
         images and fields, column by column for vectors) -> numbers [n, ...], compared as other descriptors are.
-    lines: what is measured, all of `monge.evaluation.LINES` if not given. likelihood, denoiser: further lines, of a
-        model that has them (`likelihood_lines`), judged together with the others.
+    lines: what is measured, all of `monge.evaluation.LINES` if not given. likelihood: further lines, of a model
+        that has them (`likelihood_lines`), judged together with the others. denoiser: lines of its denoiser
+        (`Certificate.findings`), judged apart: where it is optimal they are far within their margins, and chance makes
+        no fail, so that the others need no correction for them.
     level: chance of any failure, over all lines, where x has the law of the data.
 
     Each line compares generated with real samples through a descriptor: values, patterns, spectra, wavelets, level
@@ -131,14 +133,15 @@ def audit(
         chosen.append(MeanLine("your features", "fidelity", "structure", BROAD, yours(features), YOURS))
     prepared = Prepared(split, looks, Planting(looks, margins or Margins()), Pairs(split))
     chosen = [line for line in chosen if line.needs(prepared)]
-    needed = decisive([line.concern for line in chosen] + [f.concern for f in (*likelihood, *denoiser)], level)
+    needed = decisive([line.concern for line in chosen] + [f.concern for f in likelihood], level)
     prepared = replace(prepared, permutations=needed)
     if not chosen and not likelihood and not denoiser:
         raise BadInput("none of the lines is for these samples: give others, or a training set where copies are sought")
     warnings += warnings_of(prepared, arrays)
-    findings = [*_measure(prepared, chosen), *likelihood, *denoiser]
+    findings = [*_measure(prepared, chosen), *likelihood]
     sections = [line.section for line in chosen] + ["likelihood"] * len(likelihood) + ["denoiser"] * len(denoiser)
-    judged = list(zip(sections, judge(findings, level), strict=True))
+    lines_found = [*(judge(findings, level) if findings else []), *(judge(denoiser, level) if denoiser else [])]
+    judged = list(zip(sections, lines_found, strict=True))
     by_section = {name: tuple(line for section, line in judged if section == name) for name in SECTIONS}
     evidence = _evidence(prepared, arrays, order, _sights(prepared, chosen, arrays, order))
     context = {
