@@ -165,3 +165,9 @@ def test_new_rows_are_not_said_to_be_copies(d):
 
 def test_a_game_has_smaller_batches_where_rows_are_kept_aside():
     GAN().fit(torch.randn(100, 2, generator=torch.manual_seed(0)), steps=2, watch_copies=True, show=False)
+
+
+def test_gaps_are_of_rows_as_they_come():
+    x = torch.randn(60, 3, generator=torch.manual_seed(0))
+    clock = CopyingClock(Echo(x), Samples(x), torch.arange(40), torch.arange(40, 60), 0, lambda f: f())
+    torch.testing.assert_close(clock.denoised, x[:40])  # sorted ones, few of many, would be of one corner

@@ -1,6 +1,5 @@
 """A picture that was masked, made small or blurred, as an observation; and the answers to it as pictures."""
 
-import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,9 +115,8 @@ class Answers:
             seen[:, self.hidden] = middle
         look = report.Look(0.0 if full else float(seen.min()), full or float(seen.max()), "images")
         told = "; ".join(dict.fromkeys(f"{one.method}: {one.exactness}" for one in found))
-        sheet, buffer = report.answers(seen, x, mean, width, left, look=look, told=told), io.BytesIO()
-        sheet.savefig(buffer, format="png", dpi=150)
-        write_atomic(paths["sheet"], buffer.getvalue())
+        sheet = report.answers(seen, x, mean, width, left, look=look, told=told)
+        write_atomic(paths["sheet"], report.png(sheet))
 
     def _levels(self, x: Tensor) -> Tensor:
         return of_units(x, self.limits, self.picture.full).values

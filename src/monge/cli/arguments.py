@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run: the --out of a fit.")]
+Source = Annotated[str, typer.Argument(metavar="SOURCE", help="Data: a built-in name, a file, a folder of images.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed: the same seed gives the same numbers.")]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the run in --out where it stopped, or to more --steps or --budget.")

@@ -2,7 +2,6 @@
 
 import difflib
 import inspect
-import io
 import math
 import tempfile
 from collections.abc import Callable
@@ -139,14 +138,12 @@ def _observables(law: Any) -> dict[str, Callable[[Any], Any]]:
 
 def _write(found: "Chains", output: Path) -> None:
     """The draws, and their traces, atomically."""
-    from monge.report import traces
+    from monge.report import png, traces
 
     with tempfile.TemporaryDirectory(dir=output.parent) as folder:
         found.to_arviz().to_netcdf(Path(folder) / "chains.nc")
         (Path(folder) / "chains.nc").replace(output)
-    picture = io.BytesIO()
-    traces(found.quantities()).savefig(picture, format="png", dpi=130)
-    write_atomic(output.with_suffix(".png"), picture.getvalue())
+    write_atomic(output.with_suffix(".png"), png(traces(found.quantities()), 130))
 
 
 def _tell(found: "Chains") -> None:

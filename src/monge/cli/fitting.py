@@ -16,6 +16,7 @@ from monge.cli.arguments import (
     Missing,
     Resume,
     Seed,
+    Source,
     Steps,
     Weights,
     reading,
@@ -88,7 +89,7 @@ def demo(
 
 
 def fit(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Data: a built-in name, a file, a folder of images.")],
+    source: Source,
     out: Annotated[Path, typer.Option(help="Folder of the run; it must not hold another one.")],
     model: Annotated[str, typer.Option(help="Family of the model.")] = "diffusion",
     steps: Steps = None,

@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from monge.cli.arguments import BatchSize, Resume, Seed, Steps
+from monge.cli.arguments import BatchSize, Resume, Seed, Source, Steps
 from monge.errors import BadInput
 from monge.runs.folder import RESULT, refuse_other_experiment
 
 
 def generalise(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Data: a built-in name, a file, a folder of images.")],
+    source: Source,
     sizes: Annotated[str, typer.Option(help="Training rows of each model, as in 10,100,1000.")],
     out: Annotated[Path, typer.Option(help="Folder of the experiment; it must not hold another one.")],
     model: Annotated[str, typer.Option(help="Family of the models.")] = "diffusion",

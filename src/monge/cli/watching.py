@@ -1,7 +1,6 @@
 """A picture of a model in training, drawn anew every now and then."""
 
 import inspect
-import io
 from pathlib import Path
 
 import torch
@@ -32,6 +31,4 @@ class Watcher:
         if not bool(x.isfinite().all()):
             return
         figure = report.scatter(self.real, x) if self.vectors else report.image_grid(x, look=self.look)
-        content = io.BytesIO()
-        figure.savefig(content, format="png", dpi=DOTS)
-        write_atomic(self.path, content.getvalue())
+        write_atomic(self.path, report.png(figure, DOTS))

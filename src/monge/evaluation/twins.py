@@ -14,9 +14,8 @@ from torch import Tensor
 from monge.doors import finite
 from monge.errors import BadInput
 from monge.evaluation.statistics.memorisation import Closeness, near_copies
-from monge.linalg.pairwise import nearest
+from monge.linalg.pairwise import COPY_RATIO, nearest
 
-COPY_RATIO = 1 / 3  # of the distances to the nearest and the second nearest training row, below which it is a copy
 LOCAL = 10  # of a row's neighbours, by whose distance is told what is near
 
 
@@ -131,9 +130,8 @@ def distinct(rows: Float[Tensor, "n *event"], *, near: bool = False) -> Int[Tens
 def _near(x: Tensor, learned: Tensor, unit: float) -> _Near:
     """Each row and the nearest of those that were learned."""
     found = nearest(x, learned, 2)
-    first, second = found.distance.T
     nearest_rows = learned[found.indices[:, 0]]
-    return _Near(_alike(x, nearest_rows, unit), found.indices[:, 0], first < COPY_RATIO * second)
+    return _Near(_alike(x, nearest_rows, unit), found.indices[:, 0], found.copies)
 
 
 def _alike(x: Tensor, y: Tensor, unit: float) -> Alike:

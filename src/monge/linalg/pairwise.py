@@ -3,12 +3,13 @@
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from monge.errors import BadInput
 
 ROWS_AT_ONCE = 1024
+COPY_RATIO = 1 / 3  # of the distances to the nearest and the second nearest row, below which it is a copy
 
 
 @runtime_checkable
@@ -24,6 +25,12 @@ class Neighbours(NamedTuple):
 
     distance: Float[Tensor, "n k"]
     indices: Int[Tensor, "n k"]
+
+    @property
+    def copies(self) -> Bool[Tensor, " n"]:
+        """Of two neighbours or more: whether the nearest is nearer than a third of the distance to the second."""
+        found: Tensor = self.distance[:, 0] < COPY_RATIO * self.distance[:, 1]
+        return found
 
 
 def squared_distances(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:

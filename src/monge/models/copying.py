@@ -18,7 +18,6 @@ from monge.linalg import nearest
 SAMPLES, ROWS, NEW = 128, 256, 1000  # that are drawn; denoised; and new ones, compared with those learned from
 LEVELS = 4  # of the noise, at which denoising errors are compared
 FIRST, RATIO = 50, math.sqrt(2)  # step of the first look, and of a look over that of the one before
-RATIO_OF_COPIES = 1 / 3  # of the distances to the nearest and the second nearest row, below which it is a copy
 SHARE, CHANCE = 0.05, 0.001  # of copies beyond those among new rows, which is copying; and that of so many by chance
 DRAWS, Z = 1000, 1.96
 # by which a forecast is made: the denoising gap that is seen, that at which copying begins, and its spread over laws
@@ -49,7 +48,8 @@ class CopyingClock:
         most = max(2, MOST_VALUES // math.prod(samples.event_shape))
         picked = learned if len(learned) <= most else learned[torch.linspace(0, len(learned) - 1, most).long()]
         rows = self._scaled(samples, picked)
-        self.rows = torch.unique(rows.flatten(1), dim=0).reshape(-1, *rows.shape[1:])  # a repeated row is no neighbour
+        self.denoised = rows[:ROWS]  # as they come, for the gaps: those that are told apart are sorted
+        self.rows = torch.unique(rows.flatten(1), dim=0)  # a repeated row is no neighbour
         self.new = self._scaled(samples, new[:NEW])
         y = samples.y
         needed = model.labels is not None and not model.labels.count and y is not None
@@ -80,9 +80,7 @@ class CopyingClock:
     def _copied(self, x: Tensor) -> Tensor:
         if len(self.rows) < 2:
             return torch.zeros(len(x))
-        first, second = nearest(x.flatten(1), self.rows.flatten(1), 2).distance.T
-        copied: Tensor = first < RATIO_OF_COPIES * second
-        return copied.double()
+        return nearest(x.flatten(1), self.rows, 2).copies.double()
 
     def _more(self, copied: Tensor) -> bool:
         from scipy.stats import binom, hypergeom
@@ -99,7 +97,7 @@ class CopyingClock:
         widest = self.model.moments.widest
         levels = [min(high, max(low, widest * 10 ** (-1 + 0.5 * k))) for k in range(LEVELS)]
         D = self.model.scaled_denoiser()
-        parts = [x[:ROWS].to(self.model.device) for x in (self.rows, self.new)]
+        parts = [x[:ROWS].to(self.model.device) for x in (self.denoised, self.new)]
         mine, others = (denoising_errors(D, x, levels, seed=self.seed).mean(1) for x in parts)
         gaps = (1 - mine / others.clamp_min(torch.finfo(others.dtype).tiny)).tolist()
         unit = self.model.units.unit

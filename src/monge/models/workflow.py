@@ -182,7 +182,7 @@ def _shared(
     found: dict[str, str] = {}
     if scaling is not None:
         scaling.refuse_other(samples)
-        found["scaling"] = hashlib.sha256(repr(scaling.to_dict() | {"statement": ""}).encode()).hexdigest()[:16]
+        found["scaling"] = scaling.fingerprint
     if moments is not None:
         if tuple(moments.mean.shape) != samples.event_shape:
             raise BadInput(

@@ -7,6 +7,7 @@ from monge.report.figures import (
     image_grid,
     neighbours,
     path,
+    png,
     scatter,
     spectrum,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "loss",
     "neighbours",
     "path",
+    "png",
     "read_log",
     "reason",
     "scatter",

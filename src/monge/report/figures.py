@@ -1,5 +1,6 @@
 """The figures of the report. Each returns a matplotlib `Figure`, to be saved or changed; none touches pyplot."""
 
+import io
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -239,6 +240,17 @@ def _curves(axes: Axes, table: Sequence[Sequence[Array]], look: Look, gap: int) 
             for curve, colour in zip(middle - high * np.clip(share, -0.5, 0.5), itertools.cycle(CYCLE)):
                 axes.plot(x, curve, color=colour, linewidth=0.9)
             axes.add_patch(Rectangle((left, middle - 0.5 * high), wide, high, fill=False, edgecolor="#888888", lw=0.6))
+
+
+def png(figure: Figure, dpi: int = 150) -> bytes:
+    """The picture, as the bytes of a PNG file.
+
+    >>> png(empty(1, 1))[1:4]
+    b'PNG'
+    """
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=dpi)
+    return content.getvalue()
 
 
 def empty(width: float, height: float) -> Figure:

@@ -69,7 +69,7 @@ def certify(
                     f"a twin learned from other rows of the same data: {twin.folder} has {name} {theirs[name]}, and "
                     f"{run.folder} {about[name]}"
                 )
-        if not model.units.is_like(other.units):
+        if model.units.fingerprint != other.units.fingerprint:
             raise BadInput(
                 f"{twin.folder} and {run.folder} have other units: fit the second with scaling=first.scaling, as "
                 "monge generalise does"

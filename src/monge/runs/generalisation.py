@@ -25,7 +25,6 @@ from monge.models import Family
 from monge.runs.folder import RESULT
 
 STARTS, SHOWN = 200, 8
-DOTS = 150  # per inch
 NEW = 1000  # real rows, at most, that neither model learns from
 NEW_SHARE = 0.1
 NEW_ROWS = "new_rows.npz"
@@ -106,9 +105,7 @@ class Generalisation:
             learned = [part.nearest for part in self.pictures]
             figures["twins.png"] = report.twin_pictures(x, learned, self.transition.sizes, look=look)
         for name, figure in figures.items():
-            content = io.BytesIO()
-            figure.savefig(content, format="png", dpi=DOTS)
-            write_atomic(out / name, content.getvalue())
+            write_atomic(out / name, report.png(figure))
 
     def __str__(self) -> str:
         told, curves = self.transition, self.transition.curves
