@@ -153,12 +153,14 @@ def test_repeated_rows_do_not_hide_copies():
     assert clock.found == 1
 
 
+@pytest.mark.parametrize("learned", [90, 100])
 @pytest.mark.parametrize("d", [1, 2])
-def test_new_rows_are_not_said_to_be_copies(d):
+def test_new_rows_are_not_said_to_be_copies(d, learned):
     said = 0
     for seed in range(40):
         x = torch.randn(100 + 128, d, generator=torch.manual_seed(seed))
-        clock = CopyingClock(Echo(x[100:]), Samples(x[:100]), torch.arange(90), torch.arange(90, 100), 0, lambda f: f())
+        rows = torch.arange(100).split([learned, 100 - learned])
+        clock = CopyingClock(Echo(x[100:]), Samples(x[:100]), *rows, 0, lambda f: f())
         said += not onset([{"step": "50", **{k: str(v) for k, v in clock().items()}}]).is_forecast
     assert said <= 1
 

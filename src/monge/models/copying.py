@@ -22,6 +22,7 @@ SHARE, CHANCE = 0.05, 0.001  # of copies beyond those among new rows, which is c
 DRAWS, Z = 1000, 1.96
 # by which a forecast is made: the denoising gap that is seen, that at which copying begins, and its spread over laws
 SEEN_GAP, GAP, GAP_ERROR, LOOKS, MOST_LOOKS = 0.1, 0.65, 0.2, 3, 6
+FEWEST = 3  # rows, of which each has two others
 MOST_VALUES = 2**27  # of rows that samples are compared with
 
 
@@ -37,7 +38,8 @@ class CopyingClock:
     is 1 - E|D - x|^2 over rows learned from / over new ones: 0 of a denoiser that knows no row by heart, 1 of one that
     knows them all.
 
-    learned, new: rows of `samples` that are trained on and that are not. using: calls a function while the model may
+    learned, new: rows of `samples` that are trained on and that are not; where none are not, each of those that are is
+    held against the others, as a new row is against all. using: calls a function while the model may
     be used. The noise is the same at each look.
     found: at how many looks in a row there were copies: 5% more than among new rows, and more than chance has once in a
     thousand times. Rows that repeat others count once. A look takes as long as some 40 steps of a network for images.
@@ -54,7 +56,7 @@ class CopyingClock:
         y = samples.y
         needed = model.labels is not None and not model.labels.count and y is not None
         self.label = y[picked.repeat(-(-SAMPLES // len(picked)))[:SAMPLES]] if needed and y is not None else None
-        self.usual = self._copied(self.new) if len(self.new) else torch.zeros(0)
+        self.usual = self._copied(self.new) if len(self.new) else self._among_themselves()
 
     def due(self, step: int) -> bool:
         """Whether it looks after so many steps."""
@@ -72,23 +74,26 @@ class CopyingClock:
         drawn = self.model.units.forward(self.model.sample(SAMPLES, seed=self.seed, **told, **quiet))
         copied = self._copied(drawn)
         self.found = self.found + 1 if self._more(copied) else 0
-        numbers = {"samples/copies": float(copied.mean()), "looks/copying": float(self.found)}
-        if len(self.usual):
-            numbers["new rows/copies"] = float(self.usual.mean())
-        return numbers | self._gaps()
+        numbers = {"samples/copies": float(copied.mean()), "new rows/copies": float(self.usual.mean())}
+        return {**numbers, "looks/copying": float(self.found), **self._gaps()}
 
     def _copied(self, x: Tensor) -> Tensor:
         if len(self.rows) < 2:
             return torch.zeros(len(x))
         return nearest(x.flatten(1), self.rows, 2).copies.double()
 
+    def _among_themselves(self) -> Tensor:
+        """Rows that were learned from, each against the others: as new rows are, where there are none."""
+        rows = self.rows[torch.linspace(0, len(self.rows) - 1, min(len(self.rows), 2 * NEW)).long()]
+        few = len(rows) < FEWEST
+        return torch.zeros(len(rows)) if few else nearest(rows, rows, 2, skip_self=True).copies.double()
+
     def _more(self, copied: Tensor) -> bool:
-        from scipy.stats import binom, hypergeom
+        from scipy.stats import hypergeom
 
         hits, usual, n, m = int(copied.sum()), int(self.usual.sum()), len(copied), len(self.usual)
-        beyond = hits / n - (usual / m if m else 0.0)
-        p = hypergeom.sf(hits - 1, n + m, hits + usual, n) if m else binom.sf(hits - 1, n, CHANCE)
-        return bool(beyond > SHARE and p <= CHANCE)
+        p = hypergeom.sf(hits - 1, n + m, hits + usual, n)
+        return bool(hits / n - usual / m > SHARE and p <= CHANCE)
 
     def _gaps(self) -> dict[str, float]:
         if not len(self.new) or not getattr(self.model, "denoises", False):
