@@ -100,10 +100,10 @@ def bases(fast: bool, save: Save) -> None:
     figure = Figure(figsize=(10, 5.6), layout="constrained")
     for row, (name, x) in zip(figure.subplots(len(kinds), 1 + shown), kinds.items(), strict=True):
         model = network(8 if fast else 48).fit(Samples(x, kind="fields"), steps=3 if fast else 600, show=False)
-        scaled = model.units.forward(x[len(x) // 2 :][:1])
+        scaled = model.units.forward(x[len(x) * 8 // 15 :][:1])  # of the disks one in the middle
         y = scaled + 0.3 * rng.normal(tuple(scaled.shape), 0, "bases")
         found = jacobian(model.denoiser, y[0], 0.3, k=shown)
-        tile(row[0], y[0], f"{name}: {found.dimension:.0f} of {x[0].numel()}")
+        tile(row[0], y[0], f"{name}\n{found.dimension:.0f} of {x[0].numel()} kept")
         for axes, value, vector in zip(row[1:], found.eigenvalues, found.basis, strict=True):
             tile(axes, vector, f"{float(value):.2f}", float(vector.abs().max()))
     save("bases", figure)
